@@ -1,0 +1,91 @@
+//! Desired resources: what a stack expands to. Pure data.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::value::Value;
+
+/// Everything a stack wants, fully expanded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desired {
+    /// The stack's name.
+    pub stack: String,
+    /// All resources, no two with the same address or identity.
+    pub resources: Vec<Resource>,
+    /// The stack's outputs: values over references.
+    pub outputs: BTreeMap<String, Output>,
+    /// The secret inputs in use, with the name of the variable or file each came from, for messages only.
+    pub secrets: BTreeMap<String, String>,
+    /// How the finished stack proves that it works; empty for a stack without workloads.
+    pub proofs: Vec<Proof>,
+}
+
+/// One output of a stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The value, over references.
+    pub value: Value,
+    /// Shown next to it.
+    pub description: Option<String>,
+    /// Never printed unless asked for by name.
+    pub sensitive: bool,
+}
+
+/// A completion that must come back through the gateway before `apply` may say that it is done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proof {
+    /// The workload component, `workloads.qwen-3b`.
+    pub component: String,
+    /// Base URL of its OpenAI API, over references: `https://<address>/<namespace>/<name>`.
+    pub url: Value,
+    /// The model name to ask for.
+    pub model: String,
+    /// PEM certificates to trust besides the system's, over references; `None` for the system's only.
+    pub ca: Option<Value>,
+    /// The host name the server's certificate is for, when the URL holds an address.
+    pub server_name: Option<String>,
+    /// How long to keep trying.
+    pub timeout: Duration,
+}
+
+/// One desired resource.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource {
+    /// Who it is.
+    pub address: Address,
+    /// Its kind's name: `gke.cluster`, `gke.node_pool`, `k8s.object`, `value`.
+    pub kind: &'static str,
+    /// What it should be. For `k8s.object` the manifest.
+    pub attrs: Value,
+    /// Edges that cannot be read off the attributes; references and Kubernetes objects bring their own.
+    pub needs: Vec<Need>,
+    /// The resource whose outputs say how to reach the platform: the cluster, for `k8s.object`.
+    pub connection: Option<Address>,
+    /// Fields that a controller takes over after creation: sent on create only, never drift.
+    pub ceded: Vec<Ceded>,
+    /// How long to wait for it to become ready.
+    pub timeout: Duration,
+    /// How long it usually takes, for the critical path.
+    pub estimate: Duration,
+    /// Where it comes from, when that is worth showing: a chart and template, a file, `stand-in`.
+    pub origin: Option<String>,
+}
+
+/// An explicit edge.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// The dependency: a resource's address, or a component's name for all resources of it.
+    pub on: Address,
+    /// Why, in words that `graph --why` prints: "the operator reconciles this kind".
+    pub reason: String,
+}
+
+/// A field that somebody else owns once the object exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ceded {
+    /// Path into the manifest; `*` stands for every list item or map key.
+    pub path: Vec<String>,
+    /// Who owns it: `cert-manager-cainjector`.
+    pub owner: String,
+}

@@ -1,0 +1,3 @@
+//! One simulated cluster's Kubernetes API server.
+
+pub mod api;

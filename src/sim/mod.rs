@@ -1,0 +1,8 @@
+//! The simulator: a Google Cloud project, its clusters and its models behind real sockets, on one clock.
+//!
+//! `world` keeps everything on disk, `kube` is one cluster's API server, `controllers` are the programs that
+//! run in it, `google` the cloud around it, `serving` the models. It shares no code with the engine it tests.
+
+pub mod controllers;
+pub mod kube;
+pub mod world;
