@@ -93,9 +93,7 @@ impl LocalBackend {
             match self.disk.read(&path) {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => {
-                    Err(BackendError::Storage { what: "read", place: path.display().to_string(), error })
-                }
+                Err(error) => Err(BackendError::Storage { what: "read", place: path.display().to_string(), error }),
             }
         };
         let damaged = |name: &str| {

@@ -139,8 +139,8 @@ pub fn replay(state: &mut State, bytes: &[u8]) -> Result<Replayed, DecodeError> 
             Err(_) if is_last => break,
             Err(what) => return Err(DecodeError::Damaged { offset, what }),
         };
-        let record: Record = serde_json::from_slice(payload)
-            .map_err(|e| DecodeError::Damaged { offset, what: e.to_string() })?;
+        let record: Record =
+            serde_json::from_slice(payload).map_err(|e| DecodeError::Damaged { offset, what: e.to_string() })?;
         if record.serial > state.serial {
             if record.serial != state.serial + 1 {
                 return Err(DecodeError::Gap { offset, found: record.serial, expected: state.serial + 1 });
