@@ -52,9 +52,9 @@ pub fn ownership(platforms: &Platforms, state: &State, stack: &str, ttl: Option<
 /// # Errors
 /// Mistakes in the stack, state of another target, or an answer of a platform that ends the attempt.
 pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Preview, Diagnostics> {
-    let nothing_to_reach = |kinds: &mut dyn Iterator<Item = &str>| kinds.all(|kind| kind == "value");
-    let offline = nothing_to_reach(&mut subject.desired.resources.iter().map(|r| r.kind))
-        && nothing_to_reach(&mut subject.state.resources.values().map(|r| r.kind.as_str()));
+    let wanted = subject.desired.resources.iter().map(|r| r.kind);
+    let recorded = subject.state.resources.values().map(|r| r.kind.as_str());
+    let offline = wanted.chain(recorded).all(|kind| kind == "value");
     let target = if offline {
         None
     } else {
