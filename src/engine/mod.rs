@@ -7,3 +7,6 @@ pub mod dispatcher;
 pub mod refresh;
 pub mod retry;
 pub mod worker;
+
+#[cfg(test)]
+mod tests;

@@ -534,7 +534,7 @@ impl Driver for ClusterDriver {
                 pool::take(&self.client, &format!("{}/nodePools/{name}", place.cluster()), step).await?
             }
         };
-        Ok(Ack { operation: operation::path(&place.parent(), &operation), observed: None, more })
+        Ok(Ack { operation: operation::path(&place.parent(), &operation), observed: None, more, ..Ack::default() })
     }
 
     async fn delete(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {

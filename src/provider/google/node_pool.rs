@@ -359,7 +359,7 @@ impl Driver for NodePoolDriver {
             return Ok(Ack { observed: Some(observed), ..Ack::default() });
         };
         let operation = pool::take(&self.client, &place.pool(), step).await?;
-        Ok(Ack { operation: operation::path(&place.parent(), &operation), observed: None, more })
+        Ok(Ack { operation: operation::path(&place.parent(), &operation), observed: None, more, ..Ack::default() })
     }
 
     async fn delete(&self, subject: &Subject, _: &Observed) -> Result<Ack, ProviderError> {
