@@ -3,7 +3,10 @@
 //! Views return text or write to a given writer; they never touch a platform, a state or a clock's sleep.
 
 pub mod events_json;
+pub mod graph_text;
 pub mod paint;
 pub mod plan_text;
 pub mod progress;
+pub mod state_text;
+pub mod summary;
 pub mod values;
