@@ -1,3 +1,10 @@
-//! Views: what a person or a program sees of stacks, plans and runs. The only code that lays out output.
+//! Views: the only code that turns plans, events and diagnostics into text.
+//!
+//! Views return text or write to a given writer; they never touch a platform, a state or a clock's sleep.
 
 pub mod diagnostic;
+pub mod events_json;
+pub mod paint;
+pub mod plan_text;
+pub mod progress;
+pub mod values;

@@ -1,0 +1,4 @@
+//! Kubernetes objects: the kind `k8s.object`, for any cluster that a connection describes.
+//!
+//! Attributes are the manifest. A connection is a map `{endpoint, ca_certificate?, token?}`: the outputs of
+//! a `gke.cluster`, or of a kubeconfig. Outputs are the live object without its managed fields.
