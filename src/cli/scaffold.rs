@@ -7,7 +7,7 @@ use clap::CommandFactory;
 use crate::cli::args::{Cli, CompletionsArgs, InitArgs, NewArgs};
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::env::disk::{Disk, RealDisk};
+use crate::env::disk::{Disk, RealDisk, write_document};
 
 /// The stacks that ship with the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

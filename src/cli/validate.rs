@@ -7,7 +7,7 @@ use crate::cli::args::{FmtArgs, SchemaArgs, ValidateArgs};
 use crate::cli::source;
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::env::disk::{Disk, RealDisk};
+use crate::env::disk::{Disk, RealDisk, write_document};
 use crate::env::vars::Vars;
 use crate::plan::dependencies;
 use crate::stack;

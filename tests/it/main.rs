@@ -1,0 +1,15 @@
+//! All integration tests, in one binary.
+
+mod architecture;
+mod scenarios;
+
+/// A module that is not declared here would never run.
+#[test]
+fn no_test_file_is_forgotten() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let declared = include_str!("main.rs");
+    for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+        let name = entry.file_name().to_string_lossy().trim_end_matches(".rs").to_owned();
+        assert!(name == "main" || declared.contains(&format!("mod {name};")), "tests/it/{name} is not declared");
+    }
+}
