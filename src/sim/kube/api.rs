@@ -104,6 +104,9 @@ pub struct DeleteOptions {
     pub uid: Option<String>,
     /// `Background` (the default), `Foreground` or `Orphan`.
     pub propagation: Option<String>,
+    /// `gracePeriodSeconds`, for pods: 0 removes the object at once (what the kubelet sends when the
+    /// containers are gone); `None` is the pod's own `terminationGracePeriodSeconds`.
+    pub grace_seconds: Option<u64>,
 }
 
 /// An API server, seen by one user.
