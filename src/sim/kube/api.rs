@@ -119,6 +119,10 @@ pub trait Api: Send + Sync {
     /// Whether the kind is served now (its CRD is established).
     fn serves(&self, gvk: &Gvk) -> bool;
 
+    /// Every kind that is served now and stored, each once in its storage version, and whether it is
+    /// namespaced. What the garbage collector and the namespace controller learn from discovery.
+    fn kinds(&self) -> Vec<(Gvk, bool)>;
+
     /// Reads one object from memory; not authorised, never fails. `namespace` is empty for cluster scope.
     fn get(&self, gvk: &Gvk, namespace: &str, name: &str) -> Option<Arc<Json>>;
 
