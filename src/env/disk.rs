@@ -29,7 +29,7 @@ pub trait Append: Send {
 }
 
 /// An exclusive lock on a file, released on drop and by the operating system when the process dies.
-pub trait Held: Send {}
+pub trait Held: Send + Sync {}
 
 /// A disk.
 pub trait Disk: Send + Sync {

@@ -4,5 +4,7 @@
 //! run in it, `google` the cloud around it, `serving` the models. It shares no code with the engine it tests.
 
 pub mod controllers;
+pub mod faults;
+pub mod google;
 pub mod kube;
 pub mod world;

@@ -4,6 +4,16 @@
 //! memory of its own, so that a restarted process goes on where the last one was killed. Durations count
 //! from timestamps in the objects.
 
+pub mod admission;
+pub mod cloud;
+pub mod durations;
+pub mod faults;
+pub mod fields;
+pub mod image;
+pub mod programs;
+pub mod runner;
+pub mod webhooks;
+
 use std::sync::Arc;
 use std::time::Duration;
 

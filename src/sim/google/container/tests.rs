@@ -1,0 +1,1 @@
+//! The GKE API over documents and a discrete clock, without sockets.
