@@ -1,0 +1,3 @@
+//! Integration tests: whole files, whole commands, real sockets.
+
+mod stack_files;
