@@ -34,6 +34,9 @@ impl Default for Look {
 /// The longest part of a line that is shown, in characters.
 const LONGEST_LINE: usize = 160;
 
+/// The longest explanation that is shown, in characters; summaries and labels have a tenth.
+const LONGEST_TEXT: usize = 4_000;
+
 /// How much of a long line stands before the caret.
 const LEAD: usize = 40;
 
@@ -140,7 +143,14 @@ fn shown(c: char) -> char {
 }
 
 fn clean(text: &str, newlines: Newlines) -> String {
-    text.chars().map(|c| if c == '\n' && newlines == Newlines::Kept { c } else { shown(c) }).collect()
+    let longest = if newlines == Newlines::Kept { LONGEST_TEXT } else { LONGEST_TEXT / 10 };
+    let kept = |c| if c == '\n' && newlines == Newlines::Kept { c } else { shown(c) };
+    let mut rest = text.chars();
+    let mut clean = rest.by_ref().take(longest).map(kept).collect::<String>();
+    if rest.next().is_some() {
+        clean.push('…');
+    }
+    clean
 }
 
 /// A diagnostic in miette's words.
