@@ -1,0 +1,84 @@
+//! Filling in defaults, as the API server does when it decodes an object.
+//!
+//! Custom kinds get the `default`s of their schema, built-in kinds the constants and computed values of
+//! `builtin`. Idempotent.
+
+use serde_json::{Map, Value as Json};
+
+use super::builtin;
+use super::schema::{Additional, Schema, Type};
+
+/// Fills in every default of `schema` that `value` leaves out.
+pub fn apply(schema: &Schema, value: &mut Json) {
+    if !schema.defaults_below {
+        return;
+    }
+    match value {
+        Json::Object(object) => {
+            let built_in = !schema.name.is_empty();
+            for property in &schema.properties {
+                let Some(default) = &property.default else { continue };
+                let unset = match object.get(&*property.name) {
+                    None => true,
+                    Some(Json::Null) => built_in && !default.is_null() || !built_in && !property.schema.nullable,
+                    Some(Json::String(text)) => built_in && text.is_empty(),
+                    Some(_) => false,
+                };
+                if unset {
+                    object.insert(property.name.to_string(), default.clone());
+                }
+            }
+            if let Some(computed) = schema.defaulter {
+                computed(object);
+            }
+            for (key, child) in object.iter_mut() {
+                if let Some(below) = schema.child(key) {
+                    apply(below, child);
+                }
+            }
+        }
+        Json::Array(items) => {
+            if let Some(below) = &schema.items {
+                items.iter_mut().for_each(|item| apply(below, item));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What the API server's typed object looks like before anything is decoded into it: the structs and
+/// required fields of built-in types, nothing for custom ones. Field ownership starts from here.
+pub fn zero(schema: &Schema) -> Json {
+    let mut object = Map::new();
+    if !schema.name.is_empty() {
+        for property in &schema.properties {
+            let below: &Schema = &property.schema;
+            let required = schema.required.contains(&property.name);
+            let value = if property.inline {
+                zero(below)
+            } else if !required {
+                continue;
+            } else {
+                match below.kind {
+                    Type::String if below.format.as_deref() != Some("date-time") => Json::from(""),
+                    Type::Integer | Type::Number => Json::from(0),
+                    Type::Boolean => Json::from(false),
+                    _ => Json::Null,
+                }
+            };
+            object.insert(property.name.to_string(), value);
+        }
+    }
+    Json::Object(object)
+}
+
+/// Whether the tree holds defaults; built-in types are taken to.
+pub(super) fn holds(schema: &Schema) -> bool {
+    let below = |link: &super::schema::Link| match link {
+        super::schema::Link::Builtin(entry) => builtin::has_defaults(entry.name()),
+        super::schema::Link::Shared(schema) => schema.defaults_below,
+    };
+    schema.properties.iter().any(|p| p.default.is_some() || below(&p.schema))
+        || schema.items.as_ref().is_some_and(below)
+        || matches!(&schema.additional, Additional::Of(link) if below(link))
+}
