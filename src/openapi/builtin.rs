@@ -173,10 +173,17 @@ fn link(text: &str) -> Link {
         let defaults_below = holds_defaults(&items);
         return Schema { items: Some(items), defaults_below, ..Schema::of(Type::Array) }.into();
     }
-    if let Some(values) = text.strip_prefix("{}") {
-        let values = link(values);
+    if let Some(text) = text.strip_prefix("{}") {
+        let values = link(text);
         let defaults_below = holds_defaults(&values);
-        return Schema { additional: Additional::Of(values), defaults_below, ..Schema::of(Type::Object) }.into();
+        let texts = text == "string";
+        return Schema {
+            additional: Additional::Of(values),
+            defaults_below: defaults_below || texts,
+            defaulter: texts.then_some(defaults::empty_texts),
+            ..Schema::of(Type::Object)
+        }
+        .into();
     }
     scalar_or_type(text)
 }

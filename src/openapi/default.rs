@@ -16,6 +16,9 @@ pub fn apply(schema: &Schema, value: &mut Json) {
     match value {
         Json::Object(object) => {
             let built_in = !schema.name.is_empty();
+            if built_in {
+                drop_unset(schema, object);
+            }
             for property in &schema.properties {
                 let Some(default) = &property.default else { continue };
                 let unset = match object.get(&*property.name) {
@@ -44,6 +47,26 @@ pub fn apply(schema: &Schema, value: &mut Json) {
         }
         _ => {}
     }
+}
+
+/// The typed objects of built-in kinds have no nulls (but for times that are always written) and no empty
+/// lists and maps where they may be left out.
+fn drop_unset(schema: &Schema, object: &mut Map<String, Json>) {
+    object.retain(|key, value| {
+        let empty = match value {
+            Json::Null => true,
+            Json::Array(items) => items.is_empty(),
+            Json::Object(map) => map.is_empty(),
+            _ => return true,
+        };
+        let Some(property) = schema.property(key).filter(|_| empty) else { return true };
+        match value {
+            Json::Null => property.default == Some(Json::Null),
+            Json::Array(_) => schema.required.contains(&property.name),
+            // Empty structs mean something (`emptyDir: {}`), empty maps do not.
+            _ => !matches!(property.schema.additional, Additional::Of(_)),
+        }
+    });
 }
 
 /// What the API server's typed object looks like before anything is decoded into it: the structs and

@@ -16,4 +16,7 @@ pub mod schema;
 pub mod strategic;
 pub mod validate;
 
+#[cfg(test)]
+mod recordings;
+
 pub use schema::{Link, Schema, Type};

@@ -40,7 +40,7 @@ impl Pattern {
 
     fn regex(&self) -> Option<&Regex> {
         let build = |text: &str| RegexBuilder::new(text).size_limit(SIZE_LIMIT).build().ok();
-        self.compiled.get_or_init(|| build(&self.source).or_else(|| build(&translate(&self.source)))).as_ref()
+        self.compiled.get_or_init(|| build(&translate(&self.source)).or_else(|| build(&self.source))).as_ref()
     }
 }
 

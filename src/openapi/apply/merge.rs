@@ -106,35 +106,36 @@ fn items(view: View<'_>, list: &ListType, live: &[Json], config: &[Json]) -> Vec
     out
 }
 
-/// `object` without the fields of `gone`. A map or list that loses its last entry goes as well.
+/// `object` without the fields of `gone`. A map or list that loses its last entry stays, empty, unless it is
+/// named itself.
 pub fn remove(schema: &Schema, object: &Json, gone: &FieldSet) -> Json {
-    take(Some(schema), object, gone).unwrap_or_else(|| Json::Object(Map::new()))
+    take(Some(schema), object, gone)
 }
 
-fn take(view: View<'_>, value: &Json, gone: &FieldSet) -> Option<Json> {
+fn take(view: View<'_>, value: &Json, gone: &FieldSet) -> Json {
     match (shape::shape(view, Some(value)), value) {
         (Shape::List(list), Json::Array(items)) => {
-            if *list == ListType::Atomic {
-                return None;
-            }
             let mut out = Vec::new();
+            if *list == ListType::Atomic {
+                return Json::Array(out);
+            }
             for item in items {
                 let Ok(element) = shape::identity(view, list, item) else { continue };
                 if gone.has(&element) {
                     continue;
                 }
                 match gone.below(&element) {
-                    Some(below) => out.extend(take(shape::item(view), item, below)),
+                    Some(below) => out.push(take(shape::item(view), item, below)),
                     None => out.push(item.clone()),
                 }
             }
-            (!out.is_empty()).then_some(Json::Array(out))
+            Json::Array(out)
         }
         (Shape::Map { atomic }, Json::Object(object)) => {
-            if atomic {
-                return None;
-            }
             let mut out = Map::new();
+            if atomic {
+                return Json::Object(out);
+            }
             for (key, value) in object {
                 let element = Element::field(key);
                 if gone.has(&element) {
@@ -142,13 +143,13 @@ fn take(view: View<'_>, value: &Json, gone: &FieldSet) -> Option<Json> {
                 }
                 let rest = match gone.below(&element) {
                     Some(below) => take(shape::child(view, key).0, value, below),
-                    None => Some(value.clone()),
+                    None => value.clone(),
                 };
-                out.extend(rest.map(|rest| (key.clone(), rest)));
+                out.insert(key.clone(), rest);
             }
-            (!out.is_empty()).then_some(Json::Object(out))
+            Json::Object(out)
         }
-        _ => Some(value.clone()),
+        _ => value.clone(),
     }
 }
 

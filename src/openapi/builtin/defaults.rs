@@ -84,6 +84,13 @@ fn items<'a>(object: &'a mut Object, field: &str) -> impl Iterator<Item = &'a mu
     object.get_mut(field).and_then(Json::as_array_mut).into_iter().flatten().filter_map(Json::as_object_mut)
 }
 
+/// A null in a map of texts is decoded as the empty text.
+pub fn empty_texts(map: &mut Object) {
+    for value in map.values_mut().filter(|value| value.is_null()) {
+        *value = "".into();
+    }
+}
+
 fn deployment_strategy(strategy: &mut Object) {
     if text(strategy, "type") == "RollingUpdate"
         && let Some(rolling) = child(strategy, "rollingUpdate", true)
