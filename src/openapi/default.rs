@@ -10,15 +10,20 @@ use super::schema::{Additional, Schema, Type};
 
 /// Fills in every default of `schema` that `value` leaves out.
 pub fn apply(schema: &Schema, value: &mut Json) {
+    // First everywhere, because computed defaults look at what is below them.
+    if !schema.name.is_empty() {
+        tidy(schema, value);
+    }
+    fill(schema, value);
+}
+
+fn fill(schema: &Schema, value: &mut Json) {
     if !schema.defaults_below {
         return;
     }
     match value {
         Json::Object(object) => {
             let built_in = !schema.name.is_empty();
-            if built_in {
-                drop_unset(schema, object);
-            }
             for property in &schema.properties {
                 let Some(default) = &property.default else { continue };
                 let unset = match object.get(&*property.name) {
@@ -36,13 +41,34 @@ pub fn apply(schema: &Schema, value: &mut Json) {
             }
             for (key, child) in object.iter_mut() {
                 if let Some(below) = schema.child(key) {
-                    apply(below, child);
+                    fill(below, child);
                 }
             }
         }
         Json::Array(items) => {
             if let Some(below) = &schema.items {
-                items.iter_mut().for_each(|item| apply(below, item));
+                items.iter_mut().for_each(|item| fill(below, item));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn tidy(schema: &Schema, value: &mut Json) {
+    match value {
+        Json::Object(object) => {
+            if !schema.name.is_empty() {
+                drop_unset(schema, object);
+            }
+            for (key, child) in object.iter_mut().filter(|(_, child)| child.is_object() || child.is_array()) {
+                if let Some(below) = schema.child(key) {
+                    tidy(below, child);
+                }
+            }
+        }
+        Json::Array(items) => {
+            if let Some(below) = &schema.items {
+                items.iter_mut().for_each(|item| tidy(below, item));
             }
         }
         _ => {}

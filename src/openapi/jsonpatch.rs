@@ -187,3 +187,64 @@ fn remove(target: &mut Json, path: &[String]) -> Result<Json, String> {
     };
     found.ok_or_else(|| "there is nothing to remove".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn merge_patches() {
+        // The examples of RFC 7386, appendix A.
+        for (target, patch, result) in [
+            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+            (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
+            (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+        ] {
+            let mut value = target;
+            merge(&mut value, &patch);
+            assert_eq!(value, result);
+        }
+    }
+
+    #[test]
+    fn operations() {
+        let target = json!({"a": {"b": [1, 2]}, "c/d": 1});
+        let patch = json!([
+            {"op": "add", "path": "/a/b/1", "value": 9}, {"op": "add", "path": "/a/b/-", "value": 8},
+            {"op": "move", "from": "/c~1d", "path": "/e"}, {"op": "copy", "from": "/a/b/0", "path": "/f"},
+            {"op": "test", "path": "/f", "value": 1}, {"op": "remove", "path": "/a/b/0"},
+            {"op": "replace", "path": "/new", "value": true},
+        ]);
+        assert_eq!(apply(&target, &patch), Ok(json!({"a": {"b": [9, 2, 8]}, "e": 1, "f": 1, "new": true})));
+        assert_eq!(apply(&target, &json!([])), Ok(target.clone()));
+    }
+
+    #[test]
+    fn operations_that_fail_leave_no_trace() {
+        let target = json!({"a": [1]});
+        for operation in [
+            json!({"op": "remove", "path": "/x"}),
+            json!({"op": "add", "path": "/x/y", "value": 1}),
+            json!({"op": "add", "path": "/a/7", "value": 1}),
+            json!({"op": "test", "path": "/a/0", "value": 2}),
+            json!({"op": "frob", "path": "/a"}),
+            json!({"op": "move", "from": "/a", "path": "/a/0"}),
+            json!({"op": "add", "path": "no-slash", "value": 1}),
+            json!({"op": "add", "path": "/b"}),
+        ] {
+            let patch = json!([{"op": "add", "path": "/ok", "value": 1}, operation]);
+            assert!(matches!(apply(&target, &patch), Err(PatchError::Failed(_))), "{patch}");
+        }
+        assert_eq!(
+            apply(&target, &json!({})).expect_err("not a list").to_string(),
+            "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+        );
+    }
+}

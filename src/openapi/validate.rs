@@ -339,6 +339,7 @@ impl Walk {
         self.combinations(limits, value);
     }
 
+    /// The first violated limit only, as the API server has it for texts.
     fn text_limits(&mut self, limits: &Limits, text: &str) {
         let length = || text.chars().count() as u64;
         if let Some(most) = limits.max_length.filter(|most| length() > *most) {
@@ -349,12 +350,10 @@ impl Walk {
                 value: None,
                 detail: format!("may not be more than {most} {unit}"),
             });
-        }
-        if let Some(least) = limits.min_length.filter(|least| length() < *least) {
+        } else if let Some(least) = limits.min_length.filter(|least| length() < *least) {
             let detail = format!("{} should be at least {least} chars long", self.subject());
             self.add(Reason::Invalid, text.into(), detail);
-        }
-        if let Some(pattern) = limits.pattern.as_ref().filter(|pattern| !pattern.matches(text)) {
+        } else if let Some(pattern) = limits.pattern.as_ref().filter(|pattern| !pattern.matches(text)) {
             let detail = format!("{} should match '{}'", self.subject(), pattern.source());
             self.add(Reason::Invalid, text.into(), detail);
         }
