@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde_json::Value as Json;
 
-use super::schema::{Additional, Link, ListType, Property, Schema, Type};
+use super::schema::{Additional, Link, ListType, Patch, Property, Schema, Type};
 
 mod defaults;
 
@@ -122,7 +122,7 @@ fn parse(entry: &'static Entry) -> Schema {
     schema.properties.sort_by(|a, b| a.name.cmp(&b.name));
     for (field, value) in defaults::constants(entry.name) {
         if let Ok(at) = schema.properties.binary_search_by(|p| (*p.name).cmp(field)) {
-            schema.properties[at].default = serde_json::from_str(value).ok();
+            schema.properties[at].default = serde_json::from_str(value).ok().map(Box::new);
         }
     }
     schema.defaulter = defaults::computed(entry.name);
@@ -132,6 +132,7 @@ fn parse(entry: &'static Entry) -> Schema {
 
 fn field(name: &str, kind: &str, flags: &str) -> Property {
     let mut property = Property::new(name, link(kind));
+    let mut patch = Patch::default();
     // A default's JSON may hold spaces, so it comes last and takes the rest of the line.
     let (flags, default) = match flags.split_once("default=") {
         Some((flags, default)) => (flags, serde_json::from_str::<Json>(default).ok()),
@@ -144,18 +145,19 @@ fn field(name: &str, kind: &str, flags: &str) -> Property {
             Some(("map", keys)) => list = ListType::Map(keys.split(',').map(Into::into).collect()),
             Some(("patch", strategies)) => {
                 for strategy in strategies.split(',') {
-                    property.patch.merge |= strategy == "merge";
-                    property.patch.retain_keys |= strategy == "retainKeys";
+                    patch.merge |= strategy == "merge";
+                    patch.retain_keys |= strategy == "retainKeys";
                 }
             }
-            Some(("key", key)) => property.patch.key = Some(key.into()),
+            Some(("key", key)) => patch.key = Some(key.into()),
             None if flag == "set" => list = ListType::Set,
             None if flag == "atomic" => atomic = true,
             None if flag == "inline" => property.inline = true,
             _ => {}
         }
     }
-    property.default = default.or_else(|| property.inline.then(|| Json::Object(serde_json::Map::new())));
+    property.patch = (patch != Patch::default()).then(|| Box::new(patch));
+    property.default = default.or_else(|| property.inline.then(|| Json::Object(serde_json::Map::new()))).map(Box::new);
     if (list != ListType::Atomic || atomic)
         && let Link::Shared(shared) = &mut property.schema
     {

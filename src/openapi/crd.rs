@@ -158,7 +158,7 @@ fn rules_below(schema: &Schema) -> bool {
 
 fn property((name, value): (&String, &Json)) -> Option<Property> {
     let source = value.as_object()?;
-    let default = source.get("default").cloned();
+    let default = source.get("default").cloned().map(Box::new);
     Some(Property { default, ..Property::new(name, read(source).into()) })
 }
 

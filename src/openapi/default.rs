@@ -33,7 +33,7 @@ fn fill(schema: &Schema, value: &mut Json) {
                     Some(_) => false,
                 };
                 if unset {
-                    object.insert(property.name.to_string(), default.clone());
+                    object.insert(property.name.to_string(), (**default).clone());
                 }
             }
             if let Some(computed) = schema.defaulter {
@@ -87,7 +87,7 @@ fn drop_unset(schema: &Schema, object: &mut Map<String, Json>) {
         };
         let Some(property) = schema.property(key).filter(|_| empty) else { return true };
         match value {
-            Json::Null => property.default == Some(Json::Null),
+            Json::Null => property.default.as_deref() == Some(&Json::Null),
             Json::Array(_) => schema.required.contains(&property.name),
             // Empty structs mean something (`emptyDir: {}`), empty maps do not.
             _ => !matches!(property.schema.additional, Additional::Of(_)),

@@ -91,10 +91,10 @@ pub struct Property {
     pub name: Box<str>,
     /// Its type.
     pub schema: Link,
-    /// Its strategic merge.
-    pub patch: Patch,
+    /// Its strategic merge; none is to replace lists and merge maps.
+    pub patch: Option<Box<Patch>>,
     /// Its value when it is absent.
-    pub default: Option<Json>,
+    pub default: Option<Box<Json>>,
     /// A struct of a built-in type that the API server always writes, be it empty.
     pub inline: bool,
 }
@@ -102,7 +102,7 @@ pub struct Property {
 impl Property {
     /// A property without default or patch strategy.
     pub fn new(name: &str, schema: Link) -> Self {
-        Property { name: name.into(), schema, patch: Patch::default(), default: None, inline: false }
+        Property { name: name.into(), schema, patch: None, default: None, inline: false }
     }
 }
 

@@ -50,7 +50,7 @@ fn unknown_directive(directive: &Json, object: &Object) -> PatchError {
 fn field<'a>(schema: Option<&'a Schema>, key: &str) -> (Option<&'a Schema>, Patch) {
     let Some(schema) = schema else { return (None, Patch::default()) };
     match (schema.property(key), &schema.additional) {
-        (Some(property), _) => (Some(&property.schema), property.patch.clone()),
+        (Some(property), _) => (Some(&property.schema), property.patch.as_deref().cloned().unwrap_or_default()),
         (None, Additional::Of(link)) => (Some(link), Patch::default()),
         _ => (None, Patch::default()),
     }

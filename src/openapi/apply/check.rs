@@ -101,11 +101,10 @@ impl Check {
         let open = schema.int_or_string
             || schema.kind == Type::String && schema.format.as_deref().is_some_and(|format| format != "byte");
         match schema.kind {
-            _ if open => {
-                if value.is_object() || value.is_array() {
-                    self.say(format_args!("expected any scalar, got &{{{}}}", plain(value)));
-                }
+            _ if open && (value.is_object() || value.is_array()) => {
+                self.say(format_args!("expected any scalar, got &{{{}}}", plain(value)));
             }
+            _ if open => {}
             Type::Integer | Type::Number if !value.is_number() => {
                 self.say(format_args!("expected numeric (int or float), got {}", go_type(value)));
             }

@@ -110,7 +110,7 @@ fn key_default(items: View<'_>, key: &str) -> Option<Json> {
     let schema = items?;
     let property = schema.property(key)?;
     if let Some(default) = &property.default {
-        return Some(default.clone());
+        return Some((**default).clone());
     }
     if schema.name.is_empty() || !schema.required.iter().any(|name| &**name == key) {
         return None;

@@ -58,8 +58,8 @@ fn facts_that_others_rely_on() {
     let pod = of("v1", "Pod");
     let containers = pod.property("spec").and_then(|spec| spec.schema.property("containers")).expect("declared");
     assert_eq!(containers.schema.list, ListType::Map(vec!["name".into()]));
-    assert_eq!(containers.patch.key.as_deref(), Some("name"));
-    assert!(containers.patch.merge);
+    let patch = containers.patch.as_deref().expect("a strategy");
+    assert!(patch.merge && patch.key.as_deref() == Some("name"));
     assert!(pod.at(&["spec", "containers", "ports", "protocol"]).is_some());
     let service = of("v1", "Service");
     assert!(service.at(&["spec", "selector"]).is_some_and(|selector| selector.atomic));

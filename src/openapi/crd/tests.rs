@@ -50,6 +50,7 @@ fn recorded_refusals() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "measures real time")]
 fn real_definitions_are_structural_and_read_quickly() {
     let definitions = definitions();
     let started = Instant::now();
