@@ -2,3 +2,11 @@
 //!
 //! Attributes are the manifest. A connection is a map `{endpoint, ca_certificate?, token?}`: the outputs of
 //! a `gke.cluster`, or of a kubeconfig. Outputs are the live object without its managed fields.
+
+pub mod client;
+mod compare;
+mod discovery;
+mod fields;
+mod immutable;
+pub mod object;
+mod refusal;
