@@ -515,6 +515,18 @@ pub fn node_object(cluster: &ClusterName, pool: &Json, instance: &Json, other_cp
         }
         taints.push(taint);
     }
+    let last_labels: Vec<String> = config["labels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .collect();
+    let own = taints.len() - config["taints"].as_array().map_or(0, Vec::len);
+    let last_taints: Vec<String> = taints[own..]
+        .iter()
+        .map(|taint| format!("{}={}:{}", text(&taint["key"]), text(&taint["value"]), text(&taint["effect"])))
+        .collect();
+    let (last_labels, last_taints) = (last_labels.join(","), last_taints.join(","));
     let nic = &instance["networkInterfaces"][0];
     let range = &nic["aliasIpRanges"][0]["ipCidrRange"];
     let project = &cluster.place.project;
@@ -532,7 +544,8 @@ pub fn node_object(cluster: &ClusterName, pool: &Json, instance: &Json, other_cp
             "labels": labels,
             "annotations": {
                 "container.googleapis.com/instance_id": instance["id"],
-                "node.gke.io/last-applied-node-labels": "",
+                crate::sim::nodes::LABELS: last_labels,
+                crate::sim::nodes::TAINTS: last_taints,
                 "volumes.kubernetes.io/controller-managed-attach-detach": "true",
             },
         },
