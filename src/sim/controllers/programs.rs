@@ -241,6 +241,13 @@ pub trait Program: Send + Sync {
         Ok(())
     }
 
+    /// Whether a probe of the container (an entry such as `livenessProbe`) gets the right answer from a program
+    /// that serves: scheme, port and path. The error is the kubelet's text. Counts for every probe.
+    fn answers(&self, instance: &Instance, around: &Surroundings, probe: &Json) -> Result<(), String> {
+        let _ = (instance, around, probe);
+        Ok(())
+    }
+
     /// What it takes to leave after SIGTERM, at most the Pod's grace period.
     fn termination(&self, instance: &Instance) -> Duration {
         let _ = instance;

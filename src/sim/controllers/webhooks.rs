@@ -136,13 +136,9 @@ impl ServiceWebhooks {
     /// Whether the process has come so far that it accepts connections.
     fn serves(&self, api: &dyn Api, instance: &Instance, program: &dyn Program) -> bool {
         let Some(started) = instance.started_at() else { return false };
-        if fields::flag(instance.status(), "/ready")
-            && self.clock.now() >= started.plus(super::durations::CONTAINER_START)
-        {
-            // A ready program served before; only one without a probe is ready from its first moment.
-            if instance.container.get("readinessProbe").is_some() {
-                return true;
-            }
+        // A probed program that is ready has served before; an unprobed one is ready from its first moment.
+        if fields::flag(instance.status(), "/ready") && instance.container.get("readinessProbe").is_some() {
+            return true;
         }
         let around = Surroundings { api: api.impersonate(&instance.user()), clock: self.clock.clone() };
         match program.start(instance, &around) {
