@@ -183,6 +183,10 @@ impl Api for Fake {
         self.write(object, true)
     }
 
+    async fn update_subresource(&self, _: &str, object: Json) -> Result<Arc<Json>, Status> {
+        self.write(object, false)
+    }
+
     async fn apply(&self, _: &str, object: Json, _: bool) -> Result<Arc<Json>, Status> {
         let id = Self::id(&object);
         if self.get(&id.0, &id.1, &id.2).is_some() { self.write(object, false) } else { self.create(object).await }

@@ -131,7 +131,7 @@ impl Controller for Deletion {
         let Some(read) = api.get(&key.gvk, "", &key.name) else { return Ok(Outcome::Done) };
         let mut next = (*read).clone();
         next["spec"]["finalizers"] = json!([]);
-        api.update(next).await?;
+        api.update_subresource("finalize", next).await?;
         Ok(Outcome::Done)
     }
 }
