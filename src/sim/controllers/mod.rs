@@ -4,6 +4,8 @@
 //! memory of its own, so that a restarted process goes on where the last one was killed. Durations count
 //! from timestamps in the objects.
 
+pub mod addons;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,0 +1,10 @@
+//! The programs of the add-ons inside a simulated cluster: cert-manager, Istio, LeaderWorkerSet, KServe, the
+//! GPU operator, Red Hat's operators and vLLM.
+//!
+//! Each does what the real one does to the cluster's objects, while a Ready pod of its image exists and as far
+//! as its ServiceAccount may. What they serve to users is in `sim::serving`.
+
+pub mod objects;
+pub mod pki;
+pub mod program;
+pub mod work;
