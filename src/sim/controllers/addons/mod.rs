@@ -4,6 +4,7 @@
 //! Each does what the real one does to the cluster's objects, while a Ready pod of its image exists and as far
 //! as its ServiceAccount may. What they serve to users is in `sim::serving`.
 
+pub mod cert_manager;
 pub mod objects;
 pub mod pki;
 pub mod program;
