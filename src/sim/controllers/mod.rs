@@ -5,6 +5,15 @@
 //! from timestamps in the objects.
 
 pub mod addons;
+pub mod admission;
+pub mod cloud;
+pub mod durations;
+pub mod faults;
+pub mod fields;
+pub mod image;
+pub mod programs;
+pub mod runner;
+pub mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
