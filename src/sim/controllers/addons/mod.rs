@@ -7,5 +7,13 @@
 pub mod cert_manager;
 pub mod objects;
 pub mod pki;
-pub mod program;
 pub mod work;
+
+use std::sync::Arc;
+
+use super::programs::Program;
+
+/// The programs of all add-ons, for the table of a cluster.
+pub fn programs() -> Vec<Arc<dyn Program>> {
+    vec![Arc::new(cert_manager::CertManager)]
+}

@@ -2,13 +2,15 @@
 //!
 //! Pure functions over documents. What talks to the API server is in [`super::work`].
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json, json};
 
 use crate::env::clock::Timestamp;
+pub use crate::sim::controllers::fields::{
+    annotation, condition_entry as condition, flag as truth, is_going as going, label, list, name, namespace, number,
+    owner_reference, quantity, selects, selects_map, text, uid,
+};
 use crate::sim::kube::api::Gvk;
 
 /// A kind of the core group.
@@ -21,84 +23,9 @@ pub fn apps(kind: &str) -> Gvk {
     Gvk::new("apps", "v1", kind)
 }
 
-/// The text at a JSON pointer, empty when there is none.
-pub fn text<'a>(object: &'a Json, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Json::as_str).unwrap_or_default()
-}
-
-/// The whole number at a JSON pointer.
-pub fn number(object: &Json, pointer: &str) -> Option<i64> {
-    object.pointer(pointer).and_then(Json::as_i64)
-}
-
-/// The list at a JSON pointer, empty when there is none.
-pub fn list<'a>(object: &'a Json, pointer: &str) -> &'a [Json] {
-    object.pointer(pointer).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default()
-}
-
-/// `metadata.name`.
-pub fn name(object: &Json) -> &str {
-    text(object, "/metadata/name")
-}
-
-/// `metadata.namespace`, empty for cluster scope.
-pub fn namespace(object: &Json) -> &str {
-    text(object, "/metadata/namespace")
-}
-
 /// `metadata.generation`, or 0.
 pub fn generation(object: &Json) -> i64 {
     number(object, "/metadata/generation").unwrap_or(0)
-}
-
-/// A label's value.
-pub fn label<'a>(object: &'a Json, key: &str) -> &'a str {
-    object.get("metadata").and_then(|m| m.get("labels")?.get(key)?.as_str()).unwrap_or_default()
-}
-
-/// An annotation's value.
-pub fn annotation<'a>(object: &'a Json, key: &str) -> &'a str {
-    object.get("metadata").and_then(|m| m.get("annotations")?.get(key)?.as_str()).unwrap_or_default()
-}
-
-/// Whether it is being deleted.
-pub fn going(object: &Json) -> bool {
-    object.pointer("/metadata/deletionTimestamp").is_some()
-}
-
-/// Whether all of a plain label map are on the object. An empty or absent map selects nothing.
-pub fn selected_by(object: &Json, labels: Option<&Json>) -> bool {
-    match labels.and_then(Json::as_object) {
-        Some(wanted) if !wanted.is_empty() => wanted.iter().all(|(k, v)| v.as_str() == Some(label(object, k))),
-        _ => false,
-    }
-}
-
-/// Whether a `LabelSelector` matches these labels. An absent selector matches nothing, an empty one everything.
-pub fn selector_matches(selector: Option<&Json>, labels: Option<&Json>) -> bool {
-    let Some(selector) = selector else { return false };
-    let value = |key: &str| labels.and_then(|l| l.get(key)?.as_str());
-    let labels_match = selector
-        .get("matchLabels")
-        .and_then(Json::as_object)
-        .is_none_or(|wanted| wanted.iter().all(|(k, v)| v.as_str() == value(k)));
-    labels_match
-        && list(selector, "/matchExpressions").iter().all(|expression| {
-            let found = value(text(expression, "/key"));
-            let among = found.is_some_and(|v| list(expression, "/values").iter().any(|w| w.as_str() == Some(v)));
-            match text(expression, "/operator") {
-                "In" => among,
-                "NotIn" => !among,
-                "Exists" => found.is_some(),
-                "DoesNotExist" => found.is_none(),
-                _ => false,
-            }
-        })
-}
-
-/// The condition of this type.
-pub fn condition<'a>(object: &'a Json, kind: &str) -> Option<&'a Json> {
-    list(object, "/status/conditions").iter().find(|c| c["type"] == kind)
 }
 
 /// Whether the condition of this type is `True`.
@@ -154,14 +81,6 @@ pub fn set_condition(conditions: &mut Json, now: Timestamp, generation: Option<i
         Some(old) => *old = new,
         None => entries.push(new),
     }
-}
-
-/// An owner reference to the object, as its controller.
-pub fn owner_reference(owner: &Json) -> Json {
-    json!({
-        "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": name(owner),
-        "uid": text(owner, "/metadata/uid"), "controller": true, "blockOwnerDeletion": true,
-    })
 }
 
 /// Whether `object` names `owner` among its owners.
@@ -224,21 +143,6 @@ pub fn env_of<'a>(container: &'a Json, variable: &str) -> Option<&'a str> {
     list(container, "/env").iter().find(|e| e["name"] == variable)?.get("value")?.as_str()
 }
 
-/// The words of `command` and `args` together.
-pub fn words(container: &Json) -> Vec<&str> {
-    list(container, "/command").iter().chain(list(container, "/args")).filter_map(Json::as_str).collect()
-}
-
-/// The value of `--flag=value` or `--flag value` among a container's words.
-pub fn flag(container: &Json, flag: &str) -> Option<String> {
-    let words = words(container);
-    let mut values = words.iter().enumerate().filter_map(|(i, word)| match word.strip_prefix(flag)? {
-        "" => words.get(i + 1).map(|next| (*next).to_owned()),
-        rest => rest.strip_prefix('=').map(str::to_owned),
-    });
-    values.next_back()
-}
-
 /// A name no longer than Kubernetes allows: `parent` and `suffix` together, or a cut parent and its digest.
 pub fn child_name(parent: &str, suffix: &str) -> String {
     let whole = format!("{parent}{suffix}");
@@ -298,11 +202,6 @@ fn merge_list_or_map(key: &str, base: &mut Json, patch: &Json) {
     }
 }
 
-/// A map from pairs of text.
-pub fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,13 +238,5 @@ mod tests {
         let long = child_name(&"x".repeat(70), "-kserve");
         assert_eq!(long.len(), 63);
         assert!(long.ends_with("-kserve"));
-    }
-
-    #[test]
-    fn flags_are_read_in_both_spellings_and_the_last_wins() {
-        let container = json!({"command": ["x"], "args": ["--a=1", "--b", "2", "--a=3"]});
-        assert_eq!(flag(&container, "--a").as_deref(), Some("3"));
-        assert_eq!(flag(&container, "--b").as_deref(), Some("2"));
-        assert_eq!(flag(&container, "--c"), None);
     }
 }

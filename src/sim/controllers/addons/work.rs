@@ -1,7 +1,8 @@
-//! How an add-on's control loop works: only while a Ready pod runs its program, and as that pod's ServiceAccount.
+//! How an add-on's control loop works: it says what it looks after and what else concerns it ([`Step`]), and
+//! [`Loop`] makes a controller of it.
 //!
-//! A loop says what it looks after and what else concerns it ([`Step`]); [`Loop`] makes a controller of it.
-//! Knows nothing of any particular add-on.
+//! Loops run while their Pod's container is ready, and act as its ServiceAccount; the activation of programs
+//! sees to both. Knows nothing of any particular add-on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,51 +10,28 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 
-use super::objects::{self, Condition, containers, core, list, name, namespace, pod_ready, text};
-use super::program::Program;
+use super::objects::{self, Condition, core, name, namespace, text};
 use crate::env::clock::{SharedClock, Timestamp};
+use crate::sim::controllers::programs::Instance;
+use crate::sim::controllers::runner::key_of;
 use crate::sim::controllers::{Controller, Key, Outcome, Surroundings};
 use crate::sim::kube::api::{Api, Gvk, Status};
 
-/// A program at work: a Ready pod and the API server as its ServiceAccount sees it.
+/// A program at work.
 #[derive(Clone)]
 pub struct Work {
-    /// The API server, as the pod's ServiceAccount.
+    /// The API server, as the Pod's ServiceAccount.
     pub api: Arc<dyn Api>,
     /// Simulated time.
     pub clock: SharedClock,
-    /// The pod.
-    pub pod: Arc<Json>,
-    /// The container of the pod that runs the program.
-    pub container: Json,
+    /// The container that runs the program.
+    pub instance: Arc<Instance>,
 }
 
 impl Work {
-    /// The program at work, if a Ready pod runs it. Of several pods the first by name leads.
-    pub fn of(around: &Surroundings, program: Program) -> Option<Work> {
-        let pods = around.api.list(&core("Pod"), None);
-        let (pod, container) = pods.iter().filter(|pod| pod_ready(pod)).find_map(|pod| {
-            let container = list(pod, "/spec/containers").iter().find(|c| Program::of(c) == Some(program))?;
-            Some((pod.clone(), container.clone()))
-        })?;
-        let account = match text(&pod, "/spec/serviceAccountName") {
-            "" => "default",
-            account => account,
-        };
-        let user = format!("system:serviceaccount:{}:{account}", namespace(&pod));
-        Some(Work { api: around.api.impersonate(&user), clock: around.clock.clone(), pod, container })
-    }
-
     /// The namespace the program runs in.
     pub fn namespace(&self) -> &str {
-        namespace(&self.pod)
-    }
-
-    /// When its pod became Ready.
-    pub fn since(&self) -> Timestamp {
-        objects::condition(&self.pod, "Ready")
-            .and_then(|c| Timestamp::parse(c["lastTransitionTime"].as_str()?))
-            .unwrap_or_default()
+        self.instance.namespace()
     }
 
     /// Creates or changes an object so that it says at least `wanted`, by server-side apply in the program's
@@ -145,11 +123,8 @@ pub trait Step: Send + Sync + 'static {
     /// For messages.
     fn name(&self) -> &'static str;
 
-    /// The program that must be running.
-    fn program(&self) -> Program;
-
-    /// The kinds it looks after, the preferred version of each kind first. `Pod` here stands for the pods
-    /// that run the program itself: for loops that make things from nothing.
+    /// The kinds it looks after, the preferred version of each kind first. `Pod` here stands for the Pod that
+    /// runs the program itself: for loops that make things from nothing.
     fn looks_after(&self) -> Vec<Gvk>;
 
     /// Kinds whose changes concern the objects it looks after.
@@ -168,13 +143,21 @@ pub trait Step: Send + Sync + 'static {
 }
 
 /// A controller made of a [`Step`].
-pub struct Loop<S>(pub S);
+pub struct Loop<S> {
+    step: S,
+    instance: Arc<Instance>,
+}
 
 impl<S: Step> Loop<S> {
+    /// The loop of a program in one container.
+    pub fn of(step: S, instance: &Instance) -> Arc<dyn Controller> {
+        Arc::new(Loop { step, instance: Arc::new(instance.clone()) })
+    }
+
     /// The served version of each kind it looks after.
     fn served(&self, api: &dyn Api) -> Vec<Gvk> {
         let mut kinds: Vec<Gvk> = Vec::new();
-        for gvk in self.0.looks_after() {
+        for gvk in self.step.looks_after() {
             if !kinds.iter().any(|k| k.group == gvk.group && k.kind == gvk.kind) && api.serves(&gvk) {
                 kinds.push(gvk);
             }
@@ -182,41 +165,36 @@ impl<S: Step> Loop<S> {
         kinds
     }
 
-    fn all(&self, api: &dyn Api, concerned: impl Fn(&Json) -> bool) -> Vec<Key> {
-        let own = self.0.program();
-        self.served(api)
-            .into_iter()
-            .flat_map(|gvk| {
-                let objects = api.list(&gvk, None);
-                let keys: Vec<Key> = objects
-                    .iter()
-                    .filter(|o| gvk.kind != "Pod" || runs(o, own))
-                    .filter(|o| concerned(o))
-                    .map(|o| Key { gvk: gvk.clone(), namespace: namespace(o).to_owned(), name: name(o).to_owned() })
-                    .collect();
-                keys
-            })
-            .collect()
+    /// Whether an object of a kind it looks after is its own: of Pods, only the one it runs in.
+    fn own(&self, gvk: &Gvk, object: &Json) -> bool {
+        *gvk != core("Pod")
+            || (name(object) == name(&self.instance.pod) && namespace(object) == self.instance.namespace())
     }
-}
 
-/// Whether a pod runs the program.
-pub fn runs(pod: &Json, program: Program) -> bool {
-    pod.get("spec").is_some_and(|spec| containers(spec).any(|c| Program::of(c) == Some(program)))
+    fn concerned(&self, api: &dyn Api, changed: &Json) -> Vec<Key> {
+        let mut keys = Vec::new();
+        for gvk in self.served(api) {
+            for object in api.list(&gvk, None) {
+                if self.own(&gvk, &object) && self.step.concerns(changed, &object) {
+                    keys.push(key_of(gvk.clone(), &object));
+                }
+            }
+        }
+        keys
+    }
 }
 
 #[async_trait]
 impl<S: Step> Controller for Loop<S> {
     fn name(&self) -> &'static str {
-        self.0.name()
+        self.step.name()
     }
 
     fn watches(&self) -> Vec<Gvk> {
-        let mut kinds = self.0.looks_after();
-        kinds.extend(self.0.also_watches());
-        kinds.push(core("Pod"));
+        let mut kinds = self.step.looks_after();
+        kinds.extend(self.step.also_watches());
         kinds.sort();
-        kinds.dedup();
+        kinds.dedup_by(|a, b| a.group == b.group && a.kind == b.kind);
         kinds
     }
 
@@ -224,14 +202,12 @@ impl<S: Step> Controller for Loop<S> {
         let same = |gvk: &Gvk| gvk.group == changed.gvk.group && gvk.kind == changed.gvk.kind;
         let mut keys = Vec::new();
         if let Some(gvk) = self.served(api).into_iter().find(|gvk| same(gvk))
-            && (gvk.kind != "Pod" || runs(object, self.0.program()))
+            && self.own(&gvk, object)
         {
             keys.push(Key { gvk, ..changed.clone() });
         }
-        if changed.gvk.kind == "Pod" && changed.gvk.group.is_empty() && runs(object, self.0.program()) {
-            keys.extend(self.all(api, |_| true));
-        } else if self.0.also_watches().iter().any(same) {
-            keys.extend(self.all(api, |own| self.0.concerns(object, own)));
+        if self.step.also_watches().iter().any(same) {
+            keys.extend(self.concerned(api, object));
         }
         keys.sort();
         keys.dedup();
@@ -239,15 +215,14 @@ impl<S: Step> Controller for Loop<S> {
     }
 
     async fn reconcile(&self, around: &Surroundings, key: &Key) -> Result<Outcome, Status> {
-        let Some(work) = Work::of(around, self.0.program()) else { return Ok(Outcome::Done) };
         let Some(object) = around.api.get(&key.gvk, &key.namespace, &key.name) else { return Ok(Outcome::Done) };
-        let result = self.0.step(&work, &object).await;
+        let work = Work { api: around.api.clone(), clock: around.clock.clone(), instance: self.instance.clone() };
+        let result = self.step.step(&work, &object).await;
         if let Err(status) = &result
             && status.code != 409
         {
-            tracing::debug!(controller = self.0.name(), name = key.name, %status, "reconcile failed");
-            let message = status.message();
-            record_event(&*around.api, around.clock.now(), &object, "Warning", "ReconcileError", message).await;
+            record_event(&*around.api, around.clock.now(), &object, "Warning", "ReconcileError", status.message())
+                .await;
         }
         result
     }

@@ -11,7 +11,6 @@ use super::super::objects::{
     secret_text, text, unbase64,
 };
 use super::super::pki::{self, Validity, Wanted};
-use super::super::program::Program;
 use super::super::work::{Step, Work};
 use super::{MANAGER, issuers, kind};
 use crate::env::clock::Timestamp;
@@ -93,10 +92,6 @@ fn up_to_date(certificate: &Json, secret: &Json, now: Timestamp) -> Option<(Time
 impl Step for Certificates {
     fn name(&self) -> &'static str {
         "cert-manager-certificates"
-    }
-
-    fn program(&self) -> Program {
-        Program::CertManager
     }
 
     fn looks_after(&self) -> Vec<Gvk> {
@@ -274,10 +269,6 @@ async fn settle(
 impl Step for Requests {
     fn name(&self) -> &'static str {
         "cert-manager-requests"
-    }
-
-    fn program(&self) -> Program {
-        Program::CertManager
     }
 
     fn looks_after(&self) -> Vec<Gvk> {

@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 
 use super::super::objects::{annotation, base64, core, secret_text, text};
-use super::super::program::Program;
 use super::super::work::{Step, Work};
 use super::kind;
 use crate::sim::controllers::Outcome;
@@ -39,10 +38,6 @@ fn bundle(work: &Work, object: &Json) -> Option<String> {
 impl Step for Injector {
     fn name(&self) -> &'static str {
         "cert-manager-cainjector"
-    }
-
-    fn program(&self) -> Program {
-        Program::CaInjector
     }
 
     fn looks_after(&self) -> Vec<Gvk> {

@@ -6,9 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-use super::super::objects::{self, Condition, core, flag, namespace, secret_text, text};
+use super::super::objects::{self, Condition, core, namespace, secret_text, text};
 use super::super::pki::{self, Validity};
-use super::super::program::Program;
 use super::super::work::{Step, Work};
 use super::kind;
 use crate::sim::controllers::Outcome;
@@ -19,8 +18,8 @@ pub struct Issuers;
 
 /// The namespace in which a ClusterIssuer's Secrets are.
 fn cluster_namespace(work: &Work) -> String {
-    match flag(&work.container, "--cluster-resource-namespace") {
-        Some(given) if !given.contains("$(") => given,
+    match work.instance.argument("cluster-resource-namespace") {
+        Some(given) if !given.is_empty() && !given.contains("$(") => given.to_owned(),
         _ => work.namespace().to_owned(),
     }
 }
@@ -89,10 +88,6 @@ pub fn sign(
 impl Step for Issuers {
     fn name(&self) -> &'static str {
         "cert-manager-issuers"
-    }
-
-    fn program(&self) -> Program {
-        Program::CertManager
     }
 
     fn looks_after(&self) -> Vec<Gvk> {

@@ -6,15 +6,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 
-use super::super::objects::{base64, core, flag, metadata, secret_text, text};
+use super::super::objects::{base64, core, list, metadata, secret_text, text};
 use super::super::pki::{self, Validity, Wanted};
-use super::super::program::Program;
 use super::super::work::{Step, Work};
-use crate::sim::controllers::Outcome;
+use super::CHECK_AGAIN;
+use crate::sim::controllers::programs::{Instance, Start};
+use crate::sim::controllers::{Outcome, Surroundings, durations};
 use crate::sim::kube::api::{Gvk, Status};
 
 /// Keeps the Secret with the webhook's own CA, from which its serving certificates come.
 pub struct ServingCa;
+
+/// Namespace and name of the Secret with the webhook's own CA.
+fn ca_secret(instance: &Instance) -> (String, String) {
+    let given = |name: &str| instance.argument(name).filter(|value| !value.is_empty() && !value.contains("$("));
+    let home = given("dynamic-serving-ca-secret-namespace").unwrap_or(instance.namespace());
+    let name = given("dynamic-serving-ca-secret-name").unwrap_or("cert-manager-webhook-ca");
+    (home.to_owned(), name.to_owned())
+}
 
 /// One year, as cert-manager's dynamic authority issues.
 const LIFETIME: Duration = Duration::from_secs(365 * 86_400);
@@ -23,10 +32,6 @@ const LIFETIME: Duration = Duration::from_secs(365 * 86_400);
 impl Step for ServingCa {
     fn name(&self) -> &'static str {
         "cert-manager-webhook-ca"
-    }
-
-    fn program(&self) -> Program {
-        Program::CertManagerWebhook
     }
 
     fn looks_after(&self) -> Vec<Gvk> {
@@ -43,9 +48,7 @@ impl Step for ServingCa {
     }
 
     async fn step(&self, work: &Work, _pod: &Arc<Json>) -> Result<Outcome, Status> {
-        let given = |name: &str| flag(&work.container, name).filter(|value| !value.contains("$("));
-        let home = given("--dynamic-serving-ca-secret-namespace").unwrap_or_else(|| work.namespace().to_owned());
-        let name = given("--dynamic-serving-ca-secret-name").unwrap_or_else(|| "cert-manager-webhook-ca".to_owned());
+        let (home, name) = ca_secret(&work.instance);
         let existing = work.api.get(&core("Secret"), &home, &name);
         if existing.is_some_and(|s| secret_text(&s, "tls.crt").is_some() && secret_text(&s, "ca.crt").is_some()) {
             return Ok(Outcome::Done);
@@ -64,6 +67,34 @@ impl Step for ServingCa {
         work.enforce("cert-manager-webhook", secret).await?;
         Ok(Outcome::Done)
     }
+}
+
+/// What the webhook presents: a certificate for its Service, fresh from its own CA.
+pub fn serving_certificate(instance: &Instance, around: &Surroundings) -> Option<String> {
+    let (home, name) = ca_secret(instance);
+    let ca = around.api.get(&core("Secret"), &home, &name)?;
+    let given = instance.argument("dynamic-serving-dns-names").filter(|names| !names.is_empty());
+    let names = given.map_or_else(
+        || vec![format!("cert-manager-webhook.{}.svc", instance.namespace())],
+        |names| names.split(',').map(|n| n.replace("$(POD_NAMESPACE)", instance.namespace())).collect(),
+    );
+    let wanted = Wanted { dns_names: names, ..Wanted::default() };
+    let validity = Validity { from: around.clock.now(), lasts: Duration::from_secs(7 * 86_400) };
+    let key = pki::new_key().ok()?;
+    let leaf =
+        pki::signed(&wanted, validity, &key, &secret_text(&ca, "tls.crt")?, &secret_text(&ca, "tls.key")?).ok()?;
+    Some(leaf)
+}
+
+/// What the check of the API does: it ends once the webhook's certificate is trusted by its configuration.
+pub fn check(around: &Surroundings) -> Start {
+    let configuration = Gvk::new("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration");
+    let ready = around.api.list(&configuration, None).iter().any(|c| {
+        list(c, "/webhooks")
+            .iter()
+            .any(|w| text(w, "/name") == "webhook.cert-manager.io" && !text(w, "/clientConfig/caBundle").is_empty())
+    });
+    if ready { Start::completes(durations::SHORT_RUN) } else { Start::Waits(CHECK_AGAIN) }
 }
 
 /// What the webhook says to an object: the refusals that matter for installers, else yes.
