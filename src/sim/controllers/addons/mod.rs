@@ -5,6 +5,7 @@
 //! as its ServiceAccount may. What they serve to users is in `sim::serving`.
 
 pub mod cert_manager;
+pub mod istio;
 pub mod objects;
 pub mod pki;
 pub mod work;
@@ -15,5 +16,5 @@ use super::programs::Program;
 
 /// The programs of all add-ons, for the table of a cluster.
 pub fn programs() -> Vec<Arc<dyn Program>> {
-    vec![Arc::new(cert_manager::CertManager)]
+    vec![Arc::new(cert_manager::CertManager), Arc::new(istio::Istiod), Arc::new(istio::Proxy), Arc::new(istio::Cni)]
 }
