@@ -6,6 +6,7 @@
 
 pub mod cert_manager;
 pub mod istio;
+pub mod kserve;
 pub mod objects;
 pub mod pki;
 pub mod work;
