@@ -118,6 +118,27 @@ pub fn covers(existing: &Json, wanted: &Json) -> bool {
     }
 }
 
+/// Makes `existing` say what `wanted` says. Lists of another length are replaced, others laid over entry by
+/// entry, so that what the server added stays.
+pub fn lay_over(existing: &mut Json, wanted: &Json) {
+    match (existing, wanted) {
+        (Json::Object(existing), Json::Object(wanted)) => {
+            for (key, wanted) in wanted {
+                match existing.get_mut(key) {
+                    Some(existing) => lay_over(existing, wanted),
+                    None => {
+                        existing.insert(key.clone(), wanted.clone());
+                    }
+                }
+            }
+        }
+        (Json::Array(existing), Json::Array(wanted)) if existing.len() == wanted.len() => {
+            existing.iter_mut().zip(wanted).for_each(|(existing, wanted)| lay_over(existing, wanted));
+        }
+        (existing, wanted) => *existing = wanted.clone(),
+    }
+}
+
 /// Base64, as Secrets and `caBundle` hold bytes.
 pub fn base64(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
@@ -212,6 +233,9 @@ mod tests {
         assert!(covers(&existing, &json!({"spec": {"a": 1, "list": [{"x": 1}]}})));
         assert!(!covers(&existing, &json!({"spec": {"list": []}})));
         assert!(!covers(&existing, &json!({"spec": {"b": 1}})));
+        let mut changed = existing.clone();
+        lay_over(&mut changed, &json!({"spec": {"list": [{"x": 5}], "b": 1}}));
+        assert_eq!(changed, json!({"spec": {"a": 1, "added": true, "list": [{"x": 5, "y": 2}], "b": 1}}));
     }
 
     #[test]

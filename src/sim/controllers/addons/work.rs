@@ -34,25 +34,37 @@ impl Work {
         self.instance.namespace()
     }
 
-    /// Creates or changes an object so that it says at least `wanted`, by server-side apply in the program's
-    /// name. Writes nothing where that is so already.
+    /// Creates or updates an object so that it says at least `wanted`, with POST and PUT. Writes nothing where
+    /// that is so already.
     ///
     /// # Errors
     /// As the API server says.
-    pub async fn ensure(&self, manager: &str, wanted: Json) -> Result<Arc<Json>, Status> {
-        if let Some(existing) = Gvk::of(&wanted).and_then(|gvk| self.api.get(&gvk, namespace(&wanted), name(&wanted)))
+    pub async fn ensure(&self, wanted: Json) -> Result<Arc<Json>, Status> {
+        let existing = Gvk::of(&wanted).and_then(|gvk| self.api.get(&gvk, namespace(&wanted), name(&wanted)));
+        match existing {
+            None => self.api.create(wanted).await,
+            Some(existing) if objects::covers(&existing, &wanted) => Ok(existing),
+            Some(existing) => {
+                let mut changed = (*existing).clone();
+                objects::lay_over(&mut changed, &wanted);
+                self.api.update(changed).await
+            }
+        }
+    }
+
+    /// The same by server-side apply in the program's name. With `fresh` it applies even where the object says
+    /// so already, so that fields no longer wanted go.
+    ///
+    /// # Errors
+    /// As the API server says.
+    pub async fn apply(&self, manager: &str, wanted: Json, fresh: bool) -> Result<Arc<Json>, Status> {
+        if !fresh
+            && let Some(existing) =
+                Gvk::of(&wanted).and_then(|gvk| self.api.get(&gvk, namespace(&wanted), name(&wanted)))
             && objects::covers(&existing, &wanted)
         {
             return Ok(existing);
         }
-        self.api.apply(manager, wanted, true).await
-    }
-
-    /// Like [`Work::ensure`], but always applies, so that fields no longer wanted go.
-    ///
-    /// # Errors
-    /// As the API server says.
-    pub async fn enforce(&self, manager: &str, wanted: Json) -> Result<Arc<Json>, Status> {
         self.api.apply(manager, wanted, true).await
     }
 

@@ -182,7 +182,7 @@ impl Step for Certificates {
             return Ok(Outcome::Done);
         }
         let secret = secret_of(certificate, &pem, &key_pem, &ca);
-        work.enforce(MANAGER, secret).await?;
+        work.apply(MANAGER, secret, true).await?;
         let mut status = certificate.get("status").cloned().unwrap_or_else(|| json!({}));
         status["revision"] = json!(revision);
         work.put_status(certificate, status).await?;

@@ -1,6 +1,7 @@
 //! cainjector: fills `caBundle` of webhook configurations, CRD conversions and APIServices.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
@@ -10,6 +11,9 @@ use super::super::work::{Step, Work};
 use super::kind;
 use crate::sim::controllers::Outcome;
 use crate::sim::kube::api::{Gvk, Status};
+
+/// Until the injector leads and has filled its caches; the webhook is refused as long (20-60 s are usual).
+const ELECTION: Duration = Duration::from_secs(20);
 
 /// Fills CA bundles.
 pub struct Injector;
@@ -61,6 +65,9 @@ impl Step for Injector {
     }
 
     async fn step(&self, work: &Work, object: &Arc<Json>) -> Result<Outcome, Status> {
+        if let Some(left) = work.left(work.instance.started_at().unwrap_or_default(), ELECTION) {
+            return Ok(Outcome::After(left));
+        }
         let Some(bundle) = bundle(work, object).map(|pem| json!(base64(pem))) else { return Ok(Outcome::Done) };
         let mut changed = (**object).clone();
         match text(object, "/kind") {

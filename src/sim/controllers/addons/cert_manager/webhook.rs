@@ -64,7 +64,7 @@ impl Step for ServingCa {
             "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata,
             "data": {"ca.crt": base64(&ca), "tls.crt": base64(&ca), "tls.key": base64(&key)},
         });
-        work.enforce("cert-manager-webhook", secret).await?;
+        work.ensure(secret).await?;
         Ok(Outcome::Done)
     }
 }

@@ -48,7 +48,7 @@ impl Step for Classes {
                     "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": {"name": class},
                     "spec": {"controllerName": controller, "description": description},
                 });
-                work.ensure(MANAGER, object).await?;
+                work.apply(MANAGER, object, false).await?;
             }
         }
         for class in work.api.list(&gvk, None) {

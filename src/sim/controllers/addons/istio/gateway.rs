@@ -356,7 +356,7 @@ impl Step for Gateways {
                     if existing.is_some_and(|e| label(&e, "gateway.istio.io/managed").is_empty()) {
                         continue;
                     }
-                    work.ensure(MANAGER, wanted).await?;
+                    work.apply(MANAGER, wanted, false).await?;
                 }
             }
             // A log line is all that a bad parametersRef leaves.

@@ -88,7 +88,7 @@ impl Step for Pools {
             },
             "spec": {"clusterIP": "None", "ports": ports, "selector": selector},
         });
-        work.ensure(MANAGER, shadow).await?;
+        work.apply(MANAGER, shadow, false).await?;
 
         let (now, generation) = (work.clock.now(), Some(generation(pool)));
         let found = work.api.get(&core("Service"), namespace(pool), text(&picker, "/name")).is_some();

@@ -9,7 +9,6 @@ use serde_json::{Value as Json, json};
 use super::super::objects::{base64, core, going, list, metadata, name, namespace, secret_text, text};
 use super::super::pki::{self, Validity, Wanted};
 use super::super::work::{Step, Work};
-use super::MANAGER;
 use crate::sim::controllers::programs::Instance;
 use crate::sim::controllers::{Outcome, Surroundings};
 use crate::sim::kube::api::{Gvk, Status};
@@ -79,7 +78,7 @@ impl Step for RootCa {
             "metadata": metadata(work.namespace(), SECRET, &[], None),
             "data": {"ca-cert.pem": base64(&ca), "ca-key.pem": base64(&key), "root-cert.pem": "", "cert-chain.pem": "", "key.pem": ""},
         });
-        work.enforce(MANAGER, secret).await?;
+        work.ensure(secret).await?;
         Ok(Outcome::Done)
     }
 }
@@ -112,7 +111,7 @@ impl Step for RootCertificates {
             "metadata": metadata(name(space), "istio-ca-root-cert", &[("istio.io/config", "true")], None),
             "data": {"root-cert.pem": root},
         });
-        work.ensure(MANAGER, map).await?;
+        work.ensure(map).await?;
         Ok(Outcome::Done)
     }
 }

@@ -111,7 +111,7 @@ async fn write(work: &Work, service: &Json, spec: &Json, fresh: bool) -> Result<
             }
         }
     }
-    work.ensure(MANAGER, account_object).await?;
+    work.ensure(account_object).await?;
     let rules = json!([
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": ["inference.networking.k8s.io", "inference.networking.x-k8s.io"],
@@ -121,17 +121,16 @@ async fn write(work: &Work, service: &Json, spec: &Json, fresh: bool) -> Result<
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
     ]);
     let rbac = "rbac.authorization.k8s.io/v1";
-    work.ensure(MANAGER, json!({"apiVersion": rbac, "kind": "Role", "metadata": meta("-epp-role"), "rules": rules}))
-        .await?;
+    work.ensure(json!({"apiVersion": rbac, "kind": "Role", "metadata": meta("-epp-role"), "rules": rules})).await?;
     let subject = json!({"kind": "ServiceAccount", "name": account, "namespace": home});
     let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": child_name(own, "-epp-role")});
     let binding = json!({"apiVersion": rbac, "kind": "RoleBinding", "metadata": meta("-epp-rb"),
         "subjects": [subject.clone()], "roleRef": role});
-    work.ensure(MANAGER, binding).await?;
+    work.ensure(binding).await?;
     let auth = json!({"apiVersion": rbac, "kind": "ClusterRoleBinding",
         "metadata": metadata("", &auth_binding(service), &labels(service, COMPONENT), None), "subjects": [subject],
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"}});
-    work.ensure(MANAGER, auth).await?;
+    work.ensure(auth).await?;
 
     let mut pod = spec.pointer("/router/scheduler/template").cloned().unwrap_or_else(|| json!({}));
     if list(&pod, "/containers").is_empty() {
@@ -149,13 +148,13 @@ async fn write(work: &Work, service: &Json, spec: &Json, fresh: bool) -> Result<
         "spec": {"replicas": number(spec, "/router/scheduler/replicas").unwrap_or(1), "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": selector}, "template": {"metadata": {"labels": pod_labels}, "spec": pod}},
     });
-    if fresh { work.enforce(MANAGER, deployment).await } else { work.ensure(MANAGER, deployment).await }?;
+    work.apply(MANAGER, deployment, fresh).await?;
     let ports: Vec<Json> = [("grpc-ext-proc", 9002), ("grpc-health", 9003), ("metrics", 9090), ("zmq", 5557)]
         .map(|(name, port)| json!({"name": name, "port": port, "targetPort": port, "protocol": "TCP"}))
         .into();
     let frontend = json!({"apiVersion": "v1", "kind": "Service", "metadata": meta("-epp-service"),
         "spec": {"selector": selector, "ports": ports}});
-    work.ensure(MANAGER, frontend).await?;
+    work.ensure(frontend).await?;
 
     let picker = child_name(own, "-epp-service");
     let chosen = json!({"app.kubernetes.io/name": own, "app.kubernetes.io/part-of": "llminferenceservice",
@@ -181,7 +180,7 @@ async fn write(work: &Work, service: &Json, spec: &Json, fresh: bool) -> Result<
         }
         let pool = json!({"apiVersion": gvk.api_version(), "kind": "InferencePool", "metadata": meta("-inference-pool"),
             "spec": pool});
-        work.ensure(MANAGER, pool).await?;
+        work.ensure(pool).await?;
     }
     Ok(())
 }

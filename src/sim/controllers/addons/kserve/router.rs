@@ -109,7 +109,7 @@ pub async fn route(work: &Work, service: &Json, spec: &Json, settings: &Settings
     let wanted = json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata, "spec": route,
     });
-    if fresh { work.enforce(MANAGER, wanted).await } else { work.ensure(MANAGER, wanted).await }?;
+    work.apply(MANAGER, wanted, fresh).await?;
     for (home, name) in gateways(service, spec, settings) {
         let missing = |what: String| Status::failure(404, "NotFound", format!("failed to discover gateways: {what}"));
         let gateway = work
@@ -245,10 +245,10 @@ pub async fn destination_rules(work: &Work, service: &Json, spec: &Json, setting
     let verified = json!({"mode": "SIMPLE", "caCertificates": ca});
     let unverified = json!({"mode": "SIMPLE", "insecureSkipVerify": true});
     let tls = if spec.get("prefill").is_some_and(|p| !p.is_null()) { &unverified } else { &verified };
-    work.ensure(MANAGER, rule("-kserve-workload-svc", host(&service_name(service)), tls.clone())).await?;
+    work.ensure(rule("-kserve-workload-svc", host(&service_name(service)), tls.clone())).await?;
     if spec.pointer("/router/scheduler").is_some_and(|s| !s.is_null()) {
         let picker = child_name(name(service), "-epp-service");
-        work.ensure(MANAGER, rule("-kserve-scheduler", host(&picker), unverified.clone())).await?;
+        work.ensure(rule("-kserve-scheduler", host(&picker), unverified.clone())).await?;
         let pool = child_name(name(service), "-inference-pool");
         let shadow = work
             .api
@@ -256,7 +256,7 @@ pub async fn destination_rules(work: &Work, service: &Json, spec: &Json, setting
             .into_iter()
             .find(|s| label(s, "istio.io/inferencepool-name") == pool);
         if let Some(shadow) = shadow {
-            work.ensure(MANAGER, rule("-kserve-shadow-svc", host(name(&shadow)), tls.clone())).await?;
+            work.ensure(rule("-kserve-shadow-svc", host(name(&shadow)), tls.clone())).await?;
         }
     }
     Ok(())

@@ -103,7 +103,7 @@ pub async fn certificate(work: &Work, service: &Json) -> Result<(), Status> {
     metadata["annotations"] = json!({"certificates.kserve.io/expiration": until.rfc3339()});
     let wanted =
         json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": metadata, "data": data});
-    work.enforce(MANAGER, wanted).await.map(drop)
+    work.apply(MANAGER, wanted, true).await.map(drop)
 }
 
 /// The pod template of the model's workload.
@@ -232,7 +232,7 @@ pub async fn deployment(
     if let Some(replicas) = number(spec, "/replicas") {
         wanted["spec"]["replicas"] = json!(replicas);
     }
-    if fresh { work.enforce(MANAGER, wanted).await } else { work.ensure(MANAGER, wanted).await }.map(drop)
+    work.apply(MANAGER, wanted, fresh).await.map(drop)
 }
 
 /// Keeps the Service in front of the model's pods.
@@ -252,5 +252,5 @@ pub async fn frontend(work: &Work, service: &Json, settings: &Settings) -> Resul
             "ports": [{"name": scheme, "appProtocol": scheme, "port": PORT, "targetPort": PORT, "protocol": "TCP"}],
         },
     });
-    work.ensure(MANAGER, wanted).await.map(drop)
+    work.ensure(wanted).await.map(drop)
 }
