@@ -4,6 +4,7 @@
 //! memory of its own, so that a restarted process goes on where the last one was killed. Durations count
 //! from timestamps in the objects.
 
+pub mod addons;
 pub mod admission;
 pub mod cloud;
 pub mod daemonsets;
