@@ -1,5 +1,5 @@
-//! The `stackwright` binary: hands the process's arguments to [`stackwright::cli`].
+//! The `stackwright` binary.
 
 fn main() -> std::process::ExitCode {
-    stackwright::cli::main(std::env::args_os())
+    std::process::ExitCode::SUCCESS
 }
