@@ -141,6 +141,14 @@ pub trait Api: Send + Sync {
     /// PUT on the status subresource.
     async fn update_status(&self, object: Json) -> Result<Arc<Json>, Status>;
 
+    /// PUT on another subresource; `finalize` of a Namespace is how its controller lets it go.
+    async fn update_subresource(&self, subresource: &str, object: Json) -> Result<Arc<Json>, Status> {
+        match subresource {
+            "status" => self.update_status(object).await,
+            _ => Err(Status::failure(404, "NotFound", "the server could not find the requested resource")),
+        }
+    }
+
     /// Server-side apply.
     async fn apply(&self, manager: &str, object: Json, force: bool) -> Result<Arc<Json>, Status>;
 
