@@ -5,4 +5,5 @@
 
 pub mod controllers;
 pub mod kube;
+pub mod serving;
 pub mod world;
