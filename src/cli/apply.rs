@@ -72,7 +72,7 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
     let mut session = run::open(&backend, job.planning, vars, command, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, true)?;
-    with_platforms(&place, async |platforms| {
+    with_platforms(&place, wanted.project(), async |platforms| {
         let interrupt = run::interrupts();
         let options = run::options(job.planning, &wanted.stack, job.destroy);
         let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };
@@ -244,7 +244,12 @@ fn report(
         }
         if !job.destroy {
             terminal.print(&summary::outputs(&applied.outputs, terminal.out));
-            terminal.say(&summary::cost(&wanted.desired));
+            let estimate = crate::cost::estimate(&wanted.desired.resources);
+            let items = estimate.items.iter().map(|item| (item.what.clone(), item.per_hour)).collect::<Vec<_>>();
+            let text = summary::cost(&items, estimate.per_hour());
+            if !text.is_empty() {
+                terminal.say(&text);
+            }
         }
         let simulated = if job.stack.place.sim.is_some() { "Simulated time" } else { "Time" };
         terminal.say(&format!(
