@@ -241,6 +241,20 @@ pub trait Program: Send + Sync {
         Ok(())
     }
 
+    /// Whether a probe of the container (an entry such as `livenessProbe`) gets the right answer from a program
+    /// that serves: scheme, port and path. The error is the kubelet's text. Counts for every probe.
+    fn answers(&self, instance: &Instance, around: &Surroundings, probe: &Json) -> Result<(), String> {
+        let _ = (instance, around, probe);
+        Ok(())
+    }
+
+    /// Devices that it registers with its node's kubelet while its container is ready: resource name and
+    /// count, e.g. `nvidia.com/gpu` and 1. They become the node's capacity and allocatable.
+    fn devices(&self, instance: &Instance, around: &Surroundings, node: &Json) -> Vec<(String, u64)> {
+        let _ = (instance, around, node);
+        Vec::new()
+    }
+
     /// What it takes to leave after SIGTERM, at most the Pod's grace period.
     fn termination(&self, instance: &Instance) -> Duration {
         let _ = instance;

@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 
 use super::{Controller, Key, Outcome, Surroundings};
 use crate::env::clock::Timestamp;
-use crate::sim::kube::api::{Api, Change, Status};
+use crate::sim::kube::api::{Api, Change, Gvk, Status};
 
 /// Keys that one controller works on at the same time, as controller-runtime and kube-controller-manager
 /// allow a handful; more than one matters only while a call waits for simulated time (a slow webhook).
@@ -62,7 +62,11 @@ pub fn start(around: &Surroundings, controllers: Vec<Arc<dyn Controller>>) -> Ha
         tasks.push(tokio::spawn(work(controller, around.clone(), queue)).abort_handle());
     }
     for each in &loops {
-        for gvk in each.controller.watches() {
+        let mut watched = each.controller.watches();
+        if watched.contains(&every_kind()) {
+            watched = around.api.kinds().into_iter().map(|(gvk, _)| gvk).collect();
+        }
+        for gvk in watched {
             for object in around.api.list(&gvk, None) {
                 let changed = key_of(gvk.clone(), &object);
                 each.queue.add(each.controller.keys(&changed, &object, &*around.api));
@@ -73,8 +77,13 @@ pub fn start(around: &Surroundings, controllers: Vec<Arc<dyn Controller>>) -> Ha
     Handle(tasks)
 }
 
+/// As a watched kind: every kind there is, also those whose definitions come later.
+pub fn every_kind() -> Gvk {
+    Gvk::new("*", "*", "*")
+}
+
 /// The key of an object of a kind.
-pub fn key_of(gvk: crate::sim::kube::api::Gvk, object: &serde_json::Value) -> Key {
+pub fn key_of(gvk: Gvk, object: &serde_json::Value) -> Key {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     Key { gvk, namespace: text("namespace"), name: text("name") }
 }
@@ -85,15 +94,17 @@ struct Loop {
 }
 
 async fn dispatch(loops: Vec<Loop>, api: Arc<dyn Api>, mut changes: UnboundedReceiver<Change>) {
-    let mut watchers: BTreeMap<(String, String), Vec<(usize, crate::sim::kube::api::Gvk)>> = BTreeMap::new();
+    let mut watchers: BTreeMap<(String, String), Vec<(usize, Gvk)>> = BTreeMap::new();
     for (index, each) in loops.iter().enumerate() {
         for gvk in each.controller.watches() {
             watchers.entry((gvk.group.clone(), gvk.kind.clone())).or_default().push((index, gvk));
         }
     }
     while let Some(change) = changes.recv().await {
-        let Some(watching) = watchers.get(&(change.gvk.group.clone(), change.gvk.kind.clone())) else { continue };
-        for (index, gvk) in watching {
+        let by_name = watchers.get(&(change.gvk.group.clone(), change.gvk.kind.clone()));
+        let by_star = watchers.get(&("*".to_owned(), "*".to_owned()));
+        for (index, gvk) in by_name.into_iter().chain(by_star).flatten() {
+            let gvk = if gvk.kind == "*" { &change.gvk } else { gvk };
             let Loop { controller, queue } = &loops[*index];
             // The old object too: a Pod that lost its label concerns the Service that selected it.
             for object in change.old.iter().chain(&change.new) {

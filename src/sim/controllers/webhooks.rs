@@ -136,13 +136,9 @@ impl ServiceWebhooks {
     /// Whether the process has come so far that it accepts connections.
     fn serves(&self, api: &dyn Api, instance: &Instance, program: &dyn Program) -> bool {
         let Some(started) = instance.started_at() else { return false };
-        if fields::flag(instance.status(), "/ready")
-            && self.clock.now() >= started.plus(super::durations::CONTAINER_START)
-        {
-            // A ready program served before; only one without a probe is ready from its first moment.
-            if instance.container.get("readinessProbe").is_some() {
-                return true;
-            }
+        // A probed program that is ready has served before; an unprobed one is ready from its first moment.
+        if fields::flag(instance.status(), "/ready") && instance.container.get("readinessProbe").is_some() {
+            return true;
         }
         let around = Surroundings { api: api.impersonate(&instance.user()), clock: self.clock.clone() };
         match program.start(instance, &around) {
@@ -155,18 +151,8 @@ impl ServiceWebhooks {
 #[async_trait]
 impl Webhooks for ServiceWebhooks {
     async fn call(&self, service: &ServiceReference, ca_bundle: &str, review: Json) -> Result<Json, String> {
-        // The API server's defaults: 10 s for admission, 30 s for conversion.
-        let conversion = review["kind"] == "ConversionReview";
-        let (limit, before) = if conversion { (30, "") } else { (10, "failed to call webhook: ") };
-        let outcome = self.deliver(service, ca_bundle, &review, Duration::from_secs(limit)).await;
-        outcome.map_err(|why| {
-            if why == NO_SUCH_PATH {
-                return format!("{before}{why}");
-            }
-            let ServiceReference { namespace, name, path, port } = service;
-            let mark = if path.contains('?') { '&' } else { '?' };
-            format!("{before}Post \"https://{name}.{namespace}.svc:{port}{path}{mark}timeout={limit}s\": {why}")
-        })
+        // The longest time-out that a webhook may have; the API server gives up earlier by its own count.
+        self.deliver(service, ca_bundle, &review, Duration::from_secs(30)).await
     }
 }
 
