@@ -3,6 +3,9 @@
 //! Everything is found in the cluster's objects at the moment of the request. Nothing here writes any.
 
 pub mod arguments;
+pub mod asked;
 pub mod cache;
+pub mod metrics;
 pub mod model;
+pub mod openai;
 pub mod tokens;

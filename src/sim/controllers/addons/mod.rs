@@ -11,6 +11,7 @@ pub mod kserve;
 pub mod lws;
 pub mod objects;
 pub mod pki;
+pub mod vllm;
 pub mod work;
 
 use std::sync::Arc;
