@@ -314,7 +314,9 @@ impl<'a> Decoder<'a> {
             if known.contains(&key.as_str()) {
                 continue;
             }
-            let hint = match diag::suggest(key, known.iter().copied()) {
+            // A word left unfinished is further from the whole one than a slip is.
+            let unfinished = || known.iter().copied().find(|whole| key.len() > 2 && whole.starts_with(key.as_str()));
+            let hint = match diag::suggest(key, known.iter().copied()).or_else(unfinished) {
                 Some(close) => format!("did you mean `{close}`?"),
                 None => format!("known keys: {}", known.join(", ")),
             };
@@ -477,6 +479,8 @@ pub(crate) trait Entry: Decode {
     const SECTION: Option<&'static str> = None;
     /// Why nothing may be referred to in it, if so.
     const LITERAL: Option<&'static str> = None;
+    /// What a name must be.
+    const KEY: &'static str = "a valid name";
     /// What is wrong with a name, if anything.
     fn check_key(key: &str) -> Result<(), String>;
 }
@@ -510,7 +514,7 @@ impl<T: Entry> Decode for BTreeMap<String, T> {
         let mut decoded = BTreeMap::new();
         for (key, entry) in table {
             if let Err(why) = T::check_key(key) {
-                let summary = format!("{} is not a valid name", quoted(key));
+                let summary = format!("{} is not {}", quoted(key), T::KEY);
                 decoder.mistake(Diagnostic::error(summary).at(entry.key.clone(), why));
             }
             let read = |decoder: &mut Decoder<'_>| T::decode(&entry.value, decoder);

@@ -155,6 +155,9 @@ pub(crate) fn kubernetes_label_value(text: &str) -> Checked {
 
 /// The host of a container registry: `registry.redhat.io`, `localhost:5000`.
 pub(crate) fn registry(text: &str) -> Checked {
+    if text.contains("://") || text.contains('/') {
+        return Err("a registry is named by its host alone, such as registry.redhat.io".to_owned());
+    }
     let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
     if port.is_some_and(|port| port.parse::<u16>().is_err()) {
         return Err("the port is not a number".to_owned());
