@@ -180,9 +180,12 @@ fn check_secrets(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
     if names.is_empty() {
         return Ok(());
     }
-    Err(Diagnostic::error(format!("the secret input {} has another value than when the plan was made", names.join(", ")))
-        .hint("give the same value, or make a new plan")
-        .into())
+    Err(Diagnostic::error(format!(
+        "the secret input {} has another value than when the plan was made",
+        names.join(", ")
+    ))
+    .hint("give the same value, or make a new plan")
+    .into())
 }
 
 /// What is there must still be what the plan was made from.

@@ -130,10 +130,7 @@ async fn speed_of(url: &str) -> Result<f64, Diagnostics> {
 }
 
 pub(super) fn wall_clock_runtime() -> Result<tokio::runtime::Runtime, Diagnostics> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| broken("cannot start", error))
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| broken("cannot start", error))
 }
 
 fn platforms(simulator: Option<&str>, project: Option<String>, clock: SharedClock) -> Result<Platforms, Diagnostics> {

@@ -71,10 +71,7 @@ pub(super) fn new(args: &NewArgs, terminal: &Terminal) -> Result<ExitCode, Diagn
     let text = args.template.text().lines().filter(|line| !line.starts_with("#:schema"));
     let text = text.collect::<Vec<_>>().join("\n").trim_start().to_owned() + "\n";
     write_document(&args.file, text.as_bytes()).map_err(|error| unwritable(&args.file, &error))?;
-    terminal.say(&format!(
-        "Wrote {0}. Try it without a cloud: stackwright apply {0} --sim",
-        args.file.display()
-    ));
+    terminal.say(&format!("Wrote {0}. Try it without a cloud: stackwright apply {0} --sim", args.file.display()));
     Ok(ExitCode::SUCCESS)
 }
 

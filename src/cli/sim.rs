@@ -10,9 +10,9 @@ use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
 use crate::env::clock::{SharedClock, WallClock};
+use crate::env::disk::RealDisk;
 use crate::env::vars::Vars;
 use crate::ops::layout;
-use crate::env::disk::RealDisk;
 use crate::sim::environment::environment;
 
 pub(super) fn sim(args: &SimArgs, _: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {

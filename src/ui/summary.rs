@@ -85,7 +85,8 @@ pub fn cost(items: &[(String, Option<f64>)], per_hour: f64) -> String {
     }
     let unknown = items.iter().filter(|(_, price)| price.is_none()).map(|(what, _)| what.as_str()).collect::<Vec<_>>();
     let bound = if unknown.is_empty() { "" } else { "at least " };
-    let mut text = format!("Cost while it runs: {bound}${per_hour:.2} per hour, ${:.0} per day, by list prices.", per_hour * 24.0);
+    let mut text =
+        format!("Cost while it runs: {bound}${per_hour:.2} per hour, ${:.0} per day, by list prices.", per_hour * 24.0);
     if !unknown.is_empty() {
         text.push_str(&format!(" Unknown: {}.", tame(&unknown.join(", "))));
     }
