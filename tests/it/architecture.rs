@@ -182,7 +182,8 @@ fn every_file_says_what_it_is_for_and_stays_small() {
             wrong.push(format!("{file}: {lines} lines, the limit is {LIMIT}"));
         }
         let stem = file.rsplit('/').next().unwrap_or(&file).trim_end_matches(".rs");
-        let banned = ["util", "utils", "helper", "helpers", "manager", "context", "common", "misc", "errors", "imp", "types"];
+        let banned =
+            ["util", "utils", "helper", "helpers", "manager", "context", "common", "misc", "errors", "imp", "types"];
         if banned.contains(&stem) {
             wrong.push(format!("{file}: a name that says nothing"));
         }
@@ -203,8 +204,17 @@ fn the_planner_is_synchronous() {
 #[test]
 fn the_root_is_tidy() {
     let allowed = [
-        "Cargo.toml", "Cargo.lock", "README.md", "LICENSE", "CHANGELOG.md", "src", "stacks",
-        "state", "tests", "docs", "target",
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "src",
+        "stacks",
+        "state",
+        "tests",
+        "docs",
+        "target",
     ];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for entry in std::fs::read_dir(root).expect("readable").flatten() {

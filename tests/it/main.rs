@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 
 mod architecture;
+mod kube_conformance;
 mod scenarios;
 mod stack_files;
 
