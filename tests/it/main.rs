@@ -2,6 +2,7 @@
 
 mod architecture;
 mod gke_conformance;
+mod kube_conformance;
 mod scenarios;
 mod stack_files;
 
