@@ -392,3 +392,12 @@ fn slices_and_ways_of_buying() {
     assert_eq!((single.get("reservation"), single.get("tpu_topology")), (Some(&Value::from("mine")), None));
     assert_eq!(stack("accelerator = \"nvidia-t4\"").get("labels"), None);
 }
+
+#[test]
+fn the_stacks_cost_what_their_comments_say() {
+    let per_day = |name: &str| crate::cost::estimate(&named(name).resources).per_day();
+    for (name, expected) in [("gpu-t4", 28.0), ("tpu-v6e", 300.0), ("rhaii-gpu-t4", 28.0), ("rhaii-tpu-v6e", 300.0)] {
+        let found = per_day(name);
+        assert!((found - expected).abs() < expected * 0.03, "{name}: {found}");
+    }
+}
