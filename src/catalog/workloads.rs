@@ -241,6 +241,8 @@ fn arguments(plan: &Plan<'_>) -> Vec<Value> {
     arguments.push(format!("--max-num-seqs={sequences}"));
     arguments.push("--ssl-certfile=/var/run/kserve/tls/tls.crt".to_owned());
     arguments.push("--ssl-keyfile=/var/run/kserve/tls/tls.key".to_owned());
+    // KServe signs anew when a pod gets an address that the certificate does not name.
+    arguments.push("--enable-ssl-refresh".to_owned());
     let own = arguments.into_iter().map(Value::String);
     own.chain(workload.args.iter().map(|argument| argument.value.0.clone())).collect()
 }

@@ -248,7 +248,7 @@ fn report(
         if !job.destroy {
             terminal.print(&summary::outputs(&applied.outputs, terminal.out));
             let estimate = crate::cost::estimate(&wanted.desired.resources);
-            let items = estimate.items.iter().map(|item| (item.what.clone(), item.per_hour)).collect::<Vec<_>>();
+            let items = estimate.lines.iter().map(|line| (line.what.clone(), line.per_hour)).collect::<Vec<_>>();
             let text = summary::cost(&items, estimate.per_hour());
             if !text.is_empty() {
                 terminal.say(&text);

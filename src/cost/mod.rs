@@ -1,179 +1,293 @@
-//! What a stack costs while it runs: list prices times what its resources say. Pure.
+//! What a stack costs an hour: a price table with its sources, and an estimate from desired resources. Pure.
 //!
-//! Not a bill: discounts, traffic and free tiers are left out. A price that is not in the table is unknown,
-//! never zero, and makes the total a lower bound.
+//! List prices in US dollars without discounts, free tiers, taxes and traffic. What the table does not know is
+//! unknown, never zero. Not for bills of the past and not for budgets, which compare an estimate.
 
 mod prices;
 
+use crate::address::Address;
 use crate::resource::model::Resource;
 use crate::value::Value;
-use prices::{Buying, Prices};
+use prices::{PRICES, Purchase};
 
-/// Hours of a month by which monthly prices are divided, as Google's own calculator does.
-const HOURS_PER_MONTH: f64 = 730.0;
+/// Nodes of GKE have a disk of this size unless the pool says otherwise.
+const DISK_GB: f64 = 100.0;
 
-/// GKE's default boot disk: 100 GB pd-balanced (facts of the API, not of this program).
-const DEFAULT_DISK: (&str, f64) = ("pd-balanced", 100.0);
-
-/// One thing that costs money.
+/// What one thing costs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Item {
-    /// The component that brings it.
-    pub component: String,
-    /// What it is: `2 × n1-standard-4`.
+pub struct Line {
+    /// The resource.
+    pub address: Address,
+    /// What it is: "2 × n1-standard-4", "cluster fee".
     pub what: String,
-    /// US dollars per hour; `None` when the price is not known.
+    /// US dollars an hour; `None` when the table has no price for it.
     pub per_hour: Option<f64>,
+    /// Where the price is from, or which price is missing.
+    pub source: String,
 }
 
-/// The cost of a stack while everything runs.
+/// What everything costs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Estimate {
-    /// All items, in the order of the resources.
-    pub items: Vec<Item>,
+    /// In the order of the resources.
+    pub lines: Vec<Line>,
 }
 
 impl Estimate {
-    /// US dollars per hour of everything that has a known price.
+    /// US dollars an hour of all that has a price: with [`Estimate::is_complete`] false, at least that much.
     pub fn per_hour(&self) -> f64 {
-        self.items.iter().filter_map(|item| item.per_hour).sum()
+        self.lines.iter().filter_map(|line| line.per_hour).sum()
     }
 
-    /// Whether every price is known.
+    /// US dollars a day.
+    pub fn per_day(&self) -> f64 {
+        self.per_hour() * 24.0
+    }
+
+    /// Whether everything has a price.
     pub fn is_complete(&self) -> bool {
-        self.items.iter().all(|item| item.per_hour.is_some())
+        self.lines.iter().all(|line| line.per_hour.is_some())
+    }
+
+    /// What has none.
+    pub fn unknown(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| line.per_hour.is_none())
     }
 }
 
-/// Prices resources at their desired size. Autoscaled pools count with their initial size.
-pub fn estimate(resources: &[Resource]) -> Estimate {
-    let prices = Prices::table();
-    let mut items = Vec::new();
-    for resource in resources {
-        let component = resource.address.component();
-        let mut add = |what: String, per_hour: Option<f64>| {
-            items.push(Item { component: component.to_owned(), what, per_hour });
-        };
-        match resource.kind {
-            "gke.cluster" => {
-                add("GKE management fee".to_owned(), Some(prices.management_fee()));
-                if let Some(pool) = resource.attrs.get("system_pool") {
-                    nodes(prices, region(&resource.attrs), pool, &mut add);
-                }
-            }
-            "gke.node_pool" => nodes(prices, region(&resource.attrs), &resource.attrs, &mut add),
-            "k8s.object" if is_load_balancer(&resource.attrs) => {
-                add("load balancer forwarding rule".to_owned(), Some(prices.forwarding_rule()));
-            }
-            _ => {}
-        }
-    }
-    Estimate { items }
+/// Estimates resources. Attributes are those of the kinds' documentation; what is deferred has no price.
+pub fn estimate<'r>(resources: impl IntoIterator<Item = &'r Resource>) -> Estimate {
+    Estimate { lines: resources.into_iter().flat_map(of).collect() }
 }
 
-/// `europe-west4` of `europe-west4-a`.
-fn region(attrs: &Value) -> &str {
-    let location = attrs.get("location").and_then(Value::as_str).unwrap_or_default();
-    match location.rsplit_once('-') {
-        Some((region, zone)) if zone.len() == 1 => region,
-        _ => location,
+/// The lines of one resource; none for what costs nothing by itself.
+pub fn of(resource: &Resource) -> Vec<Line> {
+    let lines = match resource.kind {
+        "gke.cluster" => cluster(&resource.attrs),
+        "gke.node_pool" => pool(&resource.attrs, &resource.attrs),
+        "k8s.object" => object(&resource.attrs),
+        _ => Vec::new(),
+    };
+    lines
+        .into_iter()
+        .map(|(what, price)| {
+            let (per_hour, source) = match price {
+                Ok((per_hour, source)) => (Some(per_hour), source.to_owned()),
+                Err(missing) => (None, missing),
+            };
+            Line { address: resource.address.clone(), what, per_hour, source }
+        })
+        .collect()
+}
+
+/// Dollars an hour and the source, or what is missing.
+type Price = Result<(f64, &'static str), String>;
+
+fn text<'a>(attrs: &'a Value, key: &str) -> Option<&'a str> {
+    attrs.get(key).and_then(Value::as_str)
+}
+
+/// A count of things, as a factor.
+#[expect(clippy::cast_precision_loss, reason = "nodes and gigabytes are far below 2^52")]
+fn factor(number: i64) -> f64 {
+    number as f64
+}
+
+fn times(price: Price, count: f64) -> Price {
+    price.map(|(per_hour, source)| (per_hour * count, source))
+}
+
+fn cluster(attrs: &Value) -> Vec<(String, Price)> {
+    let fee = &PRICES.cluster_fee;
+    let mut lines = vec![("cluster fee".to_owned(), Ok((fee.per_hour, fee.source.as_str())))];
+    if let Some(system) = attrs.get("system_pool") {
+        lines.extend(pool(system, attrs));
+    }
+    lines
+}
+
+/// The region of a zone or region.
+fn region(location: &str) -> &str {
+    match location.match_indices('-').nth(1) {
+        Some((at, _)) => &location[..at],
+        None => location,
     }
 }
 
-fn is_load_balancer(manifest: &Value) -> bool {
-    let kind = manifest.get("kind").and_then(Value::as_str);
-    let group = manifest.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-    match kind {
-        Some("Gateway") => group.starts_with("gateway.networking.k8s.io/"),
-        Some("Service") => manifest.at(&["spec", "type"]).and_then(Value::as_str) == Some("LoadBalancer"),
+/// Nodes of a pool: per zone, three zones in a region unless they are named.
+fn nodes(attrs: &Value, place: &Value) -> Option<i64> {
+    let count = attrs.get("nodes").and_then(Value::as_int);
+    let most = attrs.at(&["autoscale", "max"]).and_then(Value::as_int);
+    // Queued capacity starts empty and is there to be filled.
+    let count = if attrs.get("flex_start").and_then(Value::as_bool) == Some(true) { most.or(count) } else { count }?;
+    let named = [attrs, place].iter().find_map(|v| v.get("node_locations").and_then(Value::as_list)).map(<[_]>::len);
+    let location = text(place, "location")?;
+    let zones = match named {
+        Some(zones) => i64::try_from(zones).unwrap_or(1).max(1),
+        None if region(location) == location => 3,
+        None => 1,
+    };
+    Some(count * zones)
+}
+
+fn pool(attrs: &Value, place: &Value) -> Vec<(String, Price)> {
+    let (Some(machine), Some(location), Some(nodes)) =
+        (text(attrs, "machine_type"), text(place, "location"), nodes(attrs, place))
+    else {
+        return vec![("nodes".to_owned(), Err("machine type, place or number is not known yet".to_owned()))];
+    };
+    let region = region(location);
+    let is = |key: &str| attrs.get(key).and_then(Value::as_bool) == Some(true);
+    let purchase = match (is("spot"), is("flex_start")) {
+        (true, _) => Purchase::Spot,
+        (false, true) => Purchase::FlexStart,
+        (false, false) => Purchase::OnDemand,
+    };
+    let count = factor(nodes);
+    let suffix = purchase.words();
+    let mut lines =
+        vec![(format!("{nodes} × {machine}{suffix}"), times(PRICES.machine(machine, region, purchase), count))];
+    if let Some(kind) = attrs.at(&["accelerator", "type"]).and_then(Value::as_str) {
+        let each = attrs.at(&["accelerator", "count"]).and_then(Value::as_int).unwrap_or(1);
+        let price = times(PRICES.gpu(kind, region, purchase), factor(nodes * each));
+        lines.push((format!("{} × {kind}{suffix}", nodes * each), price));
+    }
+    // TPU machines take Hyperdisks, whose price the table does not have.
+    let usual = if machine.starts_with("ct") { "hyperdisk-balanced" } else { "pd-balanced" };
+    let kind = text(attrs, "disk_type").unwrap_or(usual);
+    let size = attrs.get("disk_size_gb").and_then(Value::as_int).map_or(DISK_GB, factor);
+    lines.push((format!("{nodes} × {size} GB {kind}"), times(PRICES.disk(kind), size * count)));
+    lines
+}
+
+fn object(manifest: &Value) -> Vec<(String, Price)> {
+    let kind = text(manifest, "kind").unwrap_or_default();
+    let balancer = match kind {
+        "Gateway" => text(manifest, "apiVersion").is_some_and(|api| api.starts_with("gateway.networking.k8s.io/")),
+        "Service" => manifest.at(&["spec", "type"]).and_then(Value::as_str) == Some("LoadBalancer"),
+        "Ingress" => true,
         _ => false,
+    };
+    if balancer {
+        let rule = &PRICES.forwarding_rule;
+        return vec![("load balancer".to_owned(), Ok((rule.per_hour, rule.source.as_str())))];
     }
+    if kind != "PersistentVolumeClaim" {
+        return Vec::new();
+    }
+    let class = manifest.at(&["spec", "storageClassName"]).and_then(Value::as_str).unwrap_or("standard-rwo");
+    let disk = match class {
+        "standard-rwo" => "pd-balanced",
+        "standard" => "pd-standard",
+        "premium-rwo" => "pd-ssd",
+        other => other,
+    };
+    let size = manifest.at(&["spec", "resources", "requests", "storage"]).and_then(Value::as_str).and_then(gigabytes);
+    let price = match size {
+        Some(size) => times(PRICES.disk(disk), size),
+        None => Err("the size is not known".to_owned()),
+    };
+    vec![(format!("volume of class {class}"), price)]
 }
 
-fn nodes(prices: &Prices, region: &str, pool: &Value, add: &mut dyn FnMut(String, Option<f64>)) {
-    let count = pool.get("nodes").and_then(Value::as_int).unwrap_or(1);
-    if count == 0 {
-        return;
-    }
-    #[expect(clippy::cast_precision_loss, reason = "node counts are small")]
-    let many = count as f64;
-    let machine = pool.get("machine_type").and_then(Value::as_str).unwrap_or("e2-medium");
-    let is = |key: &str| pool.get(key).and_then(Value::as_bool) == Some(true);
-    let buying = if is("spot") {
-        Buying::Spot
-    } else if is("flex_start") {
-        Buying::FlexStart
-    } else {
-        Buying::OnDemand
+/// A quantity of storage in GB as disks are billed.
+fn gigabytes(quantity: &str) -> Option<f64> {
+    let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &quantity[digits.len()..] {
+        "Gi" | "G" => 1.0,
+        "Ti" | "T" => 1024.0,
+        "Mi" | "M" => 1.0 / 1024.0,
+        _ => return None,
     };
-    let price = match prices.tpu_chips(machine) {
-        Some(chips) => prices.tpu_chip(region, buying).map(|price| price * chips),
-        None => prices.machine(machine, region, buying),
-    };
-    add(format!("{count} × {machine}{}", buying.note()), price.map(|price| price * many));
-    if let Some(accelerator) = pool.get("accelerator") {
-        let name = accelerator.get("type").and_then(Value::as_str).unwrap_or_default();
-        let each = accelerator.get("count").and_then(Value::as_int).unwrap_or(1);
-        #[expect(clippy::cast_precision_loss, reason = "accelerator counts are small")]
-        let price = prices.accelerator(name, region, buying).map(|price| price * each as f64 * many);
-        add(format!("{} × {name}{}", each * count, buying.note()), price);
-    }
-    let given = pool.get("disk_type").and_then(Value::as_str);
-    // TPU machines boot from hyperdisk, whose price is not in the table.
-    let kind = given.unwrap_or(if prices.tpu_chips(machine).is_some() { "hyperdisk-balanced" } else { DEFAULT_DISK.0 });
-    #[expect(clippy::cast_precision_loss, reason = "disks are smaller than 2^52 GB")]
-    let size = pool.get("disk_size_gb").and_then(Value::as_int).map_or(DEFAULT_DISK.1, |gb| gb as f64);
-    let price = prices.disk(kind).map(|price| price * size * many / HOURS_PER_MONTH);
-    add(format!("{count} × {size} GB {kind}"), price);
+    Some(digits.parse::<f64>().ok()? * unit)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::address::Address;
     use std::time::Duration;
 
-    fn resource(address: &str, kind: &'static str, attrs: serde_json::Value) -> Resource {
+    use serde_json::json;
+
+    use super::*;
+
+    fn resource(kind: &'static str, attrs: serde_json::Value) -> Resource {
         Resource {
-            address: Address::new(address),
+            address: Address::new("node_pools.p"),
             kind,
             attrs: Value::from_json(&attrs),
-            needs: vec![],
+            needs: Vec::new(),
             connection: None,
-            ceded: vec![],
+            ceded: Vec::new(),
             timeout: Duration::ZERO,
             estimate: Duration::ZERO,
             origin: None,
         }
     }
 
-    #[test]
-    fn a_t4_stack_in_the_netherlands() {
-        let estimate = estimate(&[
-            resource(
-                "cluster",
-                "gke.cluster",
-                serde_json::json!({"location": "europe-west4-a", "system_pool": {"machine_type": "n1-standard-4", "nodes": 2}}),
-            ),
-            resource(
-                "node_pools.gpu",
-                "gke.node_pool",
-                serde_json::json!({"location": "europe-west4-a", "machine_type": "n1-standard-4", "nodes": 1,
-                    "accelerator": {"type": "nvidia-tesla-t4", "count": 1}}),
-            ),
-        ]);
-        // 0.10 + 3 × 0.20917 + 0.3675 + 3 × 100 GB × 0.1 / 730.
-        let expected = 0.10 + 3.0 * 0.20917 + 0.3675 + 30.0 / 730.0;
-        assert!((estimate.per_hour() - expected).abs() < 1e-9, "{estimate:?}");
-        assert!(estimate.is_complete());
+    fn pool(attrs: serde_json::Value) -> Estimate {
+        estimate(&[resource("gke.node_pool", attrs)])
+    }
+
+    fn near(left: f64, right: f64) -> bool {
+        (left - right).abs() < 0.0005
     }
 
     #[test]
-    fn an_unknown_price_makes_a_lower_bound() {
-        let attrs = serde_json::json!({"location": "us-east5-a", "machine_type": "ct6e-standard-4t", "nodes": 1});
-        let estimate = estimate(&[resource("node_pools.tpu", "gke.node_pool", attrs)]);
-        assert!((estimate.per_hour() - 10.8).abs() < 1e-9, "{estimate:?}");
-        assert!(!estimate.is_complete());
-        assert!(estimate.items.iter().any(|item| item.what.contains("hyperdisk") && item.per_hour.is_none()));
+    fn a_t4_node_costs_machine_gpu_and_disk() {
+        let gpu = json!({"machine_type": "n1-standard-4", "location": "us-central1-a", "nodes": 1,
+            "accelerator": {"type": "nvidia-tesla-t4", "count": 1}});
+        let found = pool(gpu.clone());
+        assert!(found.is_complete() && near(found.per_hour(), 0.19 + 0.35 + 10.0 / 730.0), "{found:?}");
+        let mut spot = gpu;
+        spot["spot"] = json!(true);
+        assert!(near(pool(spot).lines[1].per_hour.expect("a price"), 0.175));
+    }
+
+    #[test]
+    fn a_tpu_host_costs_its_chips_and_its_disk_is_unknown() {
+        let at = |location: &str, more: serde_json::Value| {
+            let mut attrs = json!({"machine_type": "ct6e-standard-4t", "location": location, "nodes": 1});
+            attrs.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+            pool(attrs)
+        };
+        let found = at("europe-west4-a", json!({}));
+        assert!(near(found.per_hour(), 11.88) && !found.is_complete(), "{found:?}");
+        assert!(found.unknown().next().expect("the disk").source.contains("hyperdisk-balanced"));
+        assert!(near(at("us-east5-b", json!({})).per_hour(), 10.8));
+        let flex = json!({"nodes": 0, "flex_start": true, "autoscale": {"min": 0, "max": 1}});
+        assert!(near(at("us-east5-b", flex).per_hour(), 5.4));
+    }
+
+    #[test]
+    fn what_the_table_does_not_know_is_unknown_and_not_nothing() {
+        let found = pool(json!({"machine_type": "n1-standard-4", "location": "mars-north1-a", "nodes": 1}));
+        assert_eq!(found.lines[0].per_hour, None);
+        let found = pool(json!({"machine_type": "z9-huge", "location": "us-central1-a", "nodes": 2}));
+        assert!(found.lines[0].source.contains("z9-huge"), "{found:?}");
+    }
+
+    #[test]
+    fn regional_pools_have_nodes_in_three_zones() {
+        let attrs = json!({"machine_type": "n1-standard-4", "location": "us-central1", "nodes": 1});
+        assert!(near(pool(attrs).lines[0].per_hour.expect("a price"), 0.57));
+    }
+
+    #[test]
+    fn clusters_balancers_and_volumes() {
+        let cluster =
+            json!({"location": "europe-west4-a", "system_pool": {"machine_type": "n1-standard-4", "nodes": 2}});
+        let found = estimate(&[
+            resource("gke.cluster", cluster),
+            resource("k8s.object", json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway"})),
+            resource(
+                "k8s.object",
+                json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "spec": {"resources": {"requests": {"storage": "73Gi"}}}}),
+            ),
+            resource("k8s.object", json!({"apiVersion": "v1", "kind": "ConfigMap"})),
+        ]);
+        let prices = found.lines.iter().map(|line| line.per_hour.expect("a price")).collect::<Vec<_>>();
+        let expected = [0.1, 2.0 * 0.20917, 20.0 / 730.0, 0.025, 0.01];
+        assert!(prices.len() == 5 && prices.iter().zip(expected).all(|(a, b)| near(*a, b)), "{prices:?}");
     }
 }
