@@ -4,10 +4,16 @@
 //! memory of its own, so that a restarted process goes on where the last one was killed. Durations count
 //! from timestamps in the objects.
 
+pub mod accounting;
+pub mod accounts;
+pub mod activation;
 pub mod admission;
+pub mod bootstrap;
 pub mod cloud;
+pub mod cluster;
 pub mod daemonsets;
 pub mod deployments;
+pub mod devices;
 pub mod durations;
 pub mod endpoints;
 #[cfg(test)]
@@ -20,13 +26,16 @@ pub mod jobs;
 pub mod kinds;
 pub mod kubelet;
 pub mod namespaces;
+pub mod nodes;
 pub mod placement;
 pub mod pods;
 pub mod programs;
 pub mod replicasets;
 pub mod runner;
 pub mod scheduler;
+pub mod services;
 pub mod statefulsets;
+pub mod volumes;
 pub mod webhooks;
 pub mod writes;
 
