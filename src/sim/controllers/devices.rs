@@ -3,6 +3,7 @@
 //! The kubelet's device manager. A resource whose plugin is not ready counts as nothing allocatable.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
@@ -53,7 +54,7 @@ impl Controller for Devices {
         let Some(node) = around.api.get(&key.gvk, "", &key.name) else { return Ok(Outcome::Done) };
         let now = around.clock.now();
         let mut found: BTreeMap<String, u64> = BTreeMap::new();
-        let mut wait: Option<std::time::Duration> = None;
+        let mut wait: Option<Duration> = None;
         for pod in around.api.list(&kinds::of("Pod"), None) {
             if fields::text(&pod, "/spec/nodeName") != key.name || fields::is_going(&pod) {
                 continue;
@@ -67,17 +68,22 @@ impl Controller for Devices {
                 let api = around.api.impersonate(&instance.user());
                 let own = Surroundings { api, clock: around.clock.clone() };
                 let program = self.programs.of(&instance.image);
-                let devices = program.devices(&instance, &own, &node);
+                let sooner =
+                    |known: Option<Duration>, left: Duration| Some(known.map_or(left, |known| known.min(left)));
                 let due = match program.start(&instance, &own) {
                     Start::Serves(after) => started.plus(after).plus(durations::DEVICE_REGISTRATION),
-                    _ => started.plus(durations::DEVICE_REGISTRATION),
+                    Start::Waits(again) => {
+                        wait = sooner(wait, again);
+                        continue;
+                    }
+                    Start::Exits { .. } => continue,
                 };
+                let devices = program.devices(&instance, &own, &node);
                 if devices.is_empty() {
                     continue;
                 }
                 if now < due {
-                    let left = due.since(now);
-                    wait = Some(wait.map_or(left, |known| known.min(left)));
+                    wait = sooner(wait, due.since(now));
                     continue;
                 }
                 found.extend(devices);
@@ -150,7 +156,7 @@ impl Program for GkeGpuPlugin {
         }
         let node = around.api.get(&kinds::of("Node"), "", instance.node());
         let loaded = node.is_some_and(|node| driver_loaded(&*around.api, &node, around.clock.now()));
-        if loaded { Start::Serves(durations::PROGRAM_START) } else { Start::Waits(std::time::Duration::from_secs(5)) }
+        if loaded { Start::Serves(durations::PROGRAM_START) } else { Start::Waits(Duration::from_secs(5)) }
     }
 
     fn devices(&self, _: &Instance, around: &Surroundings, node: &Json) -> Vec<(String, u64)> {

@@ -92,6 +92,11 @@ pub trait Controller: Send + Sync {
         vec![changed.clone()]
     }
 
+    /// How many keys it works on at a time; more than one matters only while a call waits for simulated time.
+    fn parallel(&self) -> usize {
+        8
+    }
+
     /// Takes the next step for one key. Errors are retried with back-off by the runner.
     async fn reconcile(&self, around: &Surroundings, key: &Key) -> Result<Outcome, crate::sim::kube::api::Status>;
 }

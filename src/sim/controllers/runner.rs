@@ -18,9 +18,6 @@ use super::{Controller, Key, Outcome, Surroundings};
 use crate::env::clock::Timestamp;
 use crate::sim::kube::api::{Api, Change, Gvk, Status};
 
-/// Keys that one controller works on at the same time, as controller-runtime and kube-controller-manager
-/// allow a handful; more than one matters only while a call waits for simulated time (a slow webhook).
-const PARALLEL: usize = 8;
 /// First and longest wait after a failure: client-go's default rate limiter.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(1000);
@@ -121,7 +118,7 @@ async fn work(controller: Arc<dyn Controller>, around: Surroundings, queue: Arc<
     let mut running: FuturesUnordered<BoxFuture<'_, (Key, Result<Outcome, Status>)>> = FuturesUnordered::new();
     let mut done = 0_u32;
     loop {
-        while running.len() < PARALLEL {
+        while running.len() < controller.parallel().max(1) {
             let Some(key) = queue.take(around.clock.now()) else { break };
             let (controller, around) = (&controller, &around);
             running.push(Box::pin(async move {

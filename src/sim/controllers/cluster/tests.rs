@@ -675,7 +675,7 @@ fn an_orphaned_dependent_stays() {
         remove(&world, "Deployment", "app", "web", "Orphan").await;
         world.bench.seconds(60).await;
         assert!(world.bench.get("Deployment", "app", "web").is_none());
-        assert_eq!(world.bench.list("ReplicaSet").len(), 1);
+        assert_eq!(world.bench.fake.list(&gvk("ReplicaSet"), Some("app")).len(), 1);
         assert_eq!(world.pods().len(), 1);
     });
 }
