@@ -1,1 +1,3 @@
-//! To be filled.
+//! The pure planner: what a stack wants against what there is.
+
+pub mod edges;
