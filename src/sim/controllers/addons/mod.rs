@@ -10,6 +10,7 @@ pub mod istio;
 pub mod kserve;
 pub mod lws;
 pub mod objects;
+pub mod operators;
 pub mod pki;
 pub mod vllm;
 pub mod work;
