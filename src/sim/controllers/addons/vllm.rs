@@ -243,32 +243,26 @@ impl Program for Vllm {
         }
     }
 
-    fn ready(&self, instance: &Instance, around: &Surroundings) -> Result<(), String> {
-        let Ok(arguments) = arguments(instance, &*around.api) else { return Err("connection refused".to_owned()) };
-        for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
-            let Some(probe) = instance.container.get(probe).and_then(|p| p.get("httpGet")) else { continue };
-            let https = text(probe, "/scheme") == "HTTPS";
-            let url = format!(
-                "{}://{}:{}{}",
-                if https { "https" } else { "http" },
-                text(&instance.pod, "/status/podIP"),
-                probe["port"],
-                text(probe, "/path")
-            );
-            let port = probe["port"].as_u64();
-            if port.is_some_and(|port| port != u64::from(arguments.port)) {
-                return Err(format!("Get \"{url}\": dial tcp: connect: connection refused"));
-            }
-            match (https, arguments.tls.is_some()) {
-                (true, false) => return Err(format!("Get \"{url}\": http: server gave HTTP response to HTTPS client")),
-                (false, true) => return Err(format!("Get \"{url}\": EOF")),
-                _ => {}
-            }
-            if !matches!(text(probe, "/path"), "/health" | "/ping" | "/v1/models" | "/version" | "/metrics" | "/load") {
-                return Err("HTTP probe failed with statuscode: 404".to_owned());
-            }
+    fn answers(&self, instance: &Instance, around: &Surroundings, probe: &Json) -> Result<(), String> {
+        let arguments = arguments(instance, &*around.api).map_err(|_| "connection refused".to_owned())?;
+        let Some(probe) = probe.get("httpGet") else { return Ok(()) };
+        let https = text(probe, "/scheme") == "HTTPS";
+        let scheme = if https { "https" } else { "http" };
+        let (host, port, path) = (text(&instance.pod, "/status/podIP"), &probe["port"], text(probe, "/path"));
+        let url = format!("{scheme}://{host}:{port}{path}");
+        if port.as_u64().is_some_and(|port| port != u64::from(arguments.port)) {
+            return Err(format!("Get \"{url}\": dial tcp {host}:{port}: connect: connection refused"));
         }
-        Ok(())
+        match (https, arguments.tls.is_some()) {
+            (true, false) => return Err(format!("Get \"{url}\": http: server gave HTTP response to HTTPS client")),
+            (false, true) => return Err(format!("Get \"{url}\": EOF")),
+            _ => {}
+        }
+        if matches!(path, "/health" | "/ping" | "/v1/models" | "/version" | "/metrics" | "/load") {
+            Ok(())
+        } else {
+            Err("HTTP probe failed with statuscode: 404".to_owned())
+        }
     }
 
     fn termination(&self, _: &Instance) -> Duration {
