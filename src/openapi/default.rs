@@ -98,7 +98,7 @@ fn drop_unset(schema: &Schema, object: &mut Map<String, Json>) {
         let Some(property) = schema.property(key).filter(|_| empty) else { return true };
         match value {
             Json::Null => property.default.as_deref() == Some(&Json::Null),
-            Json::Array(_) => schema.required.contains(&property.name),
+            Json::Array(_) => property.always,
             // Empty structs mean something (`emptyDir: {}`), empty maps do not.
             _ => !matches!(property.schema.additional, Additional::Of(_)),
         }
@@ -106,24 +106,19 @@ fn drop_unset(schema: &Schema, object: &mut Map<String, Json>) {
 }
 
 /// What the API server's typed object looks like before anything is decoded into it: the structs and
-/// required fields of built-in types, nothing for custom ones. Field ownership starts from here.
+/// fields of built-in types that are always written, nothing for custom ones. Field ownership starts from here.
 pub fn zero(schema: &Schema) -> Json {
     let mut object = Map::new();
     if !schema.name.is_empty() {
         for property in &schema.properties {
-            let below: &Schema = &property.schema;
-            let required = schema.required.contains(&property.name);
             let value = if property.inline {
-                zero(below)
-            } else if !required {
-                continue;
+                zero(&property.schema)
+            } else if property.always {
+                builtin::zero(&property.schema).unwrap_or_default()
+            } else if property.default.as_deref() == Some(&Json::Null) {
+                Json::Null
             } else {
-                match below.kind {
-                    Type::String if below.format.as_deref() != Some("date-time") => Json::from(""),
-                    Type::Integer | Type::Number => Json::from(0),
-                    Type::Boolean => Json::from(false),
-                    _ => Json::Null,
-                }
+                continue;
             };
             object.insert(property.name.to_string(), value);
         }

@@ -43,6 +43,7 @@ pub fn computed(name: &str) -> Option<Defaulter> {
         "core.v1.Pod" => pod,
         "core.v1.Probe" => probe,
         "core.v1.ReplicationController" => replication_controller,
+        "core.v1.Secret" => secret,
         "core.v1.Service" => service,
         "core.v1.Volume" => volume,
         "networking.v1.NetworkPolicySpec" => network_policy,
@@ -251,6 +252,22 @@ fn probe(probe: &mut Object) {
         if probe.get(field).and_then(Json::as_i64).unwrap_or_default() == 0 {
             probe.insert(field.to_owned(), value.into());
         }
+    }
+}
+
+/// `stringData` is write-only: decoding moves it into `data`.
+fn secret(secret: &mut Object) {
+    use base64::Engine as _;
+    let Some(texts) = secret.get("stringData").and_then(Json::as_object) else { return };
+    // What a plan does not know yet cannot be moved.
+    if !texts.values().all(|value| value.is_string() || value.is_null()) {
+        return;
+    }
+    let encode = |value: &Json| base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
+    let texts: Vec<(String, String)> = texts.iter().map(|(key, value)| (key.clone(), encode(value))).collect();
+    secret.shift_remove("stringData");
+    if let Some(data) = child(secret, "data", true) {
+        data.extend(texts.into_iter().map(|(key, value)| (key, value.into())));
     }
 }
 

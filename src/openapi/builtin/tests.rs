@@ -116,6 +116,18 @@ fn values_that_are_set_stay() {
 }
 
 #[test]
+fn decoding_moves_and_fills_in() {
+    let mut secret = json!({"data": {"a": "YQ=="}, "stringData": {"a": "b", "c": "d"}});
+    default::apply(&of("v1", "Secret"), &mut secret);
+    assert_eq!(secret, json!({"data": {"a": "Yg==", "c": "ZA=="}, "type": "Opaque", "metadata": {}}));
+    let mut set = json!({"spec": {}});
+    default::apply(&of("apps/v1", "StatefulSet"), &mut set);
+    assert_eq!(set["status"], json!({"replicas": 0, "availableReplicas": 0}));
+    // The typed object before decoding: what is always written, and nothing else.
+    assert_eq!(default::zero(&of("v1", "Namespace")), json!({"metadata": {}, "spec": {}, "status": {}}));
+}
+
+#[test]
 fn pods_request_what_they_may_use() {
     let mut pod = json!({"spec": {"hostNetwork": true, "volumes": [{"name": "v"}], "containers": [{
         "name": "c", "image": "i:1", "ports": [{"containerPort": 80}],
