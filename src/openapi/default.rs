@@ -7,15 +7,13 @@ use serde_json::{Map, Value as Json};
 
 use super::builtin;
 use super::quantity::Quantity;
-use super::schema::{Additional, Schema, Type};
+use super::schema::{Additional, Schema};
 use super::validate::is_deferred;
 
 /// Fills in every default of `schema` that `value` leaves out. What a plan knows only at apply stays as it is.
 pub fn apply(schema: &Schema, value: &mut Json) {
     // First everywhere, because computed defaults look at what is below them.
-    if !schema.name.is_empty() {
-        tidy(schema, value);
-    }
+    tidy(schema, value);
     fill(schema, value);
 }
 
@@ -61,7 +59,9 @@ fn fill(schema: &Schema, value: &mut Json) {
 fn tidy(schema: &Schema, value: &mut Json) {
     match value {
         Json::Object(object) => {
-            if !schema.name.is_empty() {
+            if schema.name.is_empty() {
+                drop_plain_nulls(schema, object);
+            } else {
                 drop_unset(schema, object);
             }
             for (key, child) in object.iter_mut() {
@@ -83,6 +83,20 @@ fn tidy(schema: &Schema, value: &mut Json) {
         }
         _ => {}
     }
+}
+
+/// In custom objects a null that is neither allowed nor replaced by a default counts as absent.
+fn drop_plain_nulls(schema: &Schema, object: &mut Map<String, Json>) {
+    object.retain(|key, value| {
+        if !value.is_null() {
+            return true;
+        }
+        match (schema.property(key), schema.child(key)) {
+            (Some(property), _) => property.schema.nullable || property.default.is_some(),
+            (None, Some(below)) => below.nullable || schema.defaulter.is_some(),
+            (None, None) => true,
+        }
+    });
 }
 
 /// The typed objects of built-in kinds have no nulls (but for times that are always written) and no empty
