@@ -140,7 +140,7 @@ fn parse(entry: &'static Entry) -> Schema {
     if entry.name.ends_with("Status") || entry.name.ends_with(".Event") {
         for property in &mut schema.properties {
             if property.always && property.default.is_none() {
-                property.default = zero(&property.schema).map(Box::new);
+                property.default = Some(Box::new(zero(&property.schema).unwrap_or_default()));
             }
         }
     }

@@ -99,7 +99,7 @@ fn drop_plain_nulls(schema: &Schema, object: &mut Map<String, Json>) {
     });
 }
 
-/// The typed objects of built-in kinds have no nulls (but for times that are always written) and no empty
+/// The typed objects of built-in kinds have no nulls (but for what is always written) and no empty
 /// lists and maps where they may be left out.
 fn drop_unset(schema: &Schema, object: &mut Map<String, Json>) {
     object.retain(|key, value| {
@@ -111,7 +111,7 @@ fn drop_unset(schema: &Schema, object: &mut Map<String, Json>) {
         };
         let Some(property) = schema.property(key).filter(|_| empty) else { return true };
         match value {
-            Json::Null => property.default.as_deref() == Some(&Json::Null),
+            Json::Null => property.always || property.default.as_deref() == Some(&Json::Null),
             Json::Array(_) => property.always,
             // Empty structs mean something (`emptyDir: {}`), empty maps do not.
             _ => !matches!(property.schema.additional, Additional::Of(_)),

@@ -50,6 +50,7 @@ pub fn computed(name: &str) -> Option<Defaulter> {
         "rbac.v1.Subject" => subject,
         "apiextensions.v1.CustomResourceDefinition" => custom_resource_definition,
         "apiextensions.v1.CustomResourceDefinitionNames" => names,
+        "apiextensions.v1.CustomResourceDefinitionStatus" => accepted_names,
         _ => return None,
     })
 }
@@ -346,6 +347,14 @@ fn names(names: &mut Object) {
     if !kind.is_empty() {
         set_default(names, "singular", kind.to_lowercase());
         set_default(names, "listKind", format!("{kind}List"));
+    }
+}
+
+/// Until names are accepted the status has empty ones.
+fn accepted_names(status: &mut Object) {
+    if let Some(names) = child(status, "acceptedNames", true) {
+        set_default(names, "plural", "");
+        set_default(names, "kind", "");
     }
 }
 
