@@ -154,14 +154,20 @@ impl Simulator {
     pub async fn serve(self: &Arc<Self>, address: SocketAddr) -> io::Result<Serving> {
         let listener = net::bind(address).await?;
         let simulator = Arc::downgrade(self);
+        let own = listener.local_addr()?.to_string();
         let answering: net::Answering = Arc::new(move |request: Request<Incoming>| {
-            let simulator = simulator.upgrade();
+            let (simulator, own) = (simulator.upgrade(), own.clone());
             Box::pin(async move {
                 let Some(simulator) = simulator else { return Err(Closed) };
                 if request.method() == Method::CONNECT {
                     return Ok(internet::tunnel(request, &*simulator));
                 }
-                let response = simulator.answer(request.map(Body::new)).await;
+                let request = request.map(Body::new);
+                let own = request.uri().authority().is_some_and(|to| to.as_str() == own);
+                if internet::is_proxied(&request) && !own {
+                    return Ok(internet::forward(request, &*simulator).await);
+                }
+                let response = simulator.answer(request).await;
                 if response.extensions().get::<HangUp>().is_some() { Err(Closed) } else { Ok(response) }
             })
         });
