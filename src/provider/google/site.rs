@@ -2,7 +2,8 @@
 //!
 //! Knows clusters and node pools by their labels; load balancers, disks and addresses are not asked for here.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
@@ -15,19 +16,46 @@ use crate::resource::error::{ErrorClass, ProviderError};
 /// A Google Cloud project, real or simulated.
 pub struct GoogleSite {
     client: Arc<GoogleClient>,
-    project: Option<String>,
+    /// What the environment names.
+    default: Option<String>,
+    /// What the stack names.
+    bound: Mutex<Option<String>>,
     target: OnceCell<Target>,
 }
 
 impl GoogleSite {
-    /// The site of `project`; `None` for a stack without a Google project.
-    pub fn new(client: Arc<GoogleClient>, project: Option<String>) -> Self {
-        GoogleSite { client, project, target: OnceCell::new() }
+    /// The site of the project that it will be told, or else of `default`.
+    pub fn new(client: Arc<GoogleClient>, default: Option<String>) -> Self {
+        GoogleSite { client, default, bound: Mutex::default(), target: OnceCell::new() }
+    }
+
+    fn project(&self) -> Option<String> {
+        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        bound.or_else(|| self.default.clone())
+    }
+
+    /// Every project that may hold something of the stack.
+    async fn projects(&self) -> Result<BTreeSet<String>, ProviderError> {
+        let mut projects = self.client.projects();
+        projects.extend(self.bound.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        if self.client.endpoint().is_some() {
+            let info = self.client.get("simulator", "/sim/v1/info").await?;
+            let clusters = info["clusters"].as_array().into_iter().flatten();
+            projects.extend(clusters.filter_map(|cluster| cluster["project"].as_str().map(str::to_owned)));
+        }
+        if projects.is_empty() {
+            projects.extend(self.default.clone());
+        }
+        Ok(projects)
     }
 }
 
 #[async_trait]
 impl Site for GoogleSite {
+    fn bind(&self, project: &str) {
+        *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(project.to_owned());
+    }
+
     async fn target(&self) -> Result<Target, ProviderError> {
         let target = self.target.get_or_try_init(|| async {
             if self.client.endpoint().is_some() {
@@ -37,7 +65,7 @@ impl Site for GoogleSite {
                 })?;
                 return Ok(Target { platform: "simulator".into(), id: id.to_owned() });
             }
-            let Some(project) = &self.project else {
+            let Some(project) = self.project() else {
                 return Ok(Target { platform: "none".into(), id: String::new() });
             };
             let answer = self.client.get("cloudresourcemanager", &format!("/v3/projects/{project}")).await?;
@@ -52,25 +80,27 @@ impl Site for GoogleSite {
     }
 
     async fn residue(&self, stack_id: &str, clusters: &[String]) -> Result<Vec<Residue>, ProviderError> {
-        let Some(project) = &self.project else { return Ok(Vec::new()) };
-        let parent = format!("projects/{project}/locations/-");
-        let answer = self.client.call(|gke| async move { gke.list_clusters().set_parent(parent).send().await }).await?;
         let mut residue = Vec::new();
-        for zone in &answer.missing_zones {
-            // A place that cannot be seen into is no receipt.
-            residue.push(Residue { kind: "unreachable location".into(), name: zone.clone() });
-        }
-        for cluster in &answer.clusters {
-            let marked = cluster.resource_labels.get(MARK).is_some_and(|id| id == stack_id);
-            if marked || clusters.contains(&cluster.id) {
-                let name = format!("{}/{}", cluster.location, cluster.name);
-                residue.push(Residue { kind: "cluster".into(), name });
+        for project in self.projects().await? {
+            let parent = format!("projects/{project}/locations/-");
+            let answer =
+                self.client.call(|gke| async move { gke.list_clusters().set_parent(parent).send().await }).await?;
+            for zone in &answer.missing_zones {
+                // A place that cannot be seen into is no receipt.
+                residue.push(Residue { kind: "unreachable location".into(), name: zone.clone() });
             }
-            for pool in &cluster.node_pools {
-                let mark = pool.config.as_ref().and_then(|config| config.resource_labels.get(MARK));
-                if !marked && mark.is_some_and(|id| id == stack_id) {
-                    let name = format!("{}/{}/{}", cluster.location, cluster.name, pool.name);
-                    residue.push(Residue { kind: "node pool".into(), name });
+            for cluster in &answer.clusters {
+                let marked = cluster.resource_labels.get(MARK).is_some_and(|id| id == stack_id);
+                if marked || clusters.contains(&cluster.id) {
+                    let name = format!("{}/{}", cluster.location, cluster.name);
+                    residue.push(Residue { kind: "cluster".into(), name });
+                }
+                for pool in &cluster.node_pools {
+                    let mark = pool.config.as_ref().and_then(|config| config.resource_labels.get(MARK));
+                    if !marked && mark.is_some_and(|id| id == stack_id) {
+                        let name = format!("{}/{}/{}", cluster.location, cluster.name, pool.name);
+                        residue.push(Residue { kind: "node pool".into(), name });
+                    }
                 }
             }
         }
