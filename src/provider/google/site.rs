@@ -3,7 +3,7 @@
 //! Knows clusters and node pools by their labels; load balancers, disks and addresses are not asked for here.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
@@ -16,35 +16,26 @@ use crate::resource::error::{ErrorClass, ProviderError};
 /// A Google Cloud project, real or simulated.
 pub struct GoogleSite {
     client: Arc<GoogleClient>,
-    /// What the environment names.
-    default: Option<String>,
-    /// What the stack names.
-    bound: Mutex<Option<String>>,
+    project: Option<String>,
     target: OnceCell<Target>,
 }
 
 impl GoogleSite {
-    /// The site of the project that it will be told, or else of `default`.
-    pub fn new(client: Arc<GoogleClient>, default: Option<String>) -> Self {
-        GoogleSite { client, default, bound: Mutex::default(), target: OnceCell::new() }
-    }
-
-    fn project(&self) -> Option<String> {
-        let bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        bound.or_else(|| self.default.clone())
+    /// The site of `project`; `None` for a stack without a Google project.
+    pub fn new(client: Arc<GoogleClient>, project: Option<String>) -> Self {
+        GoogleSite { client, project, target: OnceCell::new() }
     }
 
     /// Every project that may hold something of the stack.
     async fn projects(&self) -> Result<BTreeSet<String>, ProviderError> {
         let mut projects = self.client.projects();
-        projects.extend(self.bound.lock().unwrap_or_else(PoisonError::into_inner).clone());
         if self.client.endpoint().is_some() {
             let info = self.client.get("simulator", "/sim/v1/info").await?;
             let clusters = info["clusters"].as_array().into_iter().flatten();
             projects.extend(clusters.filter_map(|cluster| cluster["project"].as_str().map(str::to_owned)));
         }
         if projects.is_empty() {
-            projects.extend(self.default.clone());
+            projects.extend(self.project.clone());
         }
         Ok(projects)
     }
@@ -52,10 +43,6 @@ impl GoogleSite {
 
 #[async_trait]
 impl Site for GoogleSite {
-    fn bind(&self, project: &str) {
-        *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = Some(project.to_owned());
-    }
-
     async fn target(&self) -> Result<Target, ProviderError> {
         let target = self.target.get_or_try_init(|| async {
             if self.client.endpoint().is_some() {
@@ -65,7 +52,7 @@ impl Site for GoogleSite {
                 })?;
                 return Ok(Target { platform: "simulator".into(), id: id.to_owned() });
             }
-            let Some(project) = self.project() else {
+            let Some(project) = &self.project else {
                 return Ok(Target { platform: "none".into(), id: String::new() });
             };
             let answer = self.client.get("cloudresourcemanager", &format!("/v3/projects/{project}")).await?;

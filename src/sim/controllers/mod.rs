@@ -4,6 +4,33 @@
 //! memory of its own, so that a restarted process goes on where the last one was killed. Durations count
 //! from timestamps in the objects.
 
+pub mod addons;
+pub mod admission;
+pub mod cloud;
+pub mod daemonsets;
+pub mod deployments;
+pub mod durations;
+pub mod endpoints;
+#[cfg(test)]
+mod fake;
+pub mod faults;
+pub mod fields;
+pub mod garbage;
+pub mod image;
+pub mod jobs;
+pub mod kinds;
+pub mod kubelet;
+pub mod namespaces;
+pub mod placement;
+pub mod pods;
+pub mod programs;
+pub mod replicasets;
+pub mod runner;
+pub mod scheduler;
+pub mod statefulsets;
+pub mod webhooks;
+pub mod writes;
+
 use std::sync::Arc;
 use std::time::Duration;
 
