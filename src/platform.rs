@@ -65,11 +65,6 @@ pub struct Residue {
 /// Names the target and looks for leftovers.
 #[async_trait]
 pub trait Site: Send + Sync {
-    /// Says which Google Cloud project the stack names, before [`Site::target`] is asked.
-    fn bind(&self, project: &str) {
-        let _ = project;
-    }
-
     /// The target that this run reaches.
     async fn target(&self) -> Result<Target, ProviderError>;
 
