@@ -552,12 +552,12 @@ env = { P = "p-${inputs.project}-${inputs.nodes}", T = "${inputs.token}/${inputs
     fn a_value_is_data_and_no_reference() {
         for text in ["a${b}", "$${x}", "${inputs.nodes}", "$"] {
             let draft = draft(
-                "name = 'x'\n[inputs]\na = {}\ns = { secret = true }\n[values.v]\ninput = ['${inputs.a}', 'x${inputs.a}${inputs.s}']\n",
+                "name = 'x'\n[inputs]\na = {}\ns = { secret = true }\n[outputs]\nv = { value = ['${inputs.a}', 'x${inputs.a}${inputs.s}'], sensitive = true }\n",
             );
             let given = Given { flags: vec![format!("a={text}"), "s=y".into()], ..Given::default() };
             let (inputs, _) = resolve(&draft, &given, &vars(&[])).unwrap();
             let stack = draft.bind(&inputs).unwrap();
-            let input = stack.values["v"].input.value.clone();
+            let input = stack.outputs["v"].value.value.clone();
             let template = Value::Deferred(Box::new(crate::value::Template {
                 parts: vec![crate::value::Part::Text(format!("x{text}")), crate::value::Part::Secret("s".into())],
                 encoding: crate::value::Encoding::Plain,
