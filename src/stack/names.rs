@@ -147,10 +147,10 @@ pub(crate) fn kubernetes_label_value(text: &str) -> Checked {
         return Err(format!("{odd:?} is not allowed: Kubernetes labels hold letters, digits, `_`, `-` and `.`"));
     }
     let ends = |c: char| c.is_ascii_alphanumeric();
-    if !text.is_empty() && !(text.starts_with(ends) && text.ends_with(ends)) {
-        return Err("must start and end with a letter or digit".to_owned());
+    if text.is_empty() || text.starts_with(ends) && text.ends_with(ends) {
+        return Ok(());
     }
-    Ok(())
+    Err("must start and end with a letter or digit".to_owned())
 }
 
 /// The host of a container registry: `registry.redhat.io`, `localhost:5000`.
