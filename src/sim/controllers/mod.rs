@@ -7,6 +7,7 @@
 pub mod accounting;
 pub mod accounts;
 pub mod activation;
+pub mod addons;
 pub mod admission;
 pub mod bootstrap;
 pub mod cloud;

@@ -1,0 +1,437 @@
+//! Values for a stack's inputs: flags, files, environment, defaults; synthetic ones for the simulator.
+//!
+//! Terraform's precedence. Everything that is missing is reported at once, with the ways to give it. Secret
+//! values live here and nowhere else: they are never part of a [`Stack`](super::Stack).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::diag::{self, Diagnostic, Diagnostics, Source};
+use crate::env::vars::Vars;
+use crate::stack::Draft;
+use crate::stack::decode::{Declared, Decode, Decoder};
+use crate::stack::model::{Input, InputType};
+use crate::stack::reference::{self, Piece};
+use crate::stack::tree::{self, Entry, Node, Table, Tree};
+use crate::value::Value;
+
+/// The prefix of variables that name an input: `STACKWRIGHT_VAR_project`.
+pub const PREFIX: &str = "STACKWRIGHT_VAR_";
+
+/// What the user gave on the command line.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// `--var name=value`, in order; later ones win.
+    pub flags: Vec<String>,
+    /// `--var-file`, in order; later ones win. TOML: `project = "my-project"`.
+    pub files: Vec<Arc<Source>>,
+    /// Give plausible values to what is missing instead of reporting it, for `--sim` and `validate`.
+    pub synthesize: bool,
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `--var`.
+    Flag,
+    /// A file of `--var-file`.
+    File(String),
+    /// An environment variable.
+    Variable(String),
+    /// The stack file.
+    Default,
+    /// Made up for the simulator.
+    Synthetic,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Flag => f.write_str("--var"),
+            Origin::File(name) => f.write_str(name),
+            Origin::Variable(name) => write!(f, "${name}"),
+            Origin::Default => f.write_str("default"),
+            Origin::Synthetic => f.write_str("synthetic"),
+        }
+    }
+}
+
+/// One input's value.
+#[derive(Clone, PartialEq)]
+pub struct Supplied {
+    value: Value,
+    secret: bool,
+    origin: Origin,
+}
+
+impl fmt::Debug for Supplied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.secret {
+            write!(f, "(secret, {})", self.origin)
+        } else {
+            write!(f, "{:?} ({})", self.value, self.origin)
+        }
+    }
+}
+
+/// The values of all inputs. An optional input without a value is absent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inputs {
+    values: BTreeMap<String, Supplied>,
+}
+
+impl Inputs {
+    /// The value of an input that is not secret.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.values.get(name).filter(|given| !given.secret).map(|given| &given.value)
+    }
+
+    /// The value of a secret input.
+    pub fn secret(&self, name: &str) -> Option<&str> {
+        self.values.get(name).filter(|given| given.secret)?.value.as_str()
+    }
+
+    /// Where an input's value came from.
+    pub fn origin(&self, name: &str) -> Option<&Origin> {
+        self.values.get(name).map(|given| &given.origin)
+    }
+
+    /// The names of all inputs that have a value.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    /// The secret inputs with where each came from, for messages.
+    pub fn secret_origins(&self) -> BTreeMap<String, String> {
+        let secret = self.values.iter().filter(|(_, given)| given.secret);
+        secret.map(|(name, given)| (name.clone(), given.origin.to_string())).collect()
+    }
+
+    /// The tree with every input that is not secret replaced by its value. Entries and items that are
+    /// nothing but an input without a value go.
+    pub(crate) fn fill(&self, tree: &Tree) -> Tree {
+        let Some(table) = tree.table() else { return tree.clone() };
+        let filled = table.iter().filter_map(|(key, entry)| {
+            // The declarations hold no references.
+            let value = if key == "inputs" { entry.value.clone() } else { self.filled(&entry.value)? };
+            Some((key.clone(), Entry { key: entry.key.clone(), value }))
+        });
+        Tree { span: tree.span.clone(), node: Node::Table(filled.collect()) }
+    }
+
+    fn filled(&self, tree: &Tree) -> Option<Tree> {
+        let node = match &tree.node {
+            Node::String(text) if text.contains("${") => self.filled_text(text, tree)?,
+            Node::List(items) => Node::List(items.iter().filter_map(|item| self.filled(item)).collect()),
+            Node::Table(table) => Node::Table(
+                table
+                    .iter()
+                    .filter_map(|(key, entry)| {
+                        let value = self.filled(&entry.value)?;
+                        Some((key.clone(), Entry { key: entry.key.clone(), value }))
+                    })
+                    .collect::<Table>(),
+            ),
+            plain => plain.clone(),
+        };
+        Some(Tree { span: tree.span.clone(), node })
+    }
+
+    fn filled_text(&self, text: &str, tree: &Tree) -> Option<Node> {
+        let (mut pieces, _) = reference::pieces(text);
+        if let [Piece::Path { keys, .. }] = &pieces[..]
+            && let [first, name] = &keys[..]
+            && first == "inputs"
+        {
+            return match self.values.get(name) {
+                None => None,
+                Some(given) if given.secret => Some(Node::Pieces(pieces)),
+                Some(given) => Some(node(&given.value, tree)),
+            };
+        }
+        let mut touched = false;
+        for piece in &mut pieces {
+            if let Piece::Path { keys, .. } = piece
+                && let [first, name] = &keys[..]
+                && first == "inputs"
+                && let Some(value) = self.get(name)
+                && let Some(text) = value.scalar_text()
+            {
+                *piece = Piece::Text(text);
+                touched = true;
+            }
+        }
+        // Untouched text keeps its places.
+        Some(if touched { Node::Pieces(pieces) } else { Node::String(text.to_owned()) })
+    }
+}
+
+/// An input's value as it would have been written in the place of its reference.
+fn node(value: &Value, at: &Tree) -> Node {
+    let tree = |value: &Value| Tree { span: at.span.clone(), node: node(value, at) };
+    match value {
+        Value::Bool(truth) => Node::Bool(*truth),
+        Value::Int(number) => Node::Int(*number),
+        Value::Float(number) => Node::Float(*number),
+        Value::String(text) => Node::Pieces(vec![Piece::Text(text.clone())]),
+        Value::List(items) => Node::List(items.iter().map(tree).collect()),
+        Value::Map(map) => Node::Table(
+            map.iter().map(|(key, value)| (key.clone(), Entry { key: at.span.clone(), value: tree(value) })).collect(),
+        ),
+        Value::Null | Value::Deferred(_) => Node::Pieces(Vec::new()),
+    }
+}
+
+/// Finds a value for every declared input. Warnings beside them.
+///
+/// Precedence: `--var` over `--var-file` over `STACKWRIGHT_VAR_x` over the input's own variable over its
+/// default.
+///
+/// # Errors
+/// Everything that is missing, of the wrong type, or given to no input.
+pub fn resolve(draft: &Draft, given: &Given, vars: &dyn Vars) -> Result<(Inputs, Vec<Diagnostic>), Diagnostics> {
+    let mut search =
+        Search { declared: &draft.inputs, found: BTreeMap::new(), mistakes: Vec::new(), warnings: Vec::new() };
+    search.environment(vars);
+    for file in &given.files {
+        search.file(file);
+    }
+    for flag in &given.flags {
+        search.flag(flag);
+    }
+    for (name, input) in &draft.inputs {
+        if search.found.contains_key(name) || search.mistakes.iter().any(|(of, _)| of.as_ref() == Some(name)) {
+            continue;
+        }
+        let secret = is_secret(input);
+        let found = if let Some(default) = &input.default {
+            Supplied { value: default.value.clone(), secret, origin: Origin::Default }
+        } else if input.required.as_ref().is_some_and(|required| !required.value) {
+            continue;
+        } else if given.synthesize {
+            Supplied { value: synthetic(name, input, &draft.tree), secret, origin: Origin::Synthetic }
+        } else {
+            let missing = missing(name, input);
+            search.mistakes.push((Some(name.clone()), missing));
+            continue;
+        };
+        search.found.insert(name.clone(), found);
+    }
+    if search.mistakes.is_empty() {
+        return Ok((Inputs { values: search.found }, search.warnings));
+    }
+    let mistakes = search.mistakes.into_iter().map(|(_, mistake)| mistake).chain(search.warnings);
+    Err(Diagnostics(mistakes.collect()))
+}
+
+fn is_secret(input: &Input) -> bool {
+    input.secret.as_ref().is_some_and(|secret| secret.value)
+}
+
+fn kind(input: &Input) -> InputType {
+    input.kind.as_ref().map_or(InputType::String, |kind| kind.value)
+}
+
+fn missing(name: &str, input: &Input) -> Diagnostic {
+    let example = match kind(input) {
+        InputType::String => "VALUE",
+        InputType::Number => "1",
+        InputType::Bool => "true",
+        InputType::List => "'[\"a\", \"b\"]'",
+        InputType::Map => "'{ a = \"b\" }'",
+    };
+    let own = input.env.as_ref().map(|env| format!("set {}, or ", &**env)).unwrap_or_default();
+    // A secret on the command line stays in the shell's history.
+    let flag = if is_secret(input) {
+        format!("set {PREFIX}{name}, or pass --var-file FILE with {name} = \"…\"")
+    } else {
+        format!("pass --var {name}={example}, or set {PREFIX}{name}")
+    };
+    let about = input.description.as_ref().map(|text| format!(" ({})", &**text)).unwrap_or_default();
+    Diagnostic::error(format!("the input {name} has no value{about}"))
+        .at(input.span.clone(), "declared here")
+        .hint(format!("{own}{flag}"))
+}
+
+struct Search<'a> {
+    declared: &'a BTreeMap<String, Input>,
+    found: BTreeMap<String, Supplied>,
+    /// With the input that each is about.
+    mistakes: Vec<(Option<String>, Diagnostic)>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Search<'_> {
+    fn environment(&mut self, vars: &dyn Vars) {
+        for (name, input) in self.declared {
+            let ours = format!("{PREFIX}{name}");
+            // CI sets secrets that it does not have to nothing; our own prefix means what it says.
+            let own = || {
+                let variable = input.env.as_ref()?;
+                vars.get(variable).filter(|text| !text.is_empty()).map(|text| (variable.to_string(), text))
+            };
+            if let Some((variable, text)) = vars.get(&ours).map(|text| (ours, text)).or_else(own) {
+                self.text(name, input, &text, Origin::Variable(variable));
+            }
+        }
+    }
+
+    fn file(&mut self, source: &Arc<Source>) {
+        let (tree, mistakes) = tree::read(source);
+        if !mistakes.is_empty() {
+            self.mistakes.extend(mistakes.into_iter().map(|mistake| (None, mistake)));
+            return;
+        }
+        for (name, entry) in tree.table().into_iter().flatten() {
+            let Some(input) = self.declared.get(name) else {
+                let mut warning = Diagnostic::warning(format!("there is no input {name}"))
+                    .at(entry.key.clone(), "not declared by the stack");
+                warning.hint = self.meant(name);
+                self.warnings.push(warning);
+                continue;
+            };
+            let none: BTreeMap<String, Declared> = BTreeMap::new();
+            let mut decoder = Decoder::new(&none);
+            let value = match &entry.value.node {
+                // Values are data: `${` in them is no reference.
+                Node::String(text) => Some(Value::String(text.clone())),
+                _ => Value::decode(&entry.value, &mut decoder),
+            };
+            self.mistakes.extend(decoder.mistakes.into_iter().map(|mistake| (Some(name.clone()), mistake)));
+            let Some(value) = value else { continue };
+            if kind(input).admits(&value) {
+                let origin = Origin::File(source.name.clone());
+                self.found.insert(name.clone(), Supplied { value, secret: is_secret(input), origin });
+            } else {
+                let wanted = kind(input).word();
+                let mistake = Diagnostic::error(format!("the input {name} is a {wanted}"))
+                    .at(entry.value.span.clone(), format!("expected a {wanted}, found {}", entry.value.type_name()));
+                self.mistakes.push((Some(name.clone()), mistake));
+            }
+        }
+    }
+
+    fn flag(&mut self, flag: &str) {
+        let Some((name, text)) = flag.split_once('=') else {
+            let mistake = Diagnostic::error(format!("--var {flag} gives no value")).hint("write --var name=value");
+            self.mistakes.push((None, mistake));
+            return;
+        };
+        let name = name.trim();
+        match self.declared.get(name) {
+            Some(input) => self.text(name, input, text, Origin::Flag),
+            None => {
+                let mut mistake = Diagnostic::error(format!("--var {name}: the stack has no such input"));
+                mistake.hint = self.meant(name);
+                self.mistakes.push((None, mistake));
+            }
+        }
+    }
+
+    fn meant(&self, name: &str) -> Option<String> {
+        let names = || self.declared.keys().map(String::as_str);
+        match diag::suggest(name, names()) {
+            Some(close) => Some(format!("did you mean {close}?")),
+            None if self.declared.is_empty() => Some("the stack declares no inputs".to_owned()),
+            None => Some(format!("the stack has {}", names().collect::<Vec<_>>().join(", "))),
+        }
+    }
+
+    /// A value given as text: strings as they are, numbers and booleans as written, lists and maps as TOML
+    /// or JSON.
+    fn text(&mut self, name: &str, input: &Input, text: &str, origin: Origin) {
+        let wanted = kind(input);
+        let value = match wanted {
+            InputType::String => Some(Value::String(text.to_owned())),
+            InputType::Bool => match text.trim() {
+                "true" => Some(Value::Bool(true)),
+                "false" => Some(Value::Bool(false)),
+                _ => None,
+            },
+            InputType::Number => {
+                let text = text.trim();
+                let float = || text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::Float);
+                text.parse::<i64>().ok().map(Value::Int).or_else(float)
+            }
+            InputType::List | InputType::Map => structured(text).filter(|value| wanted.admits(value)),
+        };
+        if let Some(value) = value {
+            self.found.insert(name.to_owned(), Supplied { value, secret: is_secret(input), origin });
+            return;
+        }
+        let example = match wanted {
+            InputType::List => "write an array: [\"a\", \"b\"]",
+            InputType::Map => "write a table: { a = \"b\" }",
+            InputType::Bool => "write true or false",
+            _ => "write a number",
+        };
+        let shown = if is_secret(input) { String::new() } else { format!(": {text:?}") };
+        let mistake =
+            Diagnostic::error(format!("the input {name} is a {}, {origin} gives something else{shown}", wanted.word()))
+                .at(input.span.clone(), "declared here")
+                .hint(example);
+        self.mistakes.push((Some(name.to_owned()), mistake));
+    }
+}
+
+/// A list or map from TOML, else from JSON.
+fn structured(text: &str) -> Option<Value> {
+    if let Ok(json) = serde_json::from_str::<serde_json::Value>(text) {
+        return Some(Value::from_json(&json));
+    }
+    let source = Arc::new(Source { name: String::new(), text: format!("x = {}", text.trim()) });
+    let (tree, mistakes) = tree::read(&source);
+    let entries = tree.table()?;
+    if !mistakes.is_empty() || entries.len() != 1 {
+        return None;
+    }
+    let none = BTreeMap::new();
+    Value::decode(tree.get("x")?, &mut Decoder::new(&none))
+}
+
+/// A plausible value: what the place wants that the input is referred to from.
+fn synthetic(name: &str, input: &Input, tree: &Tree) -> Value {
+    match kind(input) {
+        InputType::Number => Value::Int(1),
+        InputType::Bool => Value::Bool(false),
+        InputType::List => Value::List(Vec::new()),
+        InputType::Map => Value::map(),
+        InputType::String => Value::String(synthetic_text(name, tree)),
+    }
+}
+
+fn synthetic_text(name: &str, tree: &Tree) -> String {
+    let refers = |tree: Option<&Tree>| {
+        tree.and_then(Tree::text).is_some_and(|text| {
+            reference::pieces(text)
+                .0
+                .iter()
+                .any(|piece| matches!(piece, Piece::Path { keys, .. } if keys[..] == ["inputs", name]))
+        })
+    };
+    let any_of = |section: &str, key: &str| {
+        let table = tree.get(section).and_then(Tree::table);
+        table.into_iter().flatten().find(|(_, entry)| refers(entry.value.get(key))).map(|(name, _)| name.clone())
+    };
+    let cluster = tree.get("cluster");
+    if let Some(host) = any_of("registries", "pull_secret") {
+        // user "sim", password "sim"
+        return serde_json::json!({ "auths": { host: { "auth": "c2ltOnNpbQ==" } } }).to_string();
+    }
+    if any_of("workloads", "hf_token").is_some() {
+        return "hf_simulatedSimulatedSimulatedSimulated".to_owned();
+    }
+    if any_of("workloads", "model").is_some() {
+        return "hf://Qwen/Qwen2.5-3B-Instruct".to_owned();
+    }
+    if refers(cluster.and_then(|cluster| cluster.get("project"))) {
+        return "sim-project".to_owned();
+    }
+    if refers(cluster.and_then(|cluster| cluster.get("location"))) {
+        return "europe-west4-a".to_owned();
+    }
+    let plain =
+        name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect::<String>();
+    format!("sim-{plain}")
+}
