@@ -157,10 +157,13 @@ impl From<Diagnostic> for Diagnostics {
 
 /// The candidate that a person who typed `word` most likely meant.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let farthest = |candidate: &str| 1 + candidate.chars().count().min(word.chars().count()) / 4;
     candidates
         .into_iter()
+        // The distance is at least the difference in length; computing it takes time by both lengths.
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= 4 * farthest(candidate))
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().min(word.chars().count()) / 4)
+        .filter(|(distance, candidate)| *distance <= farthest(candidate))
         .min()
         .map(|(_, candidate)| candidate)
 }

@@ -1,4 +1,4 @@
-//! The `stackwright` binary: hands the process's arguments to [`stackwright::cli`].
+//! The `stackwright` binary.
 
 fn main() -> std::process::ExitCode {
     std::process::ExitCode::SUCCESS

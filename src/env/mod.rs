@@ -6,5 +6,6 @@
 pub mod clock;
 pub mod discrete;
 pub mod disk;
+pub mod memory_disk;
 pub mod random;
 pub mod vars;

@@ -1,1 +1,8 @@
-//! To be filled.
+//! The verbs: what an embedding program would call. One file per verb; none of them prints.
+
+pub mod apply;
+pub mod layout;
+pub mod platforms;
+pub mod preview;
+pub mod prove;
+pub mod status;

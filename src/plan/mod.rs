@@ -1,3 +1,11 @@
-//! The pure planner: what a stack wants against what there is.
+//! The pure planner: desired, recorded and observed in, a complete plan out.
+//!
+//! Synchronous and deterministic: no clock, files, environment, network or driver is in reach (a test reads
+//! the imports). The same input gives the same bytes.
 
+pub mod dependencies;
 pub mod edges;
+pub mod execution;
+pub mod file;
+pub mod model;
+pub mod planner;

@@ -68,6 +68,8 @@ pub struct Ack {
     pub operation: Option<String>,
     /// The resource as the answer showed it.
     pub observed: Option<Observed>,
+    /// How far it is, where the answer says so; spares a poll.
+    pub readiness: Option<Readiness>,
     /// More requests are needed to carry out all changes; call again once this one is over.
     pub more: bool,
 }

@@ -118,6 +118,11 @@ impl KindTable {
         self.0.get(name).map(AsRef::as_ref)
     }
 
+    /// The kind of that name, to keep.
+    pub fn shared(&self, name: &str) -> Option<std::sync::Arc<dyn Kind>> {
+        self.0.get(name).cloned()
+    }
+
     /// All names.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.0.keys().copied()

@@ -4,6 +4,12 @@
 //! run in it, `google` the cloud around it, `serving` the models. It shares no code with the engine it tests.
 
 pub mod controllers;
+pub mod environment;
+pub mod faults;
+pub mod google;
 pub mod kube;
+pub mod net;
+pub mod nodes;
+pub mod simulator;
 pub mod serving;
 pub mod world;

@@ -318,7 +318,7 @@ impl<'a> Decoder<'a> {
                 Some(close) => format!("did you mean `{close}`?"),
                 None => format!("known keys: {}", known.join(", ")),
             };
-            let summary = format!("unknown key `{key}` in {place}");
+            let summary = format!("unknown key {} in {place}", quoted(key).replace('"', "`"));
             self.mistake(Diagnostic::error(summary).at(entry.key.clone(), "not known").hint(hint));
         }
     }
@@ -426,10 +426,8 @@ impl<T: Decode> Field for Option<T> {
 
     fn field(table: &Tree, key: &str, _: &str, decoder: &mut Decoder<'_>) -> Option<Self> {
         match table.get(key) {
-            Some(tree) => match T::decode(tree, decoder) {
-                None if T::TABLE => Some(None),
-                decoded => decoded.map(Some),
-            },
+            // What is wrong has been said; the table's other keys are looked at as if this one were absent.
+            Some(tree) => Some(T::decode(tree, decoder)),
             None => Some(None),
         }
     }
@@ -443,7 +441,7 @@ impl<T: Decode> Field for Vec<T> {
     const REQUIRED: bool = false;
 
     fn field(table: &Tree, key: &str, _: &str, decoder: &mut Decoder<'_>) -> Option<Self> {
-        table.get(key).map_or(Some(Vec::new()), |tree| Decode::decode(tree, decoder))
+        Some(table.get(key).and_then(|tree| Decode::decode(tree, decoder)).unwrap_or_default())
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
@@ -487,7 +485,7 @@ impl<T: Entry> Field for BTreeMap<String, T> {
     const REQUIRED: bool = false;
 
     fn field(table: &Tree, key: &str, _: &str, decoder: &mut Decoder<'_>) -> Option<Self> {
-        table.get(key).map_or(Some(BTreeMap::new()), |tree| Decode::decode(tree, decoder))
+        Some(table.get(key).and_then(|tree| Decode::decode(tree, decoder)).unwrap_or_default())
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {
@@ -512,7 +510,7 @@ impl<T: Entry> Decode for BTreeMap<String, T> {
         let mut decoded = BTreeMap::new();
         for (key, entry) in table {
             if let Err(why) = T::check_key(key) {
-                let summary = format!("`{key}` is not a valid name");
+                let summary = format!("{} is not a valid name", quoted(key));
                 decoder.mistake(Diagnostic::error(summary).at(entry.key.clone(), why));
             }
             let read = |decoder: &mut Decoder<'_>| T::decode(&entry.value, decoder);
@@ -726,5 +724,13 @@ pub(crate) fn not_a_choice(tree: &Tree, word: &str, words: &[&str]) -> Diagnosti
         Some(close) => format!("did you mean \"{close}\"? Possible: {}", words.join(", ")),
         None => format!("possible: {}", words.join(", ")),
     };
-    Diagnostic::error(format!("\"{word}\" is not possible here")).at(tree.span.clone(), "not known").hint(hint)
+    Diagnostic::error(format!("{} is not possible here", quoted(word))).at(tree.span.clone(), "not known").hint(hint)
+}
+
+/// A text in quotes, cut to what fits into a summary.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((at, _)) => format!("{:?}…", &text[..at]),
+        None => format!("{text:?}"),
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::diag::Diagnostic;
-use crate::stack::decode::{Decode, Decoder, Entry, Words};
+use crate::stack::decode::{Decode, Decoder, Entry, Words, quoted};
 use crate::stack::model::InputType;
 use crate::stack::names;
 use crate::stack::tree::{Node, Tree};
@@ -166,7 +166,7 @@ impl Decode for Duration {
         let found = parse_duration(&text);
         if found.is_none() {
             decoder.mistake(
-                Diagnostic::error(format!("\"{text}\" is not a duration"))
+                Diagnostic::error(format!("{} is not a duration", quoted(&text)))
                     .at(tree.span.clone(), "not a duration")
                     .hint("write days, hours, minutes and seconds in this order: 2d, 8h, 1h30m, 90s"),
             );
@@ -216,7 +216,7 @@ macro_rules! ruled {
                 match $rule(&text) {
                     Ok(()) => Some($name(text)),
                     Err(why) => {
-                        let summary = format!("{text:?} is not {}", $what);
+                        let summary = format!("{} is not {}", quoted(&text), $what);
                         decoder.mistake(Diagnostic::error(summary).at(tree.span.clone(), why));
                         None
                     }
@@ -327,7 +327,7 @@ macro_rules! labels {
                 match $value(&text) {
                     Ok(()) => Some($name(text)),
                     Err(why) => {
-                        let summary = format!("{text:?} is not the value of a label");
+                        let summary = format!("{} is not the value of a label", quoted(&text));
                         decoder.mistake(Diagnostic::error(summary).at(tree.span.clone(), why));
                         None
                     }
@@ -374,7 +374,7 @@ impl Decode for Quantity {
             return Some(Quantity(text));
         }
         decoder.mistake(
-            Diagnostic::error(format!("{text:?} is not a quantity"))
+            Diagnostic::error(format!("{} is not a quantity", quoted(&text)))
                 .at(tree.span.clone(), "not a quantity")
                 .hint("write a number with a unit of Kubernetes: 500m, 4, 16Gi"),
         );

@@ -35,6 +35,9 @@ use decode::{Declared, Decode, Decoder, Field};
 use model::{Input, InputType};
 use tree::Tree;
 
+/// The most diagnostics of one stack; nobody reads on.
+const MOST: usize = 200;
+
 /// A stack file without mistakes whose inputs have no values yet.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -81,12 +84,12 @@ pub fn parse(source: Arc<Source>, loader: &dyn Loader) -> Result<(Draft, Vec<Dia
             .filter(|d| line(d).is_none_or(|line| !torn.contains(&line)))
             .collect::<Vec<_>>();
         mistakes.extend(unreadable);
-        return Err(Diagnostics(in_order(mistakes)));
+        return Err(Diagnostics(shortened(in_order(mistakes))));
     }
     let (mistakes, warnings) = reading.finish();
     match inputs {
         Some(inputs) if mistakes.is_empty() => Ok((Draft { tree, inputs }, warnings)),
-        _ => Err(Diagnostics(in_order(mistakes.into_iter().chain(warnings).collect()))),
+        _ => Err(Diagnostics(shortened(in_order(mistakes.into_iter().chain(warnings).collect())))),
     }
 }
 
@@ -182,6 +185,19 @@ fn declarations(tree: &Tree) -> BTreeMap<String, Declared> {
 fn line(diagnostic: &Diagnostic) -> Option<(String, usize)> {
     let (span, _) = diagnostic.span.as_ref()?;
     Some((span.source.name.clone(), span.line_column().0))
+}
+
+/// The first of very many, and how many more there are.
+fn shortened(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    if diagnostics.len() > MOST {
+        let more = diagnostics.len() - MOST;
+        diagnostics.truncate(MOST);
+        diagnostics.push(
+            Diagnostic::error(format!("{more} more mistakes in this stack"))
+                .hint("correct these first, then run again"),
+        );
+    }
+    diagnostics
 }
 
 /// Sorted by place, each once.

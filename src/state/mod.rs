@@ -1,1 +1,5 @@
-//! To be filled.
+//! What was recorded: the snapshot, the transitions that change it, and the text form of both. Pure.
+
+pub mod codec;
+pub mod model;
+pub mod transition;

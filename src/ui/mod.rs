@@ -1,1 +1,13 @@
-//! To be filled.
+//! Views: the only code that turns plans, events and diagnostics into text.
+//!
+//! Views return text or write to a given writer; they never touch a platform, a state or a clock's sleep.
+
+pub mod diagnostic;
+pub mod events_json;
+pub mod graph_text;
+pub mod paint;
+pub mod plan_text;
+pub mod progress;
+pub mod state_text;
+pub mod summary;
+pub mod values;

@@ -32,7 +32,7 @@ impl Checker<'_> {
             self.workload(name, workload, stack);
         }
         for (name, chart) in &stack.charts {
-            self.chart(chart);
+            self.chart(name, chart);
             self.depends_on(&format!("charts.{name}"), &chart.depends_on);
         }
         for (name, manifests) in &stack.manifests {
@@ -41,6 +41,20 @@ impl Checker<'_> {
         }
         self.outputs(stack);
         self.moves(stack);
+    }
+
+    /// Whether the table of a component has the key, good or bad.
+    fn has(&self, component: &str, key: &str) -> bool {
+        let table = match component.split_once('.') {
+            Some((section, name)) => self.tree.get(section).and_then(|table| table.get(name)),
+            None => self.tree.get(component),
+        };
+        table.is_some_and(|table| table.get(key).is_some())
+    }
+
+    /// Whether the cluster is there already.
+    fn is_given(&self) -> bool {
+        self.has("cluster", "kubeconfig")
     }
 
     fn input(&mut self, name: &str, input: &Input) {
@@ -63,9 +77,9 @@ impl Checker<'_> {
     }
 
     fn cluster(&mut self, cluster: &Cluster) {
-        let Some(kubeconfig) = &cluster.kubeconfig else {
-            for (key, missing) in [("project", cluster.project.is_none()), ("location", cluster.location.is_none())] {
-                if missing {
+        if !self.is_given() {
+            for key in ["project", "location"] {
+                if !self.has("cluster", key) {
                     let hint =
                         format!("write {key} = \"…\", or kubeconfig = \"…\" for a cluster that is there already");
                     let label = format!("`{key}` belongs here");
@@ -80,7 +94,8 @@ impl Checker<'_> {
                 self.scale(pool.nodes.as_ref(), pool.autoscale.as_ref());
             }
             return;
-        };
+        }
+        let Some(kubeconfig) = &cluster.kubeconfig else { return };
         // Keys that only a cluster of our own can honour.
         let Some(table) = self.tree.get("cluster").and_then(Tree::table) else { return };
         let foreign = table.iter().filter(|(key, _)| !matches!(key.as_str(), "kubeconfig" | "context" | "timeout"));
@@ -133,12 +148,13 @@ impl Checker<'_> {
     }
 
     fn node_pool(&mut self, name: &str, pool: &NodePool, cluster: Option<&Cluster>) {
-        if cluster.is_some_and(Cluster::is_given) {
+        if self.is_given() {
             let hint = "remove the pool; workloads on a given cluster say `accelerator` themselves".to_owned();
             let summary = format!("node_pools.{name} cannot be made in a cluster given by kubeconfig");
             self.mistake(&pool.span, summary, "pools are made by Google Cloud", Some(hint));
         }
-        if pool.accelerator.is_none() && pool.machine_type.is_none() {
+        let table = format!("node_pools.{name}");
+        if !self.has(&table, "accelerator") && !self.has(&table, "machine_type") {
             let hint = "write accelerator = \"nvidia-t4\", or machine_type = \"n1-standard-4\"".to_owned();
             let summary = format!("node_pools.{name} does not say which machines");
             self.gap(&pool.span, summary, "`accelerator` or `machine_type` belongs here", Some(hint));
@@ -229,18 +245,19 @@ impl Checker<'_> {
         if let Some(token) = &workload.hf_token {
             self.is_secret(token, "the Hugging Face token");
         }
-        let given = stack.cluster.as_ref().is_some_and(Cluster::is_given);
+        let made = self.tree.get("cluster").is_some() && !self.is_given();
+        let table = format!("workloads.{name}");
         match (&workload.node_pool, &workload.accelerator) {
             (Some(_), Some(accelerator)) => {
                 let summary = "`accelerator` cannot stand beside `node_pool`";
                 self.mistake(&accelerator.span, summary, "the pool has one", Some("remove it".to_owned()));
             }
-            (None, Some(accelerator)) if !given && stack.cluster.is_some() => {
+            (None, Some(accelerator)) if made => {
                 let hint = "write node_pool = \"…\"; only on a cluster given by kubeconfig a workload says it itself"
                     .to_owned();
                 self.mistake(&accelerator.span, "the accelerator is a node pool's matter", "no pool named", Some(hint));
             }
-            (None, None) if !given && stack.cluster.is_some() => {
+            (None, None) if made && !self.has(&table, "node_pool") && !self.has(&table, "accelerator") => {
                 let hint = match stack.node_pools.keys().next() {
                     Some(pool) => format!("write node_pool = \"{pool}\""),
                     None => "add [node_pools.gpu] and write node_pool = \"gpu\"".to_owned(),
@@ -289,12 +306,13 @@ impl Checker<'_> {
         }
     }
 
-    fn chart(&mut self, chart: &Chart) {
+    fn chart(&mut self, name: &str, chart: &Chart) {
         let Some(source) = chart.source.known() else { return };
         let repository = source.starts_with("https://") || source.starts_with("http://");
         let remote = repository && !source.ends_with(".tgz") || source.starts_with("oci://");
+        let table = format!("charts.{name}");
         match &chart.chart {
-            None if remote && repository => {
+            None if remote && repository && !self.has(&table, "chart") => {
                 let hint = "write chart = \"NAME\"; `helm search repo` lists them".to_owned();
                 self.gap(&chart.source.span, "a repository holds many charts", "`chart` belongs beside it", Some(hint));
             }
@@ -303,26 +321,19 @@ impl Checker<'_> {
             }
             _ => {}
         }
-        if remote && chart.version.is_none() {
+        if remote && !self.has(&table, "version") {
             let hint = "write version = \"1.2.3\", so that tomorrow's plan equals today's".to_owned();
             self.gap(&chart.source.span, "this chart needs a version", "`version` belongs beside it", Some(hint));
         }
     }
 
     fn manifests(&mut self, name: &str, manifests: &Manifests) {
+        let table = format!("manifests.{name}");
         match (&manifests.files[..], &manifests.url) {
-            ([], None) => {
+            ([], None) if !self.has(&table, "files") && !self.has(&table, "url") => {
                 let hint = "write files = [\"a.yaml\"], or url and digest".to_owned();
-                let listed =
-                    self.tree.get("manifests").and_then(|t| t.get(name)).is_some_and(|t| t.get("files").is_some());
-                if !listed {
-                    self.gap(
-                        &manifests.span,
-                        format!("manifests.{name} names no manifest"),
-                        "`files` belongs here",
-                        Some(hint),
-                    );
-                }
+                let summary = format!("manifests.{name} names no manifest");
+                self.gap(&manifests.span, summary, "`files` belongs here", Some(hint));
             }
             ([_, ..], Some(url)) => {
                 self.mistake(
@@ -335,11 +346,13 @@ impl Checker<'_> {
             _ => {}
         }
         match (&manifests.url, &manifests.digest) {
-            (Some(url), None) => {
+            (Some(url), None) if !self.has(&table, "digest") => {
                 let hint = "write digest = \"sha256:…\"; `curl -sL URL | sha256sum` tells it".to_owned();
                 self.gap(&url.span, "what an address returns can change", "`digest` belongs beside it", Some(hint));
             }
-            (None, Some(digest)) => self.mistake(&digest.span, "`digest` needs `url`", "of what?", None),
+            (None, Some(digest)) if !self.has(&table, "url") => {
+                self.mistake(&digest.span, "`digest` needs `url`", "of what?", None);
+            }
             _ => {}
         }
         let mut seen = BTreeSet::new();

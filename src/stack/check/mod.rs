@@ -56,6 +56,10 @@ impl<'a> Checker<'a> {
 
     /// A hint towards the component that was meant.
     fn meant(&self, component: &str) -> Option<String> {
+        // Suggestions compare with every name; a thousand mistakes get none.
+        if self.mistakes.len() > 100 {
+            return None;
+        }
         if let Some((section, name)) = component.split_once('.')
             && let Some(table) = self.tree.get(section).and_then(Tree::table)
             && let Some(close) = diag::suggest(name, table.keys().map(String::as_str))

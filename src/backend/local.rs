@@ -1,0 +1,263 @@
+//! State in a directory: `snapshot`, `journal`, `lock`. The files are the owner's only (0600).
+//!
+//! The lock is the operating system's and goes with the process; the file's text only says who has it.
+//! See `docs/state-format.md` for the bytes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::backend::{BackendError, Session};
+use crate::env::disk::{Append, Disk, Held};
+use crate::state::codec;
+use crate::state::model::State;
+use crate::state::transition::Transition;
+
+/// A journal is folded into the snapshot once it is this many bytes and larger than the snapshot, so that
+/// folding costs a constant share of what was written.
+const FOLD_AFTER: usize = 64 * 1024;
+
+/// One stack's directory.
+pub struct LocalBackend {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    stack: String,
+}
+
+impl LocalBackend {
+    /// The state of `stack` in `directory` (which need not exist).
+    pub fn new(disk: Arc<dyn Disk>, directory: &Path, stack: &str) -> Self {
+        LocalBackend { disk, directory: directory.to_owned(), stack: stack.to_owned() }
+    }
+
+    /// Where it is, for messages.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Reads without locking: for commands that change nothing.
+    ///
+    /// # Errors
+    /// When the files cannot be read or are damaged.
+    pub fn read(&self) -> Result<State, BackendError> {
+        Ok(self.load()?.state)
+    }
+
+    /// Takes the lock and opens the history for writing.
+    ///
+    /// # Errors
+    /// [`BackendError::Locked`] when another run has it, and as [`LocalBackend::read`].
+    pub fn open(&self, holder: &str) -> Result<LocalSession, BackendError> {
+        let lock_path = self.directory.join("lock");
+        let failed = |what, path: &Path| {
+            let place = path.display().to_string();
+            move |error| BackendError::Storage { what, place, error }
+        };
+        let held = self.disk.lock(&lock_path).map_err(failed("lock", &lock_path))?;
+        let holder_path = self.directory.join("holder");
+        let Some(held) = held else {
+            let text = self.disk.read(&holder_path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).trim().to_owned();
+            let holder = if text.is_empty() { "another process".to_owned() } else { text };
+            return Err(BackendError::Locked { stack: self.stack.clone(), holder });
+        };
+        self.disk.write(&holder_path, holder.as_bytes()).map_err(failed("write", &holder_path))?;
+        let loaded = self.load()?;
+        let journal_path = self.directory.join("journal");
+        let mut journal = self.disk.open_append(&journal_path).map_err(failed("open", &journal_path))?;
+        let mut notes = Vec::new();
+        if loaded.intact < loaded.journal_length {
+            journal.truncate(loaded.intact as u64).map_err(failed("cut", &journal_path))?;
+            notes.push(format!(
+                "{}: cut {} bytes of an unfinished record left by an interrupted write",
+                journal_path.display(),
+                loaded.journal_length - loaded.intact
+            ));
+        }
+        Ok(LocalSession {
+            disk: self.disk.clone(),
+            directory: self.directory.clone(),
+            state: loaded.state,
+            journal,
+            journal_length: loaded.intact,
+            snapshot_length: loaded.snapshot_length,
+            notes,
+            broken: false,
+            _held: held,
+        })
+    }
+
+    fn load(&self) -> Result<Loaded, BackendError> {
+        let read = |name: &str| -> Result<Option<Vec<u8>>, BackendError> {
+            let path = self.directory.join(name);
+            match self.disk.read(&path) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(BackendError::Storage { what: "read", place: path.display().to_string(), error }),
+            }
+        };
+        let damaged = |name: &str| {
+            let place = self.directory.join(name).display().to_string();
+            move |error| BackendError::Damaged { place, error }
+        };
+        let snapshot = read("snapshot")?;
+        let mut state = match &snapshot {
+            Some(bytes) => codec::decode_snapshot(bytes).map_err(damaged("snapshot"))?,
+            None => State::empty(&self.stack),
+        };
+        if state.stack != self.stack {
+            return Err(BackendError::OtherStack {
+                place: self.directory.display().to_string(),
+                found: state.stack,
+                wanted: self.stack.clone(),
+            });
+        }
+        let journal = read("journal")?.unwrap_or_default();
+        let replayed = codec::replay(&mut state, &journal).map_err(damaged("journal"))?;
+        Ok(Loaded {
+            state,
+            intact: replayed.intact,
+            journal_length: journal.len(),
+            snapshot_length: snapshot.map_or(0, |bytes| bytes.len()),
+        })
+    }
+}
+
+struct Loaded {
+    state: State,
+    intact: usize,
+    journal_length: usize,
+    snapshot_length: usize,
+}
+
+/// The open history of a [`LocalBackend`].
+pub struct LocalSession {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    state: State,
+    journal: Box<dyn Append>,
+    journal_length: usize,
+    snapshot_length: usize,
+    notes: Vec<String>,
+    broken: bool,
+    _held: Box<dyn Held>,
+}
+
+impl LocalSession {
+    fn failed(&mut self, what: &'static str, name: &str, error: io::Error) -> BackendError {
+        self.broken = true;
+        BackendError::Storage { what, place: self.directory.join(name).display().to_string(), error }
+    }
+}
+
+impl Session for LocalSession {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn commit(&mut self, transitions: Vec<Transition>) -> Result<(), BackendError> {
+        if transitions.is_empty() {
+            return Ok(());
+        }
+        if self.broken {
+            let error = io::Error::other("an earlier write failed");
+            return Err(self.failed("append to", "journal", error));
+        }
+        let mut bytes = Vec::new();
+        for transition in &transitions {
+            if let Err(illegal) = self.state.apply(transition) {
+                // Memory is ahead of the disk now; nothing may follow.
+                self.broken = true;
+                return Err(illegal.into());
+            }
+            codec::encode_record(self.state.serial, transition, &mut bytes);
+        }
+        if let Err(error) = self.journal.append(&bytes).and_then(|()| self.journal.sync()) {
+            return Err(self.failed("append to", "journal", error));
+        }
+        self.journal_length += bytes.len();
+        Ok(())
+    }
+
+    fn compact(&mut self) -> Result<(), BackendError> {
+        if self.broken || self.journal_length < FOLD_AFTER.max(self.snapshot_length) {
+            return Ok(());
+        }
+        let snapshot = codec::encode_snapshot(&self.state);
+        if let Err(error) = self.disk.write(&self.directory.join("snapshot"), &snapshot) {
+            return Err(self.failed("write", "snapshot", error));
+        }
+        // A crash here leaves records that the snapshot already holds; replay passes them over.
+        if let Err(error) = self.journal.truncate(0) {
+            return Err(self.failed("cut", "journal", error));
+        }
+        (self.snapshot_length, self.journal_length) = (snapshot.len(), 0);
+        Ok(())
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::disk::RealDisk;
+    use crate::state::transition::Transition;
+
+    fn begin() -> Transition {
+        Transition::Begin { lineage: "l".into(), stack_id: "0123456789abcdef".into() }
+    }
+
+    #[test]
+    fn a_second_run_is_refused_by_name_and_admitted_later() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let backend = LocalBackend::new(Arc::new(RealDisk), directory.path(), "demo");
+        let mut session = backend.open("pid 1 `apply`").expect("first");
+        session.commit(vec![begin()]).expect("commit");
+        match backend.open("pid 2") {
+            Err(BackendError::Locked { holder, .. }) => assert_eq!(holder, "pid 1 `apply`"),
+            other => panic!("{:?}", other.err()),
+        }
+        assert_eq!(backend.read().expect("readable meanwhile").serial, 1);
+        drop(session);
+        assert_eq!(backend.open("pid 2").expect("free again").state().serial, 1);
+    }
+
+    #[test]
+    fn a_torn_record_is_cut_with_a_note_and_damage_is_refused() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let backend = LocalBackend::new(Arc::new(RealDisk), directory.path(), "demo");
+        backend.open("x").expect("open").commit(vec![begin()]).expect("commit");
+        let path = directory.path().join("journal");
+        let whole = std::fs::read(&path).expect("read");
+        let mut torn = whole.clone();
+        torn.extend_from_slice(b"deadbeef {\"serial\":2,");
+        std::fs::write(&path, &torn).expect("write");
+        let session = backend.open("x").expect("mended");
+        assert_eq!(session.notes().len(), 1);
+        drop(session);
+        assert_eq!(std::fs::read(&path).expect("read"), whole);
+        let mut damaged = whole.clone();
+        damaged[20] ^= 1;
+        damaged.extend_from_slice(&whole);
+        std::fs::write(&path, &damaged).expect("write");
+        assert!(matches!(backend.open("x"), Err(BackendError::Damaged { .. })));
+    }
+
+    #[test]
+    fn folding_keeps_the_state() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let backend = LocalBackend::new(Arc::new(RealDisk), directory.path(), "demo");
+        let mut session = backend.open("x").expect("open");
+        session.commit(vec![begin()]).expect("commit");
+        let outputs = (0..4000).map(|n| (format!("output-{n}"), crate::value::Value::from(n))).collect();
+        session.commit(vec![Transition::Outputs(outputs)]).expect("commit");
+        let before = session.state().clone();
+        session.compact().expect("fold");
+        drop(session);
+        assert_eq!(std::fs::metadata(directory.path().join("journal")).expect("journal").len(), 0);
+        assert_eq!(backend.read().expect("read"), before);
+    }
+}

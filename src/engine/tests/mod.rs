@@ -1,0 +1,5 @@
+//! The engine against a small cloud in memory: order, failure, interruption, and a crash at every point.
+
+mod cloud;
+mod crash;
+mod runs;

@@ -1,0 +1,405 @@
+//! One change, from intent to readiness: call, retry, wait.
+//!
+//! A worker owns nothing: what must be remembered it asks the dispatcher to commit, and goes on only once
+//! that is durable. The one wait loop of the program is here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::address::{Address, Identity};
+use crate::engine::retry::{Delays, is_retryable};
+use crate::env::clock::{SharedClock, Timestamp, timeout};
+use crate::event::{Event, Sink};
+use crate::plan::model::Action;
+use crate::resource::driver::{Ack, ApplyRequest, Driver, Ownership, Subject};
+use crate::resource::error::{ErrorClass, ProviderError};
+use crate::resource::kind::{Change, Kind, Observed, Prior};
+use crate::resource::model::Ceded;
+use crate::resource::readiness::Readiness;
+use crate::state::transition::Transition;
+use crate::value::Value;
+
+/// No single request takes longer. GKE answers in seconds; an API server's own limit is a minute.
+const CALL_LIMIT: Duration = Duration::from_secs(90);
+
+/// How often a wait that says nothing new is reported.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+
+/// What a worker sends to the dispatcher.
+pub(super) enum Report {
+    /// Make these durable, then answer.
+    Commit(Vec<Transition>, oneshot::Sender<bool>),
+    /// The task with this number is over.
+    Over(usize, Result<Option<Observed>, Failure>),
+}
+
+/// Why a change did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Causes, outermost first.
+    pub causes: Vec<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        Failure { causes: vec![error.message], hint: error.hint }
+    }
+}
+
+/// What a worker is to do.
+pub(super) enum Job {
+    /// Create, or take up an unfinished create.
+    Create {
+        /// Fully resolved attributes.
+        attrs: Arc<Value>,
+        /// The operation that an earlier run left behind.
+        operation: Option<String>,
+    },
+    /// Change in place.
+    Update {
+        /// Fully resolved attributes.
+        attrs: Arc<Value>,
+        /// What the plan wants changed.
+        changes: Vec<Change>,
+        /// As it was read.
+        observed: Observed,
+        /// Take it over.
+        adopt: bool,
+    },
+    /// Delete.
+    Delete {
+        /// As it was read; `None` when only the operation is left to wait for.
+        observed: Option<Observed>,
+        /// The operation that an earlier run left behind.
+        operation: Option<String>,
+    },
+}
+
+/// What all workers share.
+pub(super) struct Shared {
+    pub(super) clock: SharedClock,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) ownership: Ownership,
+    pub(super) calls: Arc<Semaphore>,
+    pub(super) reports: mpsc::UnboundedSender<Report>,
+}
+
+/// One change under way.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) number: usize,
+    pub(super) action: Action,
+    pub(super) kind: Arc<dyn Kind>,
+    pub(super) driver: Arc<dyn Driver>,
+    pub(super) subject: Subject,
+    pub(super) ceded: Vec<Ceded>,
+    pub(super) secrets: BTreeMap<String, String>,
+    pub(super) limit: Duration,
+    pub(super) estimate: Duration,
+    /// Held for the whole change where the kind wants exclusivity.
+    pub(super) exclusive: Option<Arc<tokio::sync::Mutex<()>>>,
+}
+
+impl Worker {
+    pub(super) async fn run(self, job: Job) {
+        let lock = self.exclusive.clone();
+        let _exclusive = match &lock {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        };
+        let begun = self.shared.clock.now();
+        let address = self.subject.address.clone();
+        self.emit(Event::Started { address: address.clone(), action: self.action, estimate: self.estimate });
+        let result = match job {
+            Job::Create { attrs, operation } => self.create(attrs, operation, begun).await.map(Some),
+            Job::Update { attrs, changes, observed, adopt } => {
+                self.update(attrs, changes, observed, adopt, begun).await.map(Some)
+            }
+            Job::Delete { observed, operation } => self.delete(observed, operation, begun).await.map(|()| None),
+        };
+        self.emit(match &result {
+            Ok(_) => Event::Finished { address, action: self.action, elapsed: self.shared.clock.now().since(begun) },
+            Err(failure) => Event::Failed {
+                address,
+                action: self.action,
+                causes: failure.causes.clone(),
+                hint: failure.hint.clone(),
+            },
+        });
+        self.shared.reports.send(Report::Over(self.number, result)).ok();
+    }
+
+    fn emit(&self, event: Event) {
+        self.shared.sink.emit(event);
+    }
+
+    fn address(&self) -> Address {
+        self.subject.address.clone()
+    }
+
+    fn identity(&self) -> Identity {
+        self.subject.address.identity()
+    }
+
+    /// Returns once the transitions are durable.
+    async fn commit(&self, transitions: Vec<Transition>) -> Result<(), Failure> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.shared.reports.send(Report::Commit(transitions, answer));
+        match (sent, answered.await) {
+            (Ok(()), Ok(true)) => Ok(()),
+            _ => Err(Failure {
+                causes: vec!["the state could not be written, so nothing more is started".to_owned()],
+                hint: Some("make room or access for the state, then run the same command again".to_owned()),
+            }),
+        }
+    }
+
+    async fn create(
+        &self,
+        attrs: Arc<Value>,
+        operation: Option<String>,
+        begun: Timestamp,
+    ) -> Result<Observed, Failure> {
+        if let Some(operation) = operation {
+            match self.wait(Some(&operation), begun, false).await? {
+                Waited::Ready(observed) => {
+                    let prior = Prior { recorded: None, observed: Some(&observed) };
+                    let changes = self.kind.diff(&attrs, &self.ceded, prior);
+                    if changes.is_empty() {
+                        return self.applied(&attrs, observed, None, true).await;
+                    }
+                    return self.update(attrs, changes, observed, false, begun).await;
+                }
+                Waited::Gone => {}
+            }
+        }
+        let request = self.request(&attrs, Vec::new(), None, false);
+        let ack = self.call(begun, &|| self.driver.create(&request)).await?;
+        self.finish(&attrs, ack, begun).await
+    }
+
+    async fn update(
+        &self,
+        attrs: Arc<Value>,
+        changes: Vec<Change>,
+        observed: Observed,
+        adopt: bool,
+        begun: Timestamp,
+    ) -> Result<Observed, Failure> {
+        let mut request = self.request(&attrs, changes, Some(observed), adopt);
+        loop {
+            let ack = self.call(begun, &|| self.driver.update(&request)).await?;
+            let more = ack.more;
+            let done = self.finish(&attrs, ack, begun).await?;
+            if !more {
+                return Ok(done);
+            }
+            let prior = Prior { recorded: None, observed: Some(&done) };
+            request.changes = self.kind.diff(&attrs, &self.ceded, prior);
+            if request.changes.is_empty() {
+                return Ok(done);
+            }
+            request.observed = Some(done);
+        }
+    }
+
+    fn request(
+        &self,
+        attrs: &Arc<Value>,
+        changes: Vec<Change>,
+        observed: Option<Observed>,
+        adopt: bool,
+    ) -> ApplyRequest {
+        ApplyRequest {
+            subject: self.subject.clone(),
+            attrs: attrs.clone(),
+            changes,
+            observed,
+            ceded: self.ceded.clone(),
+            adopt,
+            ownership: self.shared.ownership.clone(),
+        }
+    }
+
+    /// Records an acknowledged create or update and waits until it is ready.
+    async fn finish(&self, attrs: &Arc<Value>, ack: Ack, begun: Timestamp) -> Result<Observed, Failure> {
+        if let Some(name) = &ack.operation {
+            self.commit(vec![Transition::Operation { identity: self.identity(), name: name.clone() }]).await?;
+            self.emit(Event::Operation { address: self.address(), name: name.clone() });
+        }
+        let answered = ack.observed;
+        if let (Some(observed), Some(Readiness::Current)) = (&answered, &ack.readiness) {
+            let ready = !ack.more;
+            return self.applied(attrs, observed.clone(), None, ready).await;
+        }
+        if let Some(observed) = &answered {
+            self.applied(attrs, observed.clone(), None, false).await?;
+        }
+        match self.wait(ack.operation.as_deref(), begun, false).await? {
+            Waited::Ready(observed) if ack.more => Ok(observed),
+            // What the call answered is what was applied; what is there now may hold others' changes already.
+            Waited::Ready(observed) if answered.is_some() => {
+                self.commit(vec![Transition::Ready(self.identity())]).await?;
+                Ok(observed)
+            }
+            Waited::Ready(observed) => self.applied(attrs, observed, None, true).await,
+            Waited::Gone => Err(Failure {
+                causes: vec!["it was accepted and then disappeared".to_owned()],
+                hint: Some("somebody else may be deleting it; apply again to create it anew".to_owned()),
+            }),
+        }
+    }
+
+    async fn applied(
+        &self,
+        attrs: &Arc<Value>,
+        observed: Observed,
+        record: Option<Value>,
+        ready: bool,
+    ) -> Result<Observed, Failure> {
+        let record = record.unwrap_or_else(|| self.kind.record(attrs, &self.ceded, &observed));
+        self.commit(vec![Transition::Applied {
+            identity: self.identity(),
+            id: observed.id.clone(),
+            record,
+            secrets: self.secrets.clone(),
+            ready,
+        }])
+        .await?;
+        Ok(observed)
+    }
+
+    async fn delete(
+        &self,
+        observed: Option<Observed>,
+        operation: Option<String>,
+        begun: Timestamp,
+    ) -> Result<(), Failure> {
+        let mut operation = operation;
+        if let Some(observed) = &observed
+            && operation.is_none()
+        {
+            let called = self.call(begun, &|| self.driver.delete(&self.subject, observed)).await;
+            match called {
+                Ok(ack) => operation = ack.operation,
+                Err(Refusal::NotFound) => return self.commit(vec![Transition::Gone(self.identity())]).await,
+                Err(refusal) => return Err(refusal.into()),
+            }
+            if let Some(name) = &operation {
+                self.commit(vec![Transition::Operation { identity: self.identity(), name: name.clone() }]).await?;
+                self.emit(Event::Operation { address: self.address(), name: name.clone() });
+            }
+        }
+        self.wait(operation.as_deref(), begun, true).await?;
+        self.commit(vec![Transition::Gone(self.identity())]).await
+    }
+
+    /// Calls until it is answered, refused for good, or the change's time is up.
+    async fn call<'f>(
+        &self,
+        begun: Timestamp,
+        call: &(dyn Fn() -> futures_util::future::BoxFuture<'f, Result<Ack, ProviderError>> + Send + Sync),
+    ) -> Result<Ack, Refusal> {
+        let mut delays = Delays::new();
+        loop {
+            let answer = {
+                let _permit = self.shared.calls.acquire().await;
+                timeout(self.shared.clock.as_ref(), CALL_LIMIT, call()).await
+            };
+            let error = match answer {
+                Ok(Ok(ack)) => return Ok(ack),
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    ProviderError::new(ErrorClass::Unavailable, format!("no answer within {} s", CALL_LIMIT.as_secs()))
+                }
+            };
+            if error.class == ErrorClass::NotFound {
+                return Err(Refusal::NotFound);
+            }
+            if !is_retryable(error.class) {
+                // The platform said no and did nothing: the intent is off.
+                self.commit(vec![Transition::Refused(self.identity())]).await.ok();
+                return Err(Refusal::Final(error.into()));
+            }
+            let delay = delays.next(&error);
+            if self.shared.clock.now().plus(delay).since(begun) > self.limit {
+                let mut failure = Failure::from(error);
+                failure.causes.insert(0, format!("gave up after {} s", self.limit.as_secs()));
+                return Err(Refusal::Final(failure));
+            }
+            self.emit(Event::Retrying {
+                address: self.address(),
+                class: error.class,
+                message: error.message.clone(),
+                delay,
+            });
+            self.shared.clock.sleep(delay).await;
+        }
+    }
+
+    /// Polls until the resource is ready (or gone), fails for good, or its time is up.
+    async fn wait(&self, operation: Option<&str>, begun: Timestamp, gone: bool) -> Result<Waited, Failure> {
+        let mut said = (String::new(), begun);
+        let waiting_since = self.shared.clock.now();
+        loop {
+            let polled = {
+                let _permit = self.shared.calls.acquire().await;
+                timeout(self.shared.clock.as_ref(), CALL_LIMIT, self.driver.poll(&self.subject, operation)).await
+            };
+            let waiting_for = match polled {
+                Ok(Ok(poll)) => match (poll.readiness, poll.observed) {
+                    (Readiness::Current, Some(observed)) if !gone => return Ok(Waited::Ready(observed)),
+                    (Readiness::NotFound, _) => return Ok(Waited::Gone),
+                    (Readiness::Failed { causes }, _) => return Err(Failure { causes, hint: None }),
+                    (Readiness::InProgress { waiting_for } | Readiness::Terminating { waiting_for }, _) => waiting_for,
+                    (Readiness::Unknown { reason }, _) => reason,
+                    (Readiness::Current, _) => "it to go".to_owned(),
+                },
+                Ok(Err(error)) if error.class == ErrorClass::NotFound && gone => return Ok(Waited::Gone),
+                Ok(Err(error)) if is_retryable(error.class) => error.message,
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => format!("an answer; none came within {} s", CALL_LIMIT.as_secs()),
+            };
+            let now = self.shared.clock.now();
+            if now.since(begun) > self.limit {
+                return Err(Failure {
+                    causes: vec![format!("not ready after {} s", self.limit.as_secs()), waiting_for],
+                    hint: Some("run the same command again to go on waiting, or set a longer timeout".to_owned()),
+                });
+            }
+            if waiting_for != said.0 || now.since(said.1) >= REPORT_EVERY {
+                self.emit(Event::Waiting {
+                    address: self.address(),
+                    waiting_for: waiting_for.clone(),
+                    elapsed: now.since(begun),
+                });
+                said = (waiting_for, now);
+            }
+            self.shared.clock.sleep(self.driver.poll_interval(now.since(waiting_since))).await;
+        }
+    }
+}
+
+enum Waited {
+    Ready(Observed),
+    Gone,
+}
+
+enum Refusal {
+    NotFound,
+    Final(Failure),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound => Failure { causes: vec!["it is not there any more".to_owned()], hint: None },
+            Refusal::Final(failure) => failure,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Carrying a plan out, from the lock to the last proof.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::address::{Address, Identity};
+use crate::backend::{BackendError, Session};
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::engine::dispatcher::{self, Interrupt, Run, Summary};
+use crate::engine::worker::Failure;
+use crate::event::Sink;
+use crate::ops::platforms::Platforms;
+use crate::ops::preview::ownership;
+use crate::ops::prove::prove;
+use crate::plan::model::Plan;
+use crate::platform::Completion;
+use crate::resource::kind::Observed;
+use crate::state::transition::Transition;
+use crate::value::{Reference, Scope, Value};
+
+/// What to carry out, and how.
+pub struct Apply<'a> {
+    /// The approved plan.
+    pub plan: &'a Plan,
+    /// What was there when it was made.
+    pub observed: BTreeMap<Identity, Observed>,
+    /// Values of the secret inputs.
+    pub secrets: BTreeMap<String, String>,
+    /// From now until `reap` may take the stack away.
+    pub ttl: Option<Duration>,
+    /// Calls under way at any time.
+    pub parallelism: usize,
+    /// Who watches.
+    pub sink: Arc<dyn Sink>,
+    /// Ctrl-C.
+    pub interrupt: watch::Receiver<Interrupt>,
+}
+
+/// How it went.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Of the resources.
+    pub summary: Summary,
+    /// The stack's outputs now; sensitive ones are left out.
+    pub outputs: BTreeMap<String, Value>,
+    /// Answers of the models, by component.
+    pub completions: Vec<(String, Completion)>,
+    /// Models that did not answer.
+    pub unproved: Vec<(String, Failure)>,
+    /// From the first change to the last proof.
+    pub elapsed: Duration,
+}
+
+impl Applied {
+    /// Whether everything was done and proved.
+    pub fn is_complete(&self) -> bool {
+        self.summary.is_complete() && self.unproved.is_empty()
+    }
+}
+
+/// A plan that may not be carried out any more.
+pub fn check_basis(plan: &Plan, session: &dyn Session) -> Result<(), Diagnostics> {
+    let state = session.state();
+    if plan.basis.lineage != state.lineage || plan.basis.serial != state.serial {
+        return Err(Diagnostic::error("the saved plan is stale")
+            .detail(format!(
+                "It was made from serial {} of the state, which is at serial {} now: something was applied since.",
+                plan.basis.serial, state.serial
+            ))
+            .hint("make a new plan and review it")
+            .into());
+    }
+    Ok(())
+}
+
+struct Outputs<'a>(&'a BTreeMap<Address, Value>);
+
+impl Scope for Outputs<'_> {
+    fn output(&self, reference: &Reference) -> Option<Value> {
+        self.0.get(&reference.address)?.at(&reference.path).cloned()
+    }
+
+    fn secret(&self, _input: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Carries the plan out.
+///
+/// # Errors
+/// When the state cannot be written; everything else is in the result.
+pub async fn apply(
+    platforms: &Platforms,
+    session: &mut dyn Session,
+    apply: Apply<'_>,
+) -> Result<Applied, BackendError> {
+    let plan = apply.plan;
+    let begun = platforms.clock.now();
+    let mut opening = Vec::new();
+    if session.state().is_new() {
+        opening.push(Transition::Begin { lineage: platforms.random.uuid(), stack_id: platforms.random.hex(8) });
+    }
+    if let Some(target) = plan.basis.target.as_ref().filter(|t| session.state().target.as_ref() != Some(t)) {
+        opening.push(Transition::Bind(target.clone()));
+    }
+    session.commit(opening)?;
+    let run = Run {
+        kinds: dispatcher::shared_kinds(&platforms.kinds),
+        drivers: &platforms.drivers,
+        clock: platforms.clock.clone(),
+        sink: apply.sink.clone(),
+        ownership: ownership(platforms, session.state(), &plan.stack, apply.ttl),
+        observed: apply.observed,
+        secrets: apply.secrets,
+        parallelism: apply.parallelism,
+        interrupt: apply.interrupt,
+    };
+    let summary = dispatcher::run(plan, session, run).await?;
+    let mut applied = Applied { summary, ..Applied::default() };
+    let scope = Outputs(&applied.summary.outputs);
+    if applied.summary.is_complete() {
+        for (name, output) in plan.outputs.iter().filter(|(_, output)| !output.sensitive) {
+            if let Some(value) = output.after.as_ref().and_then(|after| after.resolve(&scope).ok()) {
+                applied.outputs.insert(name.clone(), value);
+            }
+        }
+        if !plan.partial && applied.outputs != session.state().outputs {
+            session.commit(vec![Transition::Outputs(applied.outputs.clone())])?;
+        }
+        for proof in plan.proofs.iter().filter(|_| !plan.partial) {
+            match prove(platforms, proof, &scope, &apply.sink).await {
+                Ok(completion) => applied.completions.push((proof.component.clone(), completion)),
+                Err(error) => applied.unproved.push((proof.component.clone(), error.into())),
+            }
+        }
+    }
+    session.compact()?;
+    applied.elapsed = platforms.clock.now().since(begun);
+    Ok(applied)
+}

@@ -1,0 +1,26 @@
+//! What a run reaches: kinds, drivers and the outside world, wired together by the command line.
+
+use std::sync::Arc;
+
+use crate::engine::refresh::Drivers;
+use crate::env::clock::SharedClock;
+use crate::env::random::Random;
+use crate::platform::{Prover, Site};
+use crate::resource::kind::KindTable;
+
+/// The platforms of one run.
+#[derive(Clone)]
+pub struct Platforms {
+    /// Pure halves.
+    pub kinds: KindTable,
+    /// Effectful halves.
+    pub drivers: Drivers,
+    /// Where this is.
+    pub site: Arc<dyn Site>,
+    /// Asks models.
+    pub prover: Arc<dyn Prover>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}

@@ -1,0 +1,108 @@
+//! Making a plan: read what is there, compare, refuse state that belongs elsewhere.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::address::Identity;
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::engine::refresh::{ReadError, refresh};
+use crate::ops::platforms::Platforms;
+use crate::plan::model::Plan;
+use crate::plan::planner::{self, Options};
+use crate::resource::driver::Ownership;
+use crate::resource::error::ErrorClass;
+use crate::resource::kind::Observed;
+use crate::resource::model::Desired;
+use crate::state::model::{State, Target};
+
+/// A plan and what it was made from.
+#[derive(Debug)]
+pub struct Preview {
+    /// The plan.
+    pub plan: Plan,
+    /// What was there.
+    pub observed: BTreeMap<Identity, Observed>,
+}
+
+/// What to plan.
+pub struct Subject<'a> {
+    /// What the stack wants.
+    pub desired: &'a Desired,
+    /// What is recorded.
+    pub state: &'a State,
+    /// Keyed digests of the secret inputs.
+    pub secrets: &'a BTreeMap<String, String>,
+    /// Flags.
+    pub options: &'a Options,
+    /// From now until `reap` may take the stack away.
+    pub ttl: Option<Duration>,
+}
+
+/// How a stack's things are marked.
+pub fn ownership(platforms: &Platforms, state: &State, stack: &str, ttl: Option<Duration>) -> Ownership {
+    Ownership {
+        stack: stack.to_owned(),
+        id: state.stack_id.clone(),
+        expires: ttl.map(|ttl| platforms.clock.now().plus(ttl).seconds()),
+    }
+}
+
+/// Reads what is there and plans.
+///
+/// # Errors
+/// Mistakes in the stack, state of another target, or an answer of a platform that ends the attempt.
+pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Preview, Diagnostics> {
+    let wanted = subject.desired.resources.iter().map(|r| r.kind);
+    let recorded = subject.state.resources.values().map(|r| r.kind.as_str());
+    let offline = wanted.chain(recorded).all(|kind| kind == "value");
+    let target = if offline {
+        None
+    } else {
+        let found = platforms.site.target().await.map_err(|error| {
+            let diagnostic =
+                Diagnostic::error("cannot find out which project or cluster this is").detail(error.message.clone());
+            Diagnostics::from(match error.hint {
+                Some(hint) => diagnostic.hint(hint),
+                None => diagnostic,
+            })
+        })?;
+        Some(Target { platform: found.platform, id: found.id })
+    };
+    if let (Some(bound), Some(target)) = (&subject.state.target, &target)
+        && bound != target
+    {
+        return Err(Diagnostic::error(format!(
+            "the state of {} describes {} {}, but this run would reach {} {}",
+            subject.desired.stack, bound.platform, bound.id, target.platform, target.id
+        ))
+        .detail("Nothing was changed. Using one place's state on another would create everything twice.")
+        .hint("point the run at the place that the state describes, or use another state folder")
+        .into());
+    }
+    let owner = ownership(platforms, subject.state, &subject.desired.stack, subject.ttl);
+    let observed =
+        refresh(&platforms.kinds, &platforms.drivers, platforms.clock.as_ref(), subject.desired, subject.state, &owner)
+            .await
+            .map_err(|error| Diagnostics::from(unreadable(error)))?;
+    let plan = planner::plan(&planner::Request {
+        kinds: &platforms.kinds,
+        desired: subject.desired,
+        recorded: subject.state,
+        observed: &observed,
+        target,
+        secrets: subject.secrets,
+        options: subject.options,
+    })?;
+    Ok(Preview { plan, observed })
+}
+
+fn unreadable(error: ReadError) -> Diagnostic {
+    let diagnostic = Diagnostic::error("cannot read what is there").about(error.address).detail(error.error.message);
+    match (error.error.hint, error.error.class) {
+        (Some(hint), _) => diagnostic.hint(hint),
+        (None, ErrorClass::Unavailable | ErrorClass::RateLimited) => {
+            diagnostic.hint("nothing was changed; try again when the platform answers")
+        }
+        (None, _) => diagnostic.hint("nothing was changed"),
+    }
+}

@@ -1,0 +1,99 @@
+//! The order in which a plan is carried out, as a graph of what happens to whom.
+//!
+//! Derived from a plan alone, so a saved plan is carried out exactly as it was shown. Creating follows the
+//! desired edges, deleting the recorded ones turned round; a replace is both.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::address::Address;
+use crate::graph::Graph;
+use crate::plan::model::{Action, Plan};
+
+/// Which half of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Deleting, dropping from state.
+    Destroy,
+    /// Everything else, doing nothing included.
+    Apply,
+}
+
+/// One half of one resource's change, or a barrier.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Task {
+    /// Which half.
+    pub phase: Phase,
+    /// Of whom.
+    pub address: Address,
+}
+
+/// The graph of all tasks.
+pub fn graph(plan: &Plan) -> Graph<Task> {
+    let task = |phase, address: &Address| Task { phase, address: address.clone() };
+    let mut graph = Graph::new();
+    let by_address = plan.changes.iter().map(|c| (&c.address, c)).collect::<BTreeMap<_, _>>();
+    let destroys = |address: &Address| {
+        by_address.get(address).filter(|c| matches!(c.action, Action::Delete | Action::Replace | Action::Forget))
+    };
+    let mut barriers = BTreeSet::new();
+    for change in &plan.changes {
+        if matches!(change.action, Action::Delete | Action::Replace | Action::Forget) {
+            graph.add(task(Phase::Destroy, &change.address));
+        }
+        if !matches!(change.action, Action::Delete | Action::Forget) {
+            graph.add(task(Phase::Apply, &change.address));
+        }
+        if change.action == Action::Replace {
+            let (before, after) = (task(Phase::Destroy, &change.address), task(Phase::Apply, &change.address));
+            graph.depend(after, before, "the old one goes first");
+        }
+        if let Some(with) = change.goes_with.as_ref().filter(|with| destroys(with).is_some()) {
+            graph.depend(task(Phase::Destroy, &change.address), task(Phase::Destroy, with), "it goes with it");
+        }
+        if change.goes_with.is_none() && destroys(&change.address).is_some() {
+            // A recorded need of a whole component: its members wait at a barrier for all that need it.
+            for component in change.needed.iter().filter(|a| !by_address.contains_key(a)) {
+                let barrier = task(Phase::Destroy, component);
+                graph.depend(barrier, task(Phase::Destroy, &change.address), "it is needed until then");
+                barriers.insert(component.clone());
+            }
+        }
+        let recorded_needs = change.needed.iter().chain(change.connection.as_ref());
+        for needed in recorded_needs.filter(|_| change.goes_with.is_none()) {
+            let Some(other) = destroys(needed) else { continue };
+            if other.goes_with.is_some() {
+                continue;
+            }
+            if destroys(&change.address).is_some() {
+                let reason = "it is needed until then";
+                graph.depend(task(Phase::Destroy, needed), task(Phase::Destroy, &change.address), reason);
+            } else if matches!(other.action, Action::Delete) {
+                let reason = "it is let go of first";
+                graph.depend(task(Phase::Destroy, needed), task(Phase::Apply, &change.address), reason);
+            }
+        }
+    }
+    for change in plan.changes.iter().filter(|c| barriers.contains(c.address.component())) {
+        if change.goes_with.is_none() && destroys(&change.address).is_some() {
+            let barrier = task(Phase::Destroy, &Address::new(change.address.component()));
+            graph.depend(task(Phase::Destroy, &change.address), barrier, "its component is needed until then");
+        }
+    }
+    for edge in &plan.edges {
+        for reason in &edge.reasons {
+            let (dependent, dependency) = (task(Phase::Apply, &edge.dependent), task(Phase::Apply, &edge.dependency));
+            graph.depend(dependent, dependency, reason.clone());
+        }
+    }
+    graph
+}
+
+/// Seconds along the longest chain by the plan's estimates, and the chain.
+pub fn critical_path(plan: &Plan) -> (f64, Vec<Task>) {
+    let seconds = plan.changes.iter().map(|c| (&c.address, (c.action, c.estimate_seconds))).collect::<BTreeMap<_, _>>();
+    graph(plan).critical_path(|task| match seconds.get(&task.address) {
+        #[expect(clippy::cast_precision_loss, reason = "estimates are minutes")]
+        Some((action, estimate)) if action.acts() => *estimate as f64,
+        _ => 0.0,
+    })
+}

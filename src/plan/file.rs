@@ -1,0 +1,57 @@
+//! Saved plans: gzip-compressed JSON behind a magic line.
+//!
+//! The first line is `stackwright plan 1`, then the compressed [`Plan`]. Holds references to secret inputs
+//! and keyed digests of their values, never the values.
+
+use std::io::{Read, Write};
+
+use crate::plan::model::{FORMAT, Plan};
+
+const MAGIC: &str = "stackwright plan ";
+
+/// No plan is larger than this once unpacked; a file that claims to be is refused.
+const LIMIT: u64 = 1 << 30;
+
+/// Why bytes are not a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanFileError {
+    /// Some other file.
+    #[error("this is not a saved plan")]
+    NotAPlan,
+    /// Written by a later version.
+    #[error("the plan has format {0}, newer than this program understands ({FORMAT}); use a newer stackwright")]
+    Newer(u32),
+    /// Cut short or changed.
+    #[error("the plan is damaged: {0}")]
+    Damaged(String),
+}
+
+/// The bytes of a plan. The same plan gives the same bytes.
+pub fn encode(plan: &Plan) -> Vec<u8> {
+    let mut out = format!("{MAGIC}{FORMAT}\n").into_bytes();
+    let json = serde_json::to_vec(plan).expect("plans have only string keys");
+    let mut packer = flate2::write::GzEncoder::new(&mut out, flate2::Compression::default());
+    packer.write_all(&json).and_then(|()| packer.finish().map(drop)).expect("memory accepts writes");
+    out
+}
+
+/// Reads a plan.
+///
+/// # Errors
+/// [`PlanFileError`].
+pub fn decode(bytes: &[u8]) -> Result<Plan, PlanFileError> {
+    let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or(PlanFileError::NotAPlan)?;
+    let end = rest.iter().position(|&b| b == b'\n').ok_or(PlanFileError::NotAPlan)?;
+    let version = std::str::from_utf8(&rest[..end]).ok().and_then(|v| v.parse::<u32>().ok());
+    match version {
+        None => return Err(PlanFileError::NotAPlan),
+        Some(version) if version > FORMAT => return Err(PlanFileError::Newer(version)),
+        Some(_) => {}
+    }
+    let mut json = Vec::new();
+    flate2::read::GzDecoder::new(&rest[end + 1..])
+        .take(LIMIT)
+        .read_to_end(&mut json)
+        .map_err(|e| PlanFileError::Damaged(e.to_string()))?;
+    serde_json::from_slice(&json).map_err(|e| PlanFileError::Damaged(e.to_string()))
+}

@@ -1,0 +1,261 @@
+//! A plan: every change, why, in which order, over which state. Plain data that is saved and shown as it is.
+
+use std::collections::BTreeMap;
+
+use crate::address::Address;
+use crate::resource::kind::Change;
+use crate::state::model::Target;
+use crate::value::Value;
+
+/// The format of saved plans; see [`super::file`].
+pub const FORMAT: u32 = 1;
+
+/// A complete set of changes.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// The stack's name.
+    pub stack: String,
+    /// What it was made from; apply refuses it when this no longer holds.
+    pub basis: Basis,
+    /// One per resource that the stack or the state has, in address order.
+    pub changes: Vec<ResourceChange>,
+    /// Who needs whom among desired resources; addresses without a change are barriers.
+    pub edges: Vec<Edge>,
+    /// What changed by other hands since the last apply.
+    pub drift: Vec<Drift>,
+    /// Outputs afterwards.
+    pub outputs: BTreeMap<String, OutputChange>,
+    /// Completions that must come back at the end.
+    pub proofs: Vec<PlannedProof>,
+    /// Only a part of the stack was planned (`--target`).
+    #[serde(default)]
+    pub partial: bool,
+    /// The stack is taken away (`destroy`).
+    #[serde(default)]
+    pub destroy: bool,
+}
+
+/// What a plan was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Basis {
+    /// The state's lineage; empty before the first apply.
+    pub lineage: String,
+    /// The state's serial.
+    pub serial: u64,
+    /// The place it was planned for.
+    pub target: Option<Target>,
+    /// Keyed digests of the secret inputs in use, by name.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// What happens to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Nothing.
+    NoOp,
+    /// It is made.
+    Create,
+    /// It is changed in place.
+    Update,
+    /// It is deleted and made again.
+    Replace,
+    /// It is deleted.
+    Delete,
+    /// It is dropped from state: it is gone already, or the user wants to keep it.
+    Forget,
+    /// It is there and ours, and comes back into state.
+    Adopt,
+}
+
+impl Action {
+    /// Whether anything is asked of a platform.
+    pub fn acts(self) -> bool {
+        !matches!(self, Action::NoOp | Action::Forget)
+    }
+
+    /// Terraform's symbol.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Action::NoOp => " ",
+            Action::Create => "+",
+            Action::Update => "~",
+            Action::Replace => "-/+",
+            Action::Delete => "-",
+            Action::Forget => ".",
+            Action::Adopt => "=",
+        }
+    }
+}
+
+/// Why.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Reason {
+    /// It is as desired.
+    Same,
+    /// The stack wants it and nothing is recorded.
+    New,
+    /// It was recorded and is not there any more.
+    Vanished,
+    /// An earlier run began and did not finish it.
+    Unfinished,
+    /// Attributes differ.
+    Changed,
+    /// The value of a secret input differs.
+    SecretChanged(Vec<String>),
+    /// An attribute that cannot be changed in place differs.
+    Forced(Vec<Vec<String>>),
+    /// Asked for with `--replace`.
+    Requested,
+    /// What it lives in is made anew.
+    ConnectionReplaced(Address),
+    /// The stack no longer has it.
+    Removed,
+    /// The whole stack goes.
+    Destroyed,
+    /// It is there, carries our labels, and state does not know it.
+    Found,
+}
+
+/// One resource and what happens to it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceChange {
+    /// Which.
+    pub address: Address,
+    /// Its kind's name.
+    pub kind: String,
+    /// What happens.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+    /// Where state has it, when that is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<Address>,
+    /// The differences; for a create and a delete empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// The attributes to apply, deferred parts included; `None` for delete and forget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+    /// The platform's handle, when it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What it needed when it was last applied; orders deletes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed: Vec<Address>,
+    /// How its platform is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Address>,
+    /// It goes together with this resource, without a call of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goes_with: Option<Address>,
+    /// Fields sent on create only, and to whom they are ceded: (path, owner).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ceded: Vec<(Vec<String>, String)>,
+    /// Deadline of the wait for readiness, seconds.
+    pub timeout_seconds: u64,
+    /// How long it usually takes, seconds.
+    pub estimate_seconds: u64,
+    /// Where it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// An unfinished create or update is taken up where it was left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resume: bool,
+}
+
+/// `dependent` needs `dependency`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edge {
+    /// Who needs.
+    pub dependent: Address,
+    /// Who is needed.
+    pub dependency: Address,
+    /// Why, at least one.
+    pub reasons: Vec<String>,
+}
+
+/// A change by other hands.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drift {
+    /// Which resource.
+    pub address: Address,
+    /// What differs; empty when the resource is gone.
+    pub changes: Vec<Change>,
+}
+
+/// An output before and after.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputChange {
+    /// As recorded.
+    pub before: Option<Value>,
+    /// As it will be; `None` when the output goes. May be deferred.
+    pub after: Option<Value>,
+    /// Never shown.
+    #[serde(default)]
+    pub sensitive: bool,
+}
+
+/// [`crate::resource::model::Proof`] in its saved form.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedProof {
+    /// The workload component.
+    pub component: String,
+    /// Base URL, over references.
+    pub url: Value,
+    /// Model name.
+    pub model: String,
+    /// CA certificates, over references.
+    pub ca: Option<Value>,
+    /// Name to verify the certificate against.
+    pub server_name: Option<String>,
+    /// Deadline, seconds.
+    pub timeout_seconds: u64,
+}
+
+/// How many of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Creates and replaces.
+    pub add: usize,
+    /// Updates.
+    pub change: usize,
+    /// Deletes and replaces.
+    pub destroy: usize,
+}
+
+impl Plan {
+    /// Terraform's three figures.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for change in &self.changes {
+            counts.add += usize::from(matches!(change.action, Action::Create | Action::Replace));
+            counts.change += usize::from(change.action == Action::Update);
+            counts.destroy += usize::from(matches!(change.action, Action::Delete | Action::Replace));
+        }
+        counts
+    }
+
+    /// Whether applying it would do nothing at all, state included.
+    pub fn is_empty(&self) -> bool {
+        self.changes.iter().all(|c| c.action == Action::NoOp && c.moved_from.is_none() && !c.resume)
+            && self.outputs.values().all(|o| o.sensitive || o.before == o.after)
+    }
+
+    /// The change of that address.
+    pub fn change(&self, address: &Address) -> Option<&ResourceChange> {
+        let at = self.changes.binary_search_by(|c| c.address.cmp(address)).ok()?;
+        self.changes.get(at)
+    }
+}

@@ -1,0 +1,472 @@
+//! From desired, recorded and observed to a [`Plan`], in named steps.
+//!
+//! Pure: the same request gives the same plan. Resources are visited in dependency order, so that what a
+//! reference will see is known, or known to be unknown, when its dependents are compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::address::{Address, Identity};
+use crate::diag::{Diagnostic, Diagnostics, suggest};
+use crate::graph::Graph;
+use crate::plan::dependencies;
+use crate::plan::execution;
+use crate::plan::model::{
+    Action, Basis, Drift, Edge, FORMAT, OutputChange, Plan, PlannedProof, Reason, ResourceChange,
+};
+use crate::resource::kind::{Demise, Kind, KindTable, Observed, Prior};
+use crate::resource::model::{Desired, Resource};
+use crate::state::model::{Intent, Recorded, State, Target};
+use crate::value::{Reference, Scope, Value};
+
+/// Everything a plan depends on.
+pub struct Request<'a> {
+    /// The kinds of the program.
+    pub kinds: &'a KindTable,
+    /// What the stack wants; nothing for a destroy.
+    pub desired: &'a Desired,
+    /// What state says.
+    pub recorded: &'a State,
+    /// What is there.
+    pub observed: &'a BTreeMap<Identity, Observed>,
+    /// The place that would be changed.
+    pub target: Option<Target>,
+    /// Keyed digests of the secret inputs' values.
+    pub secrets: &'a BTreeMap<String, String>,
+    /// What the user asked for besides.
+    pub options: &'a Options,
+}
+
+/// What the user asked for besides the stack.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Take everything away.
+    pub destroy: bool,
+    /// Only these and what they need; never deletes.
+    pub targets: Vec<Address>,
+    /// Replace these even if they are as desired.
+    pub replace: Vec<Address>,
+    /// Cloud resources that were renamed in the stack: (from, to).
+    pub moved: Vec<(Address, Address)>,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// All mistakes found, none of them about a platform's answer: those are the engine's.
+pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
+    check_identities(request.desired)?;
+    let graph = dependencies::graph(request.desired).map_err(Diagnostics)?;
+    let wanted = targeted(request, &graph)?;
+    let mut planner = Planner::new(request);
+    planner.visit_desired(&graph, &wanted)?;
+    if wanted.is_none() {
+        planner.visit_removed();
+    }
+    let drift = planner.drift();
+    let outputs = planner.outputs();
+    let mut changes = planner.changes;
+    changes.sort_by(|a, b| a.address.cmp(&b.address));
+    let plan = Plan {
+        format: FORMAT,
+        stack: request.desired.stack.clone(),
+        basis: Basis {
+            lineage: request.recorded.lineage.clone(),
+            serial: request.recorded.serial,
+            target: request.target.clone(),
+            secrets: request.secrets.clone(),
+        },
+        changes,
+        edges: edges(&graph, wanted.as_ref()),
+        drift,
+        outputs,
+        proofs: request.desired.proofs.iter().map(proof).collect(),
+        partial: wanted.is_some(),
+        destroy: request.options.destroy,
+    };
+    if let Err(cycle) = execution::graph(&plan).order() {
+        let members = cycle.0.iter().map(|task| format!("{:?} {}", task.phase, task.address)).collect::<Vec<_>>();
+        return Err(Diagnostic::error("the changes cannot be put in order")
+            .detail(members.join("\n"))
+            .hint("apply in two steps: first take the removed resources out, then make the other changes")
+            .into());
+    }
+    Ok(plan)
+}
+
+fn proof(proof: &crate::resource::model::Proof) -> PlannedProof {
+    PlannedProof {
+        component: proof.component.clone(),
+        url: proof.url.clone(),
+        model: proof.model.clone(),
+        ca: proof.ca.clone(),
+        server_name: proof.server_name.clone(),
+        timeout_seconds: proof.timeout.as_secs(),
+    }
+}
+
+/// Two addresses with one identity would fight over one thing.
+fn check_identities(desired: &Desired) -> Result<(), Diagnostics> {
+    let mut owners: BTreeMap<Identity, &Address> = BTreeMap::new();
+    let mut mistakes = Vec::new();
+    for resource in &desired.resources {
+        if let Some(other) = owners.insert(resource.address.identity(), &resource.address) {
+            mistakes.push(
+                Diagnostic::error(format!("{} and {} are the same object", other, resource.address))
+                    .about(resource.address.clone())
+                    .hint("keep it in one of the two components"),
+            );
+        }
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(Diagnostics(mistakes)) }
+}
+
+/// The addresses that `--target` leaves in, dependencies included; `None` without `--target`.
+fn targeted(request: &Request<'_>, graph: &Graph<Address>) -> Result<Option<BTreeSet<Address>>, Diagnostics> {
+    let targets = &request.options.targets;
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    let all = graph.nodes().collect::<BTreeSet<_>>();
+    let mut wanted = BTreeSet::new();
+    let mut queue = Vec::new();
+    let mut mistakes = Vec::new();
+    for target in targets {
+        let matching = all
+            .iter()
+            .filter(|a| ***a == *target || a.component() == target.as_str())
+            .map(|a| (*a).clone())
+            .collect::<Vec<_>>();
+        if matching.is_empty() {
+            let diagnostic = Diagnostic::error(format!("the target {target} is not in the stack"));
+            mistakes.push(match suggest(target.as_str(), all.iter().map(|a| a.as_str())) {
+                Some(candidate) => diagnostic.hint(format!("did you mean {candidate}?")),
+                None => diagnostic.hint("`stackwright state list` and `stackwright graph` show the addresses"),
+            });
+        }
+        queue.extend(matching);
+    }
+    if !mistakes.is_empty() {
+        return Err(Diagnostics(mistakes));
+    }
+    while let Some(address) = queue.pop() {
+        if wanted.insert(address.clone()) {
+            queue.extend(graph.dependencies(&address).into_iter().map(|(key, _)| key.clone()));
+        }
+    }
+    Ok(Some(wanted))
+}
+
+fn edges(graph: &Graph<Address>, wanted: Option<&BTreeSet<Address>>) -> Vec<Edge> {
+    let mut edges = Vec::with_capacity(graph.edge_count());
+    for dependent in graph.nodes().filter(|a| wanted.is_none_or(|w| w.contains(*a))) {
+        for (dependency, reasons) in graph.dependencies(dependent) {
+            edges.push(Edge {
+                dependent: dependent.clone(),
+                dependency: dependency.clone(),
+                reasons: reasons.to_vec(),
+            });
+        }
+    }
+    edges.sort();
+    edges
+}
+
+struct Planner<'a> {
+    request: &'a Request<'a>,
+    recorded_by_move: BTreeMap<Identity, Identity>,
+    /// Outputs by address, of those that somebody refers to.
+    outputs: KnownOutputs,
+    referenced: BTreeSet<Address>,
+    changes: Vec<ResourceChange>,
+    actions: BTreeMap<Address, Action>,
+    seen: BTreeSet<Identity>,
+}
+
+#[derive(Default)]
+struct KnownOutputs(BTreeMap<Address, Value>);
+
+impl Scope for KnownOutputs {
+    fn output(&self, reference: &Reference) -> Option<Value> {
+        self.0.get(&reference.address)?.at(&reference.path).filter(|value| value.is_known()).cloned()
+    }
+
+    fn secret(&self, _input: &str) -> Option<String> {
+        None
+    }
+}
+
+impl<'a> Planner<'a> {
+    fn new(request: &'a Request<'a>) -> Self {
+        let mut referenced = BTreeSet::new();
+        let mut note = |value: &Value| {
+            value.visit_templates(&mut |t| referenced.extend(t.references().map(|r| r.address.clone())));
+        };
+        for resource in &request.desired.resources {
+            note(&resource.attrs);
+        }
+        request.desired.outputs.values().for_each(|output| note(&output.value));
+        let recorded_by_move = request
+            .options
+            .moved
+            .iter()
+            .filter(|(from, to)| {
+                let resources = &request.recorded.resources;
+                resources.contains_key(&from.identity()) && !resources.contains_key(&to.identity())
+            })
+            .map(|(from, to)| (to.identity(), from.identity()))
+            .collect();
+        Planner {
+            request,
+            recorded_by_move,
+            outputs: KnownOutputs::default(),
+            referenced,
+            changes: Vec::new(),
+            actions: BTreeMap::new(),
+            seen: BTreeSet::new(),
+        }
+    }
+
+    fn visit_desired(&mut self, graph: &Graph<Address>, wanted: &Option<BTreeSet<Address>>) -> Result<(), Diagnostics> {
+        let resources = self.request.desired.resources.iter().map(|r| (&r.address, r)).collect::<BTreeMap<_, _>>();
+        let order = graph.order().unwrap_or_default();
+        let mut mistakes = Vec::new();
+        for address in &order {
+            let Some(resource) = resources.get(address) else { continue };
+            if wanted.as_ref().is_some_and(|w| !w.contains(address)) {
+                continue;
+            }
+            let Some(kind) = self.request.kinds.get(resource.kind) else {
+                mistakes.push(
+                    Diagnostic::error(format!("there is no kind {}", resource.kind)).about(resource.address.clone()),
+                );
+                continue;
+            };
+            mistakes.extend(kind.check(resource));
+            self.visit(resource, kind);
+        }
+        if mistakes.iter().any(|d| d.severity == crate::diag::Severity::Error) {
+            return Err(Diagnostics(mistakes));
+        }
+        Ok(())
+    }
+
+    fn visit(&mut self, resource: &Resource, kind: &dyn Kind) {
+        let identity = resource.address.identity();
+        let recorded_identity = self.recorded_by_move.get(&identity).unwrap_or(&identity).clone();
+        let recorded = self.request.recorded.resources.get(&recorded_identity);
+        self.seen.insert(recorded_identity.clone());
+        let replaced = resource
+            .connection
+            .as_ref()
+            .filter(|c| matches!(self.actions.get(*c), Some(Action::Create | Action::Replace)));
+        let observed = self.request.observed.get(&recorded_identity);
+        let reachable = observed.filter(|_| replaced.is_none());
+        let after = resource.attrs.resolve_known(&self.outputs);
+        let prior = Prior {
+            recorded: recorded.map(|r| &r.record).filter(|record| **record != Value::Null),
+            observed: reachable,
+        };
+        let changes = if reachable.is_some() { kind.diff(&after, &resource.ceded, prior) } else { Vec::new() };
+        let (action, reason) = self.decide(resource, recorded, observed, replaced, &changes);
+        let resume = recorded.and_then(|r| r.pending.as_ref()).is_some_and(|p| p.action != Intent::Delete)
+            && matches!(action, Action::Create | Action::NoOp | Action::Update);
+        self.note_outputs(resource, kind, action, &after, reachable);
+        let goes_with = match (replaced, observed) {
+            (Some(connection), Some(observed)) if kind.demise(&observed.attrs) == Demise::WithConnection => {
+                Some(connection.clone())
+            }
+            _ => None,
+        };
+        self.actions.insert(resource.address.clone(), action);
+        let acts = action.acts() || resume;
+        self.changes.push(ResourceChange {
+            address: resource.address.clone(),
+            kind: resource.kind.to_owned(),
+            action,
+            reason,
+            moved_from: recorded.map(|r| &r.address).filter(|a| **a != resource.address).cloned(),
+            changes: if action == Action::Create { Vec::new() } else { changes },
+            after: acts.then_some(after),
+            id: observed.map(|o| o.id.clone()).or_else(|| recorded.and_then(|r| r.id.clone())),
+            needed: recorded.map(|r| r.needs.clone()).unwrap_or_default(),
+            connection: resource.connection.clone(),
+            goes_with,
+            ceded: resource.ceded.iter().map(|c| (c.path.clone(), c.owner.clone())).collect(),
+            timeout_seconds: resource.timeout.as_secs(),
+            estimate_seconds: resource.estimate.as_secs(),
+            origin: resource.origin.clone(),
+            resume,
+        });
+    }
+
+    fn decide(
+        &self,
+        resource: &Resource,
+        recorded: Option<&Recorded>,
+        observed: Option<&Observed>,
+        replaced: Option<&Address>,
+        changes: &[crate::resource::kind::Change],
+    ) -> (Action, Reason) {
+        if let Some(connection) = replaced {
+            return match recorded {
+                Some(_) => (Action::Replace, Reason::ConnectionReplaced(connection.clone())),
+                None => (Action::Create, Reason::New),
+            };
+        }
+        let pending = recorded.and_then(|r| r.pending.as_ref()).map(|p| p.action);
+        match (recorded, observed) {
+            (None, None) => (Action::Create, Reason::New),
+            (None, Some(_)) if changes.is_empty() => (Action::Adopt, Reason::Found),
+            (None, Some(_)) => (Action::Update, Reason::Found),
+            (Some(_), None) if pending == Some(Intent::Create) => (Action::Create, Reason::Unfinished),
+            (Some(_), None) => (Action::Create, Reason::Vanished),
+            (Some(_), Some(_)) if pending == Some(Intent::Create) => (Action::Create, Reason::Unfinished),
+            (Some(_), Some(_)) if pending == Some(Intent::Delete) => (Action::Replace, Reason::Unfinished),
+            (Some(recorded), Some(_)) => {
+                let forcing = changes.iter().filter(|c| c.forces_replace).map(|c| c.path.clone()).collect::<Vec<_>>();
+                if !forcing.is_empty() {
+                    return (Action::Replace, Reason::Forced(forcing));
+                }
+                if self.request.options.replace.contains(&resource.address) {
+                    return (Action::Replace, Reason::Requested);
+                }
+                if !changes.is_empty() {
+                    return (Action::Update, Reason::Changed);
+                }
+                let rotated = self.rotated(resource, recorded);
+                if !rotated.is_empty() {
+                    return (Action::Update, Reason::SecretChanged(rotated));
+                }
+                (Action::NoOp, Reason::Same)
+            }
+        }
+    }
+
+    /// Secret inputs of the resource whose value is not the one it was applied with.
+    fn rotated(&self, resource: &Resource, recorded: &Recorded) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        resource.attrs.visit_templates(&mut |t| names.extend(t.secrets().map(str::to_owned)));
+        names.retain(|name| recorded.secrets.get(name) != self.request.secrets.get(name));
+        names.into_iter().collect()
+    }
+
+    /// What dependents will see of the resource.
+    fn note_outputs(
+        &mut self,
+        resource: &Resource,
+        kind: &dyn Kind,
+        action: Action,
+        after: &Value,
+        observed: Option<&Observed>,
+    ) {
+        if !self.referenced.contains(&resource.address) {
+            return;
+        }
+        let known = kind.known_outputs(after);
+        let outputs = match observed {
+            Some(observed) if matches!(action, Action::NoOp | Action::Adopt) => kind.outputs(observed),
+            Some(observed) if action == Action::Update => overlay(kind.outputs(observed), known),
+            _ => known,
+        };
+        self.outputs.0.insert(resource.address.clone(), outputs);
+    }
+
+    fn visit_removed(&mut self) {
+        let state = self.request.recorded;
+        let reason = if self.request.options.destroy { Reason::Destroyed } else { Reason::Removed };
+        let removed = state.resources.iter().filter(|(i, _)| !self.seen.contains(*i)).collect::<Vec<_>>();
+        let leaving = |connection: &Address| {
+            removed.iter().any(|(_, r)| r.address == *connection)
+                || self.actions.get(connection) == Some(&Action::Replace)
+        };
+        let mut changes = Vec::with_capacity(removed.len());
+        for (identity, recorded) in &removed {
+            let observed = self.request.observed.get(*identity);
+            let goes_with = recorded.connection.as_ref().filter(|connection| leaving(connection)).filter(|_| {
+                let kind = self.request.kinds.get(&recorded.kind);
+                observed.zip(kind).is_some_and(|(o, kind)| kind.demise(&o.attrs) == Demise::WithConnection)
+            });
+            let in_flight = recorded.pending.as_ref().is_some_and(|p| p.operation.is_some());
+            let action = if observed.is_some() || in_flight { Action::Delete } else { Action::Forget };
+            changes.push(ResourceChange {
+                address: recorded.address.clone(),
+                kind: recorded.kind.clone(),
+                action,
+                reason: if action == Action::Forget { Reason::Vanished } else { reason.clone() },
+                moved_from: None,
+                changes: Vec::new(),
+                after: None,
+                id: observed.map(|o| o.id.clone()).or_else(|| recorded.id.clone()),
+                needed: recorded.needs.clone(),
+                connection: recorded.connection.clone(),
+                goes_with: goes_with.cloned(),
+                ceded: Vec::new(),
+                timeout_seconds: DELETE_TIMEOUT_SECONDS,
+                estimate_seconds: 0,
+                origin: None,
+                resume: false,
+            });
+        }
+        self.changes.extend(changes);
+    }
+
+    fn drift(&self) -> Vec<Drift> {
+        let mut drift = Vec::new();
+        let desired = &self.request.desired.resources;
+        let ceded = desired.iter().map(|r| (&r.address, &r.ceded[..])).collect::<BTreeMap<_, _>>();
+        for (identity, recorded) in &self.request.recorded.resources {
+            if recorded.pending.is_some() || recorded.record == Value::Null {
+                continue;
+            }
+            let Some(kind) = self.request.kinds.get(&recorded.kind) else { continue };
+            let Some(observed) = self.request.observed.get(identity) else {
+                drift.push(Drift { address: recorded.address.clone(), changes: Vec::new() });
+                continue;
+            };
+            let ceded = ceded.get(&recorded.address).copied().unwrap_or_default();
+            let prior = Prior { recorded: Some(&recorded.record), observed: Some(observed) };
+            let changes = kind.drift(ceded, prior);
+            if !changes.is_empty() {
+                drift.push(Drift { address: recorded.address.clone(), changes });
+            }
+        }
+        drift
+    }
+
+    fn outputs(&self) -> BTreeMap<String, OutputChange> {
+        let mut outputs = BTreeMap::new();
+        for (name, output) in &self.request.desired.outputs {
+            let after = output.value.resolve_known(&self.outputs);
+            let before = self.request.recorded.outputs.get(name).cloned();
+            outputs.insert(name.clone(), OutputChange { before, after: Some(after), sensitive: output.sensitive });
+        }
+        for (name, before) in &self.request.recorded.outputs {
+            outputs.entry(name.clone()).or_insert_with(|| OutputChange {
+                before: Some(before.clone()),
+                after: None,
+                sensitive: false,
+            });
+        }
+        outputs
+    }
+}
+
+/// No delete of ours takes longer: GKE's own limit for a cluster is an hour (gcloud's default timeout).
+const DELETE_TIMEOUT_SECONDS: u64 = 3600;
+
+/// `over`'s entries on top of `base`'s.
+fn overlay(base: Value, over: Value) -> Value {
+    match (base, over) {
+        (Value::Map(mut base), Value::Map(over)) => {
+            for (key, value) in over {
+                let merged = match base.remove(&key) {
+                    Some(old) => overlay(old, value),
+                    None => value,
+                };
+                base.insert(key, merged);
+            }
+            Value::Map(base)
+        }
+        (_, over) => over,
+    }
+}

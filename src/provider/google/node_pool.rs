@@ -1,0 +1,411 @@
+//! The kind `gke.node_pool`: one node pool of a GKE standard cluster.
+//!
+//! Attributes, `?` = optional; what is not named is the server's choice and never a difference:
+//!
+//! | attribute | type | meaning; how it changes |
+//! |---|---|---|
+//! | `name` | text | replaces |
+//! | `cluster` `project` `location` | text | the cluster's; replaces |
+//! | `machine_type` | text | in place, rolls the nodes; replaces a TPU pool |
+//! | `nodes` | number | per zone; in place; only the initial size while `autoscale` is set |
+//! | `autoscale`? | `{min, max}` | per zone; in place |
+//! | `accelerator`? | `{type, count, gpu_driver?}` | GPUs: `nvidia-tesla-t4`, 1, `default` `latest` `disabled`; replaces. TPUs come with the machine type |
+//! | `tpu_topology`? | text | multi-host slices only (`4x4`): GKE refuses it on single hosts; replaces |
+//! | `placement`? | text | `compact`; replaces. Implied by `tpu_topology` |
+//! | `spot`? `flex_start`? | boolean | replaces |
+//! | `reservation`? | text | name of a specific reservation, or `none`; replaces |
+//! | `labels`? | map of text | Kubernetes labels of the nodes; in place |
+//! | `taints`? | list of `{key, value?, effect}` | effect as Kubernetes writes it, `NoSchedule`; in place |
+//! | `resource_labels`? | map of text | Google Cloud labels besides ours; in place |
+//! | `disk_size_gb`? `disk_type`? `image_type`? | number, text | in place, rolls the nodes |
+//! | `oauth_scopes`? `service_account`? | list, text | replaces |
+//! | `max_pods_per_node`? | number | replaces |
+//! | `node_locations`? | list of text | zones; in place |
+//! | `node_version`? | text | full or prefix; in place, rolls the nodes |
+//! | `auto_repair`? `auto_upgrade`? | boolean | in place |
+//! | `max_surge`? `max_unavailable`? | number | how upgrades roll; in place |
+//!
+//! Outputs: `name cluster project location machine_type` (known from the start), `nodes` (as counted by
+//! GKE), `version`, `self_link`, `instance_groups`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use google_cloud_container_v1::model::{NodePool, node_pool::Status};
+
+use super::client::GoogleClient;
+use super::difference::{self, Field, Same};
+use super::error::failure;
+use super::operation::{self, Standing};
+use super::pool::{self, text};
+use super::{forbids_secrets, required};
+use crate::address::Address;
+use crate::diag::Diagnostic;
+use crate::resource::driver::{Ack, ApplyRequest, Driver, Ownership, Poll, Subject};
+use crate::resource::error::{ErrorClass, ProviderError};
+use crate::resource::kind::{Change, Demise, Kind, Observed, Prior};
+use crate::resource::model::{Ceded, Resource};
+use crate::resource::readiness::Readiness;
+use crate::value::{Map, Value};
+
+/// How each attribute is compared and changed.
+pub(super) const FIELDS: &[Field] = &[
+    Field::replacing(&["name"], Same::Exact),
+    Field::replacing(&["cluster"], Same::Exact),
+    Field::replacing(&["project"], Same::Exact),
+    Field::replacing(&["location"], Same::Exact),
+    Field::rolling(&["machine_type"], Same::Exact),
+    Field::in_place(&["nodes"], Same::Exact),
+    Field::in_place(&["autoscale"], Same::Exact),
+    Field::replacing(&["accelerator"], Same::Exact),
+    Field::replacing(&["tpu_topology"], Same::Exact),
+    Field::replacing(&["placement"], Same::Exact),
+    Field::replacing(&["spot"], Same::Exact),
+    Field::replacing(&["flex_start"], Same::Exact),
+    Field::replacing(&["reservation"], Same::Exact),
+    Field::in_place(&["labels"], Same::Keys),
+    Field::in_place(&["taints"], Same::Taints),
+    Field::in_place(&["resource_labels"], Same::Keys),
+    Field::rolling(&["disk_size_gb"], Same::Exact),
+    Field::rolling(&["disk_type"], Same::Exact),
+    Field::rolling(&["image_type"], Same::Exact),
+    Field::replacing(&["oauth_scopes"], Same::Set),
+    Field::replacing(&["service_account"], Same::Exact),
+    Field::replacing(&["max_pods_per_node"], Same::Exact),
+    Field::in_place(&["node_locations"], Same::Set),
+    Field::rolling(&["node_version"], Same::Version),
+    Field::in_place(&["auto_repair"], Same::Exact),
+    Field::in_place(&["auto_upgrade"], Same::Exact),
+    Field::in_place(&["max_surge"], Same::Exact),
+    Field::in_place(&["max_unavailable"], Same::Exact),
+];
+
+/// The pure half of `gke.node_pool`.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct NodePoolKind;
+
+impl Kind for NodePoolKind {
+    fn name(&self) -> &'static str {
+        "gke.node_pool"
+    }
+
+    fn check(&self, resource: &Resource) -> Vec<Diagnostic> {
+        let attrs = &resource.attrs;
+        let mut found = required(resource, &["name", "cluster", "project", "location", "machine_type"]);
+        found.extend(forbids_secrets(resource));
+        let machine = text(attrs, "machine_type").unwrap_or_default();
+        if let (Some(topology), Some(chips)) = (text(attrs, "tpu_topology"), chips_per_host(machine)) {
+            let product = topology.split('x').map(|side| side.parse::<u32>().unwrap_or(0)).product::<u32>();
+            if product > 0 && product <= chips {
+                found.push(
+                    Diagnostic::error(format!("{topology} on {machine} is a single host and takes no topology"))
+                        .detail("GKE refuses placementPolicy.tpuTopology on single-host TPU pools")
+                        .hint("leave `tpu_topology` out; select nodes by the label cloud.google.com/gke-tpu-topology")
+                        .about(resource.address.clone()),
+                );
+            }
+        }
+        if attrs.get("accelerator").is_some() && machine.starts_with("e2-") {
+            found.push(
+                Diagnostic::error(format!("{machine} cannot carry accelerators"))
+                    .hint("T4 needs an n1 machine type")
+                    .about(resource.address.clone()),
+            );
+        }
+        found
+    }
+
+    fn diff(&self, desired: &Value, _: &[Ceded], prior: Prior<'_>) -> Vec<Change> {
+        sized(difference::diff(FIELDS, desired, prior), desired)
+    }
+
+    fn drift(&self, _: &[Ceded], prior: Prior<'_>) -> Vec<Change> {
+        let applied = prior.recorded.and_then(|recorded| recorded.get("attrs")).unwrap_or(&Value::Null);
+        sized(difference::drift(FIELDS, prior), applied)
+    }
+
+    fn record(&self, sent: &Value, _: &[Ceded], _: &Observed) -> Value {
+        Value::Map(Map::from([("attrs".to_owned(), sent.clone())]))
+    }
+
+    fn outputs(&self, observed: &Observed) -> Value {
+        let keys = ["name", "cluster", "project", "location", "machine_type", "nodes", "self_link", "instance_groups"];
+        let mut outputs =
+            keys.iter().filter_map(|key| Some(((*key).to_owned(), observed.attrs.get(key)?.clone()))).collect::<Map>();
+        outputs.insert("version".into(), observed.attrs.get("node_version").cloned().unwrap_or_default());
+        Value::Map(outputs)
+    }
+
+    fn known_outputs(&self, desired: &Value) -> Value {
+        let keys = ["name", "cluster", "project", "location", "machine_type"];
+        let known = keys.iter().filter_map(|key| Some(((*key).to_owned(), desired.get(key)?.clone())));
+        Value::Map(known.filter(|(_, value)| value.is_known()).collect())
+    }
+
+    /// Pools go with their cluster; where the cluster stays they are deleted by a call of their own.
+    fn demise(&self, _: &Value) -> Demise {
+        Demise::WithConnection
+    }
+
+    fn exclusive(&self, _: &Address, attrs: &Value) -> Option<String> {
+        Place::of(attrs).map(|place| place.pool())
+    }
+}
+
+/// The size of an autoscaled pool is the autoscaler's; a TPU pool's machine type cannot be changed.
+pub(super) fn sized(mut changes: Vec<Change>, attrs: &Value) -> Vec<Change> {
+    if attrs.get("autoscale").is_some_and(|scale| *scale != Value::Null) {
+        changes.retain(|change| change.path.last().is_none_or(|last| last != "nodes"));
+    }
+    for change in &mut changes {
+        let is_tpu = |value: &Option<Value>| {
+            value.as_ref().and_then(Value::as_str).is_some_and(|machine| chips_per_host(machine).is_some())
+        };
+        if change.path.last().is_some_and(|last| last == "machine_type")
+            && (is_tpu(&change.before) || is_tpu(&change.after))
+            && change.before.is_some()
+        {
+            change.forces_replace = true;
+            change.effect = None;
+        }
+        // Multi-host slices are atomic: GKE answers a resize with 501.
+        if change.path == ["nodes"] && attrs.get("tpu_topology").is_some() {
+            change.forces_replace = true;
+        }
+    }
+    changes
+}
+
+/// TPU chips of one host, by machine type (`ct6e-standard-4t`); `None` for anything but TPUs.
+fn chips_per_host(machine: &str) -> Option<u32> {
+    let (family, size) = machine.rsplit_once('-')?;
+    (family.starts_with("ct") || family.starts_with("tpu")).then(|| size.strip_suffix('t')?.parse().ok()).flatten()
+}
+
+/// Where a pool is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    project: String,
+    location: String,
+    cluster: String,
+    name: String,
+}
+
+impl Place {
+    fn of(attrs: &Value) -> Option<Self> {
+        let part = |key| text(attrs, key).map(str::to_owned);
+        Some(Place {
+            project: part("project")?,
+            location: part("location")?,
+            cluster: part("cluster")?,
+            name: part("name")?,
+        })
+    }
+
+    /// From whatever names the subject: what is wanted, what was applied, the handle.
+    fn find(subject: &Subject) -> Result<Self, ProviderError> {
+        let recorded = subject.recorded.as_deref().and_then(|recorded| recorded.get("attrs"));
+        let by_id = || {
+            let id = subject.id.as_deref()?;
+            let parts = id.split('/').collect::<Vec<_>>();
+            let [_, project, _, location, _, cluster, _, name] = parts[..] else { return None };
+            let [project, location, cluster, name] = [project, location, cluster, name].map(str::to_owned);
+            Some(Place { project, location, cluster, name })
+        };
+        // The handle and the record say where it is; the desired attributes where it shall be.
+        by_id()
+            .or_else(|| recorded.and_then(Place::of))
+            .or_else(|| subject.desired.as_deref().and_then(Place::of))
+            .ok_or_else(|| {
+                let text = format!("{}: project, location, cluster or name is not known", subject.address);
+                ProviderError::new(ErrorClass::Invalid, text)
+            })
+    }
+
+    fn parent(&self) -> String {
+        format!("projects/{}/locations/{}", self.project, self.location)
+    }
+
+    fn in_cluster(&self) -> String {
+        format!("{}/clusters/{}", self.parent(), self.cluster)
+    }
+
+    fn pool(&self) -> String {
+        format!("{}/nodePools/{}", self.in_cluster(), self.name)
+    }
+
+    fn observe(&self, pool: &NodePool, nodes: Option<i64>) -> Observed {
+        let mut attrs = pool::attributes(pool, nodes);
+        for (key, value) in [("project", &self.project), ("location", &self.location), ("cluster", &self.cluster)] {
+            attrs.insert(key.to_owned(), value.as_str().into());
+        }
+        Observed { id: self.pool(), attrs: Value::Map(attrs) }
+    }
+}
+
+/// Does things to node pools.
+pub struct NodePoolDriver {
+    client: Arc<GoogleClient>,
+}
+
+impl NodePoolDriver {
+    /// A driver over this client.
+    pub fn new(client: Arc<GoogleClient>) -> Self {
+        NodePoolDriver { client }
+    }
+
+    async fn get(&self, place: &Place) -> Result<Option<NodePool>, ProviderError> {
+        let name = place.pool();
+        let answer = self.client.call(|gke| async move { gke.get_node_pool().set_name(name).send().await }).await;
+        match answer {
+            Ok(pool) => Ok(Some(pool)),
+            Err(error) if error.class == ErrorClass::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn observe(&self, place: &Place, pool: &NodePool) -> Observed {
+        place.observe(pool, pool::nodes(&self.client, pool).await)
+    }
+}
+
+#[async_trait]
+impl Driver for NodePoolDriver {
+    async fn read(&self, subjects: &[Subject], ownership: &Ownership) -> Vec<Result<Option<Observed>, ProviderError>> {
+        // One list per cluster.
+        let mut lists = BTreeMap::new();
+        let mut answers = Vec::new();
+        for subject in subjects {
+            let place = match Place::find(subject) {
+                Ok(place) => place,
+                Err(error) => {
+                    // A name that is not known yet cannot be there yet.
+                    answers.push(if subject.recorded.is_none() { Ok(None) } else { Err(error) });
+                    continue;
+                }
+            };
+            let parent = place.in_cluster();
+            if !lists.contains_key(&parent) {
+                let cluster = parent.clone();
+                let call =
+                    self.client.call(|gke| async move { gke.list_node_pools().set_parent(cluster).send().await });
+                let list = match call.await {
+                    Ok(answer) => Ok(answer.node_pools),
+                    Err(error) if error.class == ErrorClass::NotFound => Ok(Vec::new()),
+                    Err(error) => Err(error),
+                };
+                lists.insert(parent.clone(), list);
+            }
+            answers.push(match &lists[&parent] {
+                Err(error) => Err(error.clone()),
+                Ok(pools) => match pools.iter().find(|pool| pool.name == place.name) {
+                    Some(pool) if subject.recorded.is_some() || pool::is_ours(pool, ownership) => {
+                        Ok(Some(self.observe(&place, pool).await))
+                    }
+                    // Somebody else's pool of that name: creating ours will say so.
+                    _ => Ok(None),
+                },
+            });
+        }
+        answers
+    }
+
+    async fn create(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
+        let place = Place::of(&request.attrs)
+            .ok_or_else(|| ProviderError::new(ErrorClass::Invalid, "project, location, cluster or name is missing"))?;
+        let parent = place.in_cluster();
+        let wanted = pool::build(&request.attrs, &request.ownership);
+        let call = self
+            .client
+            .call(|gke| async move { gke.create_node_pool().set_parent(parent).set_node_pool(wanted).send().await });
+        match call.await {
+            Ok(operation) => Ok(Ack { operation: operation::path(&place.parent(), &operation), ..Ack::default() }),
+            Err(error) if error.class == ErrorClass::AlreadyExists => {
+                let Some(pool) = self.get(&place).await? else { return Err(error) };
+                if pool::is_ours(&pool, &request.ownership) {
+                    return Ok(Ack { observed: Some(self.observe(&place, &pool).await), ..Ack::default() });
+                }
+                let owner = pool.config.as_ref().and_then(|config| config.resource_labels.get(pool::MARK));
+                if request.adopt && owner.is_none() {
+                    let current = pool.config.as_ref().map(|config| config.resource_labels.clone()).unwrap_or_default();
+                    let mut labels = current.into_iter().collect::<BTreeMap<_, _>>();
+                    labels.extend(pool::marks(&request.ownership));
+                    let labels = google_cloud_container_v1::model::ResourceLabels::new().set_labels(labels);
+                    let update = google_cloud_container_v1::model::UpdateNodePoolRequest::new();
+                    let step = pool::Step::Put(Box::new(update.set_resource_labels(labels)));
+                    let operation = pool::take(&self.client, &place.pool(), step).await?;
+                    return Ok(Ack { operation: operation::path(&place.parent(), &operation), ..Ack::default() });
+                }
+                Err(super::foreign(&format!("node pool {}", place.name), owner.map(String::as_str)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn update(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
+        let place = Place::find(&request.subject)?;
+        let Some(pool) = self.get(&place).await? else {
+            return Err(ProviderError::new(ErrorClass::NotFound, format!("node pool {} is gone", place.name)));
+        };
+        // What is left to do is read off the pool as it is now: earlier calls may have done a part.
+        let observed = self.observe(&place, &pool).await;
+        let prior = Prior { recorded: request.subject.recorded.as_deref(), observed: Some(&observed) };
+        let changes = NodePoolKind.diff(&request.attrs, &[], prior);
+        let steps = pool::steps(&request.attrs, &changes, &pool);
+        let more = steps.len() > 1;
+        let Some(step) = steps.into_iter().next() else {
+            return Ok(Ack { observed: Some(observed), ..Ack::default() });
+        };
+        let operation = pool::take(&self.client, &place.pool(), step).await?;
+        Ok(Ack { operation: operation::path(&place.parent(), &operation), observed: None, more, ..Ack::default() })
+    }
+
+    async fn delete(&self, subject: &Subject, _: &Observed) -> Result<Ack, ProviderError> {
+        let place = Place::find(subject)?;
+        let name = place.pool();
+        let call = self.client.call(|gke| async move { gke.delete_node_pool().set_name(name).send().await });
+        match call.await {
+            Ok(operation) => Ok(Ack { operation: operation::path(&place.parent(), &operation), ..Ack::default() }),
+            Err(error) if error.class == ErrorClass::NotFound => Ok(Ack::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn poll(&self, subject: &Subject, operation: Option<&str>) -> Result<Poll, ProviderError> {
+        let place = Place::find(subject)?;
+        if let Some(operation) = operation
+            && let Standing::Running { phrase, since } = operation::look(&self.client, operation).await?
+        {
+            if let Some(pool) = self.get(&place).await?
+                && let Some(error) = pool::group_failure(&self.client, &pool, since).await
+            {
+                return Err(error);
+            }
+            return Ok(Poll { readiness: Readiness::waiting(phrase), observed: None });
+        }
+        let Some(pool) = self.get(&place).await? else {
+            return Ok(Poll { readiness: Readiness::NotFound, observed: None });
+        };
+        let said = if pool.status_message.is_empty() { "GKE gives no reason" } else { pool.status_message.as_str() };
+        let readiness = match pool.status {
+            Status::Running => Readiness::Current,
+            Status::Stopping => Readiness::Terminating { waiting_for: "the nodes to be deleted".into() },
+            Status::Error | Status::RunningWithError => {
+                let error = failure(said, pool.conditions.iter());
+                if matches!(error.class, ErrorClass::StockOut | ErrorClass::Quota) {
+                    return Err(error);
+                }
+                Readiness::failed(format!("the pool is in the state {}: {said}", pool.status.name().unwrap_or("ERROR")))
+            }
+            Status::Provisioning => Readiness::waiting("the nodes are being made"),
+            _ => Readiness::waiting("GKE is working on the pool"),
+        };
+        Ok(Poll { readiness, observed: Some(self.observe(&place, &pool).await) })
+    }
+
+    fn poll_interval(&self, waited: Duration) -> Duration {
+        if waited < Duration::from_secs(30) { Duration::from_secs(5) } else { Duration::from_secs(10) }
+    }
+}

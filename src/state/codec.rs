@@ -1,0 +1,245 @@
+//! The text form of snapshots and journal records, as `docs/state-format.md` defines them byte for byte.
+//!
+//! A record is one line: CRC-32 (IEEE) of the payload as eight lower-case hexadecimal digits, a space, the
+//! payload as compact JSON, a line feed. A snapshot is the same with the whole state as payload.
+
+use crate::state::model::{FORMAT, State};
+use crate::state::transition::{Illegal, Transition};
+
+/// One journal record: the serial that it leads to, and how.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    serial: u64,
+    transition: Transition,
+}
+
+/// Why bytes are not a state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The checksum or the syntax is wrong, and it is not a torn last line.
+    #[error("the record at byte {offset} is damaged: {what}")]
+    Damaged {
+        /// From the start of the file.
+        offset: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Records are missing.
+    #[error("the record at byte {offset} has serial {found}, expected {expected}: records are missing")]
+    Gap {
+        /// From the start of the file.
+        offset: usize,
+        /// The serial it carries.
+        found: u64,
+        /// The serial that would follow.
+        expected: u64,
+    },
+    /// A well-formed record that cannot follow.
+    #[error("the record at byte {offset} cannot follow: {error}")]
+    Illegal {
+        /// From the start of the file.
+        offset: usize,
+        /// Why not.
+        error: Illegal,
+    },
+    /// Written by a later version.
+    #[error("format {found} is newer than this program understands ({FORMAT}); use a newer stackwright")]
+    Newer {
+        /// The format it says it has.
+        found: u64,
+    },
+    /// Nothing in it.
+    #[error("the file is empty")]
+    Empty,
+}
+
+fn line(payload: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{:08x} ", crc32fast::hash(payload)).as_bytes());
+    out.extend_from_slice(payload);
+    out.push(b'\n');
+}
+
+/// Writes a snapshot.
+pub fn encode_snapshot(state: &State) -> Vec<u8> {
+    let payload = serde_json::to_vec(state).expect("state has only string keys");
+    let mut out = Vec::with_capacity(payload.len() + 16);
+    line(&payload, &mut out);
+    out
+}
+
+/// Appends the record of `transition`, which leads to `serial`, to `out`.
+pub fn encode_record(serial: u64, transition: &Transition, out: &mut Vec<u8>) {
+    #[derive(serde::Serialize)]
+    struct Borrowed<'a> {
+        serial: u64,
+        transition: &'a Transition,
+    }
+    let payload = serde_json::to_vec(&Borrowed { serial, transition }).expect("records have only string keys");
+    line(&payload, out);
+}
+
+/// The payload of a whole, intact line (without its line feed).
+fn payload(text: &[u8]) -> Result<&[u8], String> {
+    let (Some(sum), Some(b' '), Some(payload)) = (text.get(..8), text.get(8), text.get(9..)) else {
+        return Err("too short".to_owned());
+    };
+    let wanted = std::str::from_utf8(sum).ok().and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    if wanted != Some(crc32fast::hash(payload)) {
+        return Err("its checksum does not match".to_owned());
+    }
+    Ok(payload)
+}
+
+/// Reads a snapshot.
+///
+/// # Errors
+/// [`DecodeError`]; a snapshot is replaced in one step, so a torn one is damage.
+pub fn decode_snapshot(bytes: &[u8]) -> Result<State, DecodeError> {
+    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    if text.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    let damaged = |what| DecodeError::Damaged { offset: 0, what };
+    let payload = payload(text).map_err(damaged)?;
+    #[derive(serde::Deserialize)]
+    struct Header {
+        format: u64,
+    }
+    let header: Header = serde_json::from_slice(payload).map_err(|e| damaged(e.to_string()))?;
+    if header.format > u64::from(FORMAT) {
+        return Err(DecodeError::Newer { found: header.format });
+    }
+    serde_json::from_slice(payload).map_err(|e| damaged(e.to_string()))
+}
+
+/// What replaying a journal gave.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// Records applied; earlier ones than the state's serial are passed over.
+    pub applied: usize,
+    /// Length of the intact part; anything after it is a torn last record, to be cut off.
+    pub intact: usize,
+}
+
+/// Replays a journal onto the state it belongs to.
+///
+/// # Errors
+/// [`DecodeError`] for everything but a torn last line, which an interrupted write leaves behind.
+pub fn replay(state: &mut State, bytes: &[u8]) -> Result<Replayed, DecodeError> {
+    let mut offset = 0;
+    let mut applied = 0;
+    while offset < bytes.len() {
+        let Some(length) = bytes[offset..].iter().position(|&b| b == b'\n') else { break };
+        let end = offset + length + 1;
+        let is_last = end == bytes.len();
+        let payload = match payload(&bytes[offset..end - 1]) {
+            Ok(payload) => payload,
+            // A torn sector can leave garbage that happens to end in a line feed, but only at the end.
+            Err(_) if is_last => break,
+            Err(what) => return Err(DecodeError::Damaged { offset, what }),
+        };
+        let record: Record =
+            serde_json::from_slice(payload).map_err(|e| DecodeError::Damaged { offset, what: e.to_string() })?;
+        if record.serial > state.serial {
+            if record.serial != state.serial + 1 {
+                return Err(DecodeError::Gap { offset, found: record.serial, expected: state.serial + 1 });
+            }
+            state.apply(&record.transition).map_err(|error| DecodeError::Illegal { offset, error })?;
+            applied += 1;
+        }
+        offset = end;
+    }
+    Ok(Replayed { applied, intact: offset })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Address;
+    use crate::state::model::Intent;
+    use crate::value::Value;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn intent(address: &str, action: Intent) -> Transition {
+        Transition::Intent {
+            address: Address::new(address),
+            kind: "value".into(),
+            action,
+            at: 7,
+            needs: vec![],
+            connection: None,
+        }
+    }
+
+    fn history(names: &[u8]) -> (State, Vec<u8>) {
+        let mut state = State::empty("s");
+        let mut journal = Vec::new();
+        let mut push = |state: &mut State, t: Transition| {
+            if state.apply(&t).is_ok() {
+                encode_record(state.serial, &t, &mut journal);
+            }
+        };
+        push(&mut state, Transition::Begin { lineage: "l".into(), stack_id: "i".into() });
+        for name in names {
+            let address = format!("values.n{}", name % 8);
+            let identity = Address::new(&address).identity();
+            let t = match name % 5 {
+                0 => intent(&address, Intent::Create),
+                1 => Transition::Applied {
+                    identity,
+                    id: "x".into(),
+                    record: Value::from(i64::from(*name)),
+                    secrets: BTreeMap::new(),
+                    ready: name % 2 == 0,
+                },
+                2 => Transition::Ready(identity),
+                3 => intent(&address, Intent::Delete),
+                _ => Transition::Gone(identity),
+            };
+            push(&mut state, t);
+        }
+        (state, journal)
+    }
+
+    proptest! {
+        #[test]
+        fn replay_gives_the_state_again(names in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let (state, journal) = history(&names);
+            let mut replayed = State::empty("s");
+            let done = replay(&mut replayed, &journal).expect("intact");
+            prop_assert_eq!(done.intact, journal.len());
+            prop_assert_eq!(&replayed, &state);
+            prop_assert_eq!(decode_snapshot(&encode_snapshot(&state)).expect("intact"), state);
+        }
+
+        #[test]
+        fn a_cut_journal_is_a_prefix(names in proptest::collection::vec(any::<u8>(), 1..40), cut in any::<prop::sample::Index>()) {
+            let (_, journal) = history(&names);
+            let at = cut.index(journal.len());
+            let mut replayed = State::empty("s");
+            let done = replay(&mut replayed, &journal[..at]).expect("a cut is a torn tail");
+            prop_assert!(done.intact <= at);
+            prop_assert_eq!(done.applied, journal[..done.intact].iter().filter(|&&b| b == b'\n').count());
+        }
+
+        #[test]
+        fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            replay(&mut State::empty("s"), &bytes).ok();
+            decode_snapshot(&bytes).ok();
+        }
+
+        #[test]
+        fn a_flipped_bit_is_noticed(names in proptest::collection::vec(any::<u8>(), 5..30), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+            let (state, mut journal) = history(&names);
+            let at = at.index(journal.len());
+            journal[at] ^= 1 << bit;
+            let mut replayed = State::empty("s");
+            // Either an error, or the damage was in the last record and is cut off as torn.
+            if replay(&mut replayed, &journal).is_ok() {
+                prop_assert!(replayed.serial < state.serial);
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The recorded state of one stack. Plain data; only [`super::transition`] changes it.
+
+use std::collections::BTreeMap;
+
+use crate::address::{Address, Identity};
+use crate::value::Value;
+
+/// The format written by this version; see `docs/state-format.md`.
+pub const FORMAT: u32 = 1;
+
+/// Everything recorded about a stack.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// Random, made with the first transition: tells histories apart.
+    pub lineage: String,
+    /// Counts transitions; every journal record carries the serial it leads to.
+    pub serial: u64,
+    /// The stack's name.
+    pub stack: String,
+    /// The stack's random id, in the labels of everything it made: 16 hexadecimal digits.
+    pub stack_id: String,
+    /// What this state describes, once something was reached. State refuses any other.
+    pub target: Option<Target>,
+    /// By identity.
+    pub resources: BTreeMap<Identity, Recorded>,
+    /// Outputs as of the last complete apply. Never sensitive ones.
+    pub outputs: BTreeMap<String, Value>,
+}
+
+impl State {
+    /// Nothing recorded yet.
+    pub fn empty(stack: &str) -> Self {
+        State {
+            format: FORMAT,
+            lineage: String::new(),
+            serial: 0,
+            stack: stack.to_owned(),
+            stack_id: String::new(),
+            target: None,
+            resources: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+        }
+    }
+
+    /// Whether nothing was ever recorded.
+    pub fn is_new(&self) -> bool {
+        self.serial == 0
+    }
+}
+
+/// A place that state is bound to.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// `google`, `kubeconfig`, `simulator` or `none`.
+    pub platform: String,
+    /// Project number, cluster uid or world id.
+    pub id: String,
+}
+
+/// One recorded resource.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recorded {
+    /// Where the stack had it last.
+    pub address: Address,
+    /// Kind's name.
+    pub kind: String,
+    /// The platform's handle, once known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What the kind keeps of the last apply; `null` until something was applied.
+    #[serde(default, skip_serializing_if = "is_null")]
+    pub record: Value,
+    /// What it needed, so that destroy knows the order without the stack.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Address>,
+    /// The resource that says how to reach its platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Address>,
+    /// Keyed digests of the secret inputs that went into it, by input name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+    /// An intent without a result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+}
+
+fn is_null(value: &Value) -> bool {
+    *value == Value::Null
+}
+
+/// What a run set out to do to a resource and has not finished.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// What.
+    pub action: Intent,
+    /// When, in milliseconds since 1970.
+    pub since: u64,
+    /// The platform's long-running operation, as soon as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// The call was answered; only readiness is missing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sent: bool,
+}
+
+/// What an intent is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Intent {
+    /// Making it.
+    Create,
+    /// Changing it in place.
+    Update,
+    /// Deleting it.
+    Delete,
+}

@@ -1,0 +1,246 @@
+//! The only way in which state changes: one function of legal transitions.
+//!
+//! Every transition is constant work. A journal is a list of them; replaying it gives the state.
+
+use std::collections::BTreeMap;
+
+use crate::address::{Address, Identity};
+use crate::state::model::{Intent, Pending, Recorded, State, Target};
+use crate::value::Value;
+
+/// One step of a state's history.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Transition {
+    /// The first of a history.
+    Begin {
+        /// Random.
+        lineage: String,
+        /// The stack's random id.
+        stack_id: String,
+    },
+    /// Binds the state to a place.
+    Bind(Target),
+    /// Something is about to be asked of a platform.
+    Intent {
+        /// Address of the resource.
+        address: Address,
+        /// Kind's name.
+        kind: String,
+        /// What is about to happen.
+        action: Intent,
+        /// When, in milliseconds since 1970.
+        at: u64,
+        /// What it needs; kept for destroy.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        needs: Vec<Address>,
+        /// How its platform is reached.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connection: Option<Address>,
+    },
+    /// The platform named its long-running operation.
+    Operation {
+        /// Which resource.
+        identity: Identity,
+        /// The platform's name for it.
+        name: String,
+    },
+    /// The platform carried a create or update out.
+    Applied {
+        /// Which resource.
+        identity: Identity,
+        /// The platform's handle.
+        id: String,
+        /// What the kind keeps.
+        record: Value,
+        /// Keyed digests of secret inputs.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        secrets: BTreeMap<String, String>,
+        /// Nothing is left to wait for.
+        ready: bool,
+    },
+    /// It became ready.
+    Ready(Identity),
+    /// The platform refused: nothing happened, the intent is off.
+    Refused(Identity),
+    /// It is gone.
+    Gone(Identity),
+    /// It is no longer ours to manage, and still there.
+    Forgotten(Identity),
+    /// It is called something else in the stack.
+    Moved {
+        /// The old identity.
+        from: Identity,
+        /// The new address.
+        to: Address,
+    },
+    /// It is there and ours from now on, found by its labels or named by the user.
+    Adopted {
+        /// Its address.
+        address: Address,
+        /// Kind's name.
+        kind: String,
+        /// The platform's handle.
+        id: String,
+    },
+    /// The outputs of a complete apply.
+    Outputs(BTreeMap<String, Value>),
+}
+
+/// A transition that the state does not allow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Illegal {
+    /// `Begin` came twice or something came before it.
+    #[error("a history begins exactly once")]
+    Begin,
+    /// It is bound to another place.
+    #[error("state is bound to {0} and cannot be bound to {1}")]
+    Bound(String, String),
+    /// No such resource.
+    #[error("{0} is not recorded")]
+    Absent(Identity),
+    /// Result without intent.
+    #[error("{0} has no intent that this could be the result of")]
+    NoIntent(Identity),
+    /// Create of what is there, or change of what is not.
+    #[error("{0} cannot be set out to {1:?} in its present state")]
+    WrongIntent(Identity, Intent),
+    /// The new name is taken.
+    #[error("{0} is recorded already")]
+    Taken(Identity),
+}
+
+impl State {
+    /// Applies one transition and counts it.
+    ///
+    /// # Errors
+    /// [`Illegal`]; the state is then as before.
+    pub fn apply(&mut self, transition: &Transition) -> Result<(), Illegal> {
+        self.change(transition)?;
+        self.serial += 1;
+        Ok(())
+    }
+
+    fn change(&mut self, transition: &Transition) -> Result<(), Illegal> {
+        if matches!(transition, Transition::Begin { .. }) != self.lineage.is_empty() {
+            return Err(Illegal::Begin);
+        }
+        match transition {
+            Transition::Begin { lineage, stack_id } => {
+                self.lineage.clone_from(lineage);
+                self.stack_id.clone_from(stack_id);
+            }
+            Transition::Bind(target) => match &self.target {
+                Some(bound) if bound != target => {
+                    return Err(Illegal::Bound(
+                        format!("{} {}", bound.platform, bound.id),
+                        format!("{} {}", target.platform, target.id),
+                    ));
+                }
+                _ => self.target = Some(target.clone()),
+            },
+            Transition::Intent { address, kind, action, at, needs, connection } => {
+                let identity = address.identity();
+                let pending = Pending { action: *action, since: *at, operation: None, sent: false };
+                match (self.resources.get_mut(&identity), action) {
+                    (None, Intent::Create) => {
+                        let recorded = Recorded {
+                            address: address.clone(),
+                            kind: kind.clone(),
+                            id: None,
+                            record: Value::Null,
+                            needs: needs.clone(),
+                            connection: connection.clone(),
+                            secrets: BTreeMap::new(),
+                            pending: Some(pending),
+                        };
+                        self.resources.insert(identity, recorded);
+                    }
+                    (Some(recorded), Intent::Create | Intent::Update) => {
+                        // A create of something recorded means that it vanished, or was pending already.
+                        if *action == Intent::Create {
+                            recorded.id = None;
+                            recorded.record = Value::Null;
+                        }
+                        recorded.address = address.clone();
+                        recorded.needs.clone_from(needs);
+                        recorded.connection.clone_from(connection);
+                        recorded.pending = Some(pending);
+                    }
+                    (Some(recorded), Intent::Delete) => recorded.pending = Some(pending),
+                    (None, _) => return Err(Illegal::WrongIntent(identity, *action)),
+                }
+            }
+            Transition::Operation { identity, name } => {
+                self.pending(identity)?.operation = Some(name.clone());
+            }
+            Transition::Applied { identity, id, record, secrets, ready } => {
+                if self.pending(identity)?.action == Intent::Delete {
+                    return Err(Illegal::NoIntent(identity.clone()));
+                }
+                let recorded = self.recorded(identity)?;
+                recorded.id = Some(id.clone());
+                recorded.record = record.clone();
+                recorded.secrets.clone_from(secrets);
+                match &mut recorded.pending {
+                    Some(pending) if !ready => pending.sent = true,
+                    pending => *pending = None,
+                }
+            }
+            Transition::Ready(identity) => {
+                if !self.pending(identity)?.sent {
+                    return Err(Illegal::NoIntent(identity.clone()));
+                }
+                self.recorded(identity)?.pending = None;
+            }
+            Transition::Refused(identity) => {
+                self.pending(identity)?;
+                let recorded = self.recorded(identity)?;
+                recorded.pending = None;
+                if recorded.id.is_none() {
+                    self.resources.remove(identity);
+                }
+            }
+            Transition::Gone(identity) | Transition::Forgotten(identity) => {
+                self.recorded(identity)?;
+                self.resources.remove(identity);
+            }
+            Transition::Moved { from, to } => {
+                let identity = to.identity();
+                if identity != *from && self.resources.contains_key(&identity) {
+                    return Err(Illegal::Taken(identity));
+                }
+                let mut recorded = self.resources.remove(from).ok_or_else(|| Illegal::Absent(from.clone()))?;
+                recorded.address = to.clone();
+                self.resources.insert(identity, recorded);
+            }
+            Transition::Adopted { address, kind, id } => {
+                let identity = address.identity();
+                if self.resources.contains_key(&identity) {
+                    return Err(Illegal::Taken(identity));
+                }
+                let recorded = Recorded {
+                    address: address.clone(),
+                    kind: kind.clone(),
+                    id: Some(id.clone()),
+                    record: Value::Null,
+                    needs: Vec::new(),
+                    connection: None,
+                    secrets: BTreeMap::new(),
+                    pending: None,
+                };
+                self.resources.insert(identity, recorded);
+            }
+            Transition::Outputs(outputs) => self.outputs.clone_from(outputs),
+        }
+        Ok(())
+    }
+
+    fn recorded(&mut self, identity: &Identity) -> Result<&mut Recorded, Illegal> {
+        self.resources.get_mut(identity).ok_or_else(|| Illegal::Absent(identity.clone()))
+    }
+
+    fn pending(&mut self, identity: &Identity) -> Result<&mut Pending, Illegal> {
+        self.recorded(identity)?.pending.as_mut().ok_or_else(|| Illegal::NoIntent(identity.clone()))
+    }
+}
