@@ -1,6 +1,6 @@
 //! The rules of custom resources: the part of CEL that CRDs use, evaluated over JSON.
 //!
-//! What is not supported (quantities, IP addresses, URLs, times, optionals) is not guessed: such a rule is
+//! What is not supported (quantities, networks, URLs, points in time, optionals) is not guessed: such a rule is
 //! [`Outcome::Unknown`] and refuses nothing. Costs and static types are not judged.
 
 use std::borrow::Cow;
@@ -331,11 +331,50 @@ fn call<'a>(name: &str, values: &[Cow<'a, Json>], method: bool) -> Result<'a> {
         ("replace", [Json::String(text), Json::String(from), Json::String(to)]) if method => {
             owned(text.replace(from.as_str(), to))
         }
+        // Lengths of time are numbers of nanoseconds: rules only compare them with each other.
+        ("duration", [Json::String(text)]) => owned(nanoseconds(text).ok_or(Stop)?),
+        ("isIP", [Json::String(text)]) => owned(text.parse::<std::net::IpAddr>().is_ok()),
+        ("substring", [Json::String(text), Json::Number(from), rest @ ..]) if method => {
+            let place = |number: &Json| number.as_u64().and_then(|at| usize::try_from(at).ok()).ok_or(Stop);
+            let length = text.chars().count();
+            let from = place(&Json::Number(from.clone()))?;
+            let to = rest.first().map_or(Ok(length), |to| place(to))?;
+            if from > to || to > length || rest.len() > 1 {
+                return Err(Stop);
+            }
+            owned(text.chars().skip(from).take(to - from).collect::<String>())
+        }
         ("indexOf", [Json::String(text), Json::String(part)]) if method => {
             owned(text.find(part.as_str()).map_or(-1, |at| text[..at].chars().count() as i64))
         }
         _ => Err(Stop),
     }
+}
+
+/// Go's `1h30m`, `1.5s`, `-2ms`.
+fn nanoseconds(text: &str) -> Option<i64> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut total = 0.0;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        rest = &rest[end..];
+        let units = [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
+        let (unit, size) = units.into_iter().find(|(unit, _)| rest.starts_with(unit))?;
+        rest = &rest[unit.len()..];
+        total += number * size;
+    }
+    // Go keeps 290 years; so does this, exactly up to a hundred days.
+    (total < 9e18).then_some((sign * total) as i64)
 }
 
 #[cfg(test)]
@@ -385,6 +424,13 @@ mod tests {
             "self.list.map(x, x > 1, x * 2) == [4, 6]",
             "!(self.n < 3)",
             "self.n != null",
+            "duration('1h30m') > duration('89m')",
+            "duration('0s') == duration('0')",
+            "isIP('10.0.0.1') && !isIP(self.s)",
+            "self.s.substring(1) == 'bc' && self.s.substring(0, 1) == 'a'",
+            r"self.s.matches(r'^\w+$')",
+            r"self.s.matches('^\\w+$')",
+            r#"self.s.matches(r"""^(?i)ABC$""")"#,
         ] {
             assert_eq!(said(rule, value.clone()), Outcome::True, "{rule}");
             assert_eq!(said(&format!("!({rule})"), value.clone()), Outcome::False, "{rule}");
