@@ -454,4 +454,26 @@ mod tests {
         assert_eq!(said("self.a == 'x'", deferred), Outcome::Unknown);
         assert_eq!(said(&"(".repeat(10_000), json!({})), Outcome::Unknown);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_survived(text in ".*", rule in "[a-z0-9.()!&|='\"\\\\ \\[\\]{}?:,+*/%<>_-]{0,30}") {
+            for rule in [&text, &rule] {
+                if let Some(program) = Program::parse(rule) {
+                    program.holds(&json!({"a": [1, "x", {}]}), None);
+                }
+            }
+            nanoseconds(&text);
+            crate::openapi::quantity::Quantity::parse(&text);
+            let schema = |format: &str| crate::openapi::Schema {
+                format: Some(format.into()),
+                ..crate::openapi::Schema::of(crate::openapi::Type::String)
+            };
+            for format in ["date-time", "date", "byte", "cidr", "uuid", "uri", "email", "mac", "duration", "quantity"] {
+                crate::openapi::validate::validate(&schema(format), &Json::from(text.as_str()));
+            }
+            let pattern = crate::openapi::pattern::Pattern::new(&rule);
+            pattern.matches(&text);
+        }
+    }
 }
