@@ -14,7 +14,9 @@ use crate::env::vars::ProcessVars;
 use crate::ops::layout;
 use crate::ops::platforms::Platforms;
 use crate::provider;
-use crate::sim::simulator::{SimOptions, Simulator};
+use crate::sim::interior::Clusters;
+use crate::sim::simulator::{SimOptions, Simulator, read_faults};
+use crate::sim::world::{OpenError, World};
 
 /// Where a run takes place.
 pub(super) enum Place {
@@ -65,28 +67,66 @@ where
             work(platforms(None, clock)?).await
         }),
         Place::Served(url, _) => wall_clock_runtime()?.block_on(async {
-            let speed = crate::sim::simulator::speed_of(url).await.map_err(|error| {
-                broken(&format!("no simulator answers at {url}"), error)
-            })?;
+            let speed = speed_of(url).await?;
             let clock: SharedClock = Arc::new(WallClock::scaled(speed, WallClock::real_now()));
             work(platforms(Some(url), clock)?).await
         }),
-        Place::Embedded(world) => {
-            let clock = DiscreteClock::new(Timestamp(0));
+        Place::Embedded(directory) => {
+            let world = open_world(directory)?;
+            let clock = DiscreteClock::new(start_time(&world));
             let runtime = clock.runtime().map_err(|error| broken("cannot start", error))?;
             runtime.block_on(async {
-                let options = SimOptions::new(Some(world.clone()), Arc::new(clock.clone()), Arc::new(RealDisk));
-                clock.set(Simulator::start_time(&options).map_err(|e| broken("cannot open the world", e))?);
-                let simulator = Simulator::open(options).map_err(|e| broken("cannot open the world", e))?;
+                let shared: SharedClock = Arc::new(clock.clone());
+                let simulator = open_simulator(world, directory, shared.clone(), None).await?;
                 let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-                let serving =
-                    simulator.serve(address).await.map_err(|e| broken("cannot start the simulator", e))?;
-                let result = work(platforms(Some(&serving.url), Arc::new(clock.clone()))?).await;
-                simulator.close();
-                result
+                let serving = simulator.serve(address).await.map_err(|e| broken("cannot start the simulator", e))?;
+                work(platforms(Some(&serving.url), shared)?).await
             })
         }
     }
+}
+
+/// Opens a world's documents.
+pub(super) fn open_world(directory: &Path) -> Result<Arc<World>, Diagnostics> {
+    World::open(&RealDisk, directory).map_err(|error| {
+        let diagnostic = Diagnostic::error(error.to_string());
+        Diagnostics::from(match &error {
+            OpenError::InUse(_) => {
+                diagnostic.hint("wait until the other command is over, or use another world with --world DIR")
+            }
+            OpenError::Io(_, cause) => diagnostic.detail(cause.to_string()).hint("choose another folder with --world"),
+        })
+    })
+}
+
+/// A world goes on where it was left, but never lags behind the real day: certificates are checked against it.
+pub(super) fn start_time(world: &World) -> Timestamp {
+    world.time().unwrap_or_default().max(WallClock::real_now())
+}
+
+/// Opens the simulator over a world. Needs a runtime.
+pub(super) async fn open_simulator(
+    world: Arc<World>,
+    directory: &Path,
+    clock: SharedClock,
+    speed: Option<f64>,
+) -> Result<Arc<Simulator>, Diagnostics> {
+    let failed = |error| broken("cannot open the world", error);
+    let faults = read_faults(&RealDisk, directory).map_err(failed)?;
+    let options = SimOptions { world, clock, seed: None, speed, faults, interiors: Arc::new(Clusters) };
+    Simulator::open(options).await.map_err(failed)
+}
+
+/// How fast the clock of a served simulator runs.
+async fn speed_of(url: &str) -> Result<f64, Diagnostics> {
+    let unreachable = |error: reqwest::Error| {
+        let diagnostic = Diagnostic::error(format!("no simulator answers at {url}")).detail(error.to_string());
+        Diagnostics::from(diagnostic.hint("start one with `stackwright sim serve`, or use --sim without a URL"))
+    };
+    let client = reqwest::Client::builder().no_proxy().build().map_err(unreachable)?;
+    let answer = client.get(format!("{url}/sim/v1/info")).send().await.map_err(unreachable)?;
+    let info: serde_json::Value = answer.json().await.map_err(unreachable)?;
+    Ok(info.get("speed").and_then(serde_json::Value::as_f64).unwrap_or(1.0))
 }
 
 pub(super) fn wall_clock_runtime() -> Result<tokio::runtime::Runtime, Diagnostics> {

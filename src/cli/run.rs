@@ -118,7 +118,7 @@ pub(super) fn options(planning: &PlanningArgs, stack: &crate::stack::Stack, dest
         moved: stack
             .moved
             .iter()
-            .map(|moved| (Address::new(&moved.from.value.0), Address::new(&moved.to.value.0)))
+            .map(|moved| (Address::new(moved.from.value.as_str()), Address::new(moved.to.value.as_str())))
             .collect(),
     }
 }

@@ -51,7 +51,8 @@ fn given(inputs: &InputArgs, synthesize: bool) -> Result<stack::inputs::Given, D
 pub(super) fn load(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Result<Wanted, Diagnostics> {
     let source = Arc::new(read(&args.file)?);
     let loaded = stack::load(source, &stack::DiskLoader(&RealDisk), &given(&args.inputs, synthesize)?, vars)?;
-    let options = catalog::ExpandOptions { loader: &stack::DiskLoader(&RealDisk), file: &args.file };
+    let options =
+        catalog::ExpandOptions { loader: &stack::DiskLoader(&RealDisk), secrets: loaded.inputs.secret_origins() };
     let (desired, more) = catalog::expand(&loaded.stack, &options)?;
     let secrets = loaded
         .inputs

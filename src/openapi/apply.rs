@@ -17,6 +17,7 @@ mod check;
 mod compare;
 mod managed;
 mod merge;
+pub mod scale;
 mod shape;
 
 pub use compare::{Comparison, compare, field_set};

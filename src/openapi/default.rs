@@ -6,9 +6,11 @@
 use serde_json::{Map, Value as Json};
 
 use super::builtin;
+use super::quantity::Quantity;
 use super::schema::{Additional, Schema, Type};
+use super::validate::is_deferred;
 
-/// Fills in every default of `schema` that `value` leaves out.
+/// Fills in every default of `schema` that `value` leaves out. What a plan knows only at apply stays as it is.
 pub fn apply(schema: &Schema, value: &mut Json) {
     // First everywhere, because computed defaults look at what is below them.
     if !schema.name.is_empty() {
@@ -22,6 +24,7 @@ fn fill(schema: &Schema, value: &mut Json) {
         return;
     }
     match value {
+        deferred if is_deferred(deferred) => {}
         Json::Object(object) => {
             let built_in = !schema.name.is_empty();
             for property in &schema.properties {
@@ -54,13 +57,14 @@ fn fill(schema: &Schema, value: &mut Json) {
     }
 }
 
+/// What decoding into a typed object and writing it out again makes of a value.
 fn tidy(schema: &Schema, value: &mut Json) {
     match value {
         Json::Object(object) => {
             if !schema.name.is_empty() {
                 drop_unset(schema, object);
             }
-            for (key, child) in object.iter_mut().filter(|(_, child)| child.is_object() || child.is_array()) {
+            for (key, child) in object.iter_mut() {
                 if let Some(below) = schema.child(key) {
                     tidy(below, child);
                 }
@@ -69,6 +73,12 @@ fn tidy(schema: &Schema, value: &mut Json) {
         Json::Array(items) => {
             if let Some(below) = &schema.items {
                 items.iter_mut().for_each(|item| tidy(below, item));
+            }
+        }
+        // Quantities are stored in their canonical form: `0.5` and `1024Mi` come back as `500m` and `1Gi`.
+        scalar if schema.format.as_deref() == Some("quantity") => {
+            if let Some(quantity) = Quantity::of(scalar) {
+                *scalar = Json::String(quantity.to_string());
             }
         }
         _ => {}

@@ -7,11 +7,13 @@
 pub mod apply;
 pub mod builtin;
 pub mod crd;
+pub mod decode;
 pub mod default;
 pub mod fields;
 pub mod jsonpatch;
 pub mod pattern;
 pub mod prune;
+pub mod quantity;
 pub mod schema;
 pub mod strategic;
 pub mod validate;

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::builtin;
 use super::schema::{Schema, Type};
+use super::validate::is_deferred;
 
 /// Removes every undeclared field and returns their paths, in document order.
 pub fn prune(schema: &Schema, value: &mut Json) -> Vec<String> {
@@ -16,7 +17,7 @@ pub fn prune(schema: &Schema, value: &mut Json) -> Vec<String> {
     found
 }
 
-/// The paths of undeclared fields, the value left as it is.
+/// The paths of undeclared fields, the value left as it is. What a plan knows only at apply counts as declared.
 pub fn unknown(schema: &Schema, value: &Json) -> Vec<String> {
     let mut found = Vec::new();
     look(schema, value, &mut String::new(), &mut found);
@@ -98,7 +99,7 @@ fn walk(schema: &Schema, value: &mut Json, path: &mut String, found: &mut Vec<St
 
 fn look(schema: &Schema, value: &Json, path: &mut String, found: &mut Vec<String>) {
     match value {
-        Json::Object(object) if !schema.is_scalar() && schema.kind != Type::Array => {
+        Json::Object(object) if !schema.is_scalar() && schema.kind != Type::Array && !is_deferred(value) => {
             for (key, child) in object {
                 let length = enter(path, key);
                 match known(schema, key) {

@@ -13,6 +13,8 @@ use super::schema::{Additional, Limits, ListType, Schema, Type};
 
 mod format;
 
+pub use format::{is_date_time, is_quantity};
+
 /// Why a field is refused; `Status.details.causes[].reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
@@ -137,14 +139,33 @@ pub fn quote(text: &str) -> String {
 
 /// Everything wrong with `value`, in order of the schema's properties. Clones nothing but offending values.
 pub fn validate(schema: &Schema, value: &Json) -> Vec<FieldError> {
-    validate_under("", schema, value)
+    validate_under("", schema, None, value)
 }
 
-/// Like [`validate`], for a part of an object: `path` is put before the fields' names but not into the
+/// Everything wrong with `new` that was not in `old` already: a custom object that no longer fits its
+/// tightened schema can still be changed elsewhere, as the API server allows.
+pub fn validate_update(schema: &Schema, old: &Json, new: &Json) -> Vec<FieldError> {
+    validate_under("", schema, Some(old), new)
+}
+
+/// Like [`validate`] for a value of a plan in its JSON form: what is known only at apply fits everywhere.
+pub fn validate_planned(schema: &Schema, value: &Json) -> Vec<FieldError> {
+    let mut walk = Walk { errors: Vec::new(), path: String::new(), planned: true };
+    walk.value(schema, None, value);
+    walk.identities(schema, value);
+    walk.errors
+}
+
+/// Whether the JSON form of a plan's value stands for something that is known only at apply.
+pub fn is_deferred(value: &Json) -> bool {
+    value.as_object().is_some_and(|object| object.len() == 1 && object.contains_key("$deferred"))
+}
+
+/// Like [`validate`] and [`validate_update`], for a part of an object: `path` is put before the fields' names but not into the
 /// sentences, as the API server does for the status subresource.
-pub fn validate_under(path: &str, schema: &Schema, value: &Json) -> Vec<FieldError> {
-    let mut walk = Walk { errors: Vec::new(), path: String::new() };
-    walk.value(schema, value);
+pub fn validate_under(path: &str, schema: &Schema, old: Option<&Json>, value: &Json) -> Vec<FieldError> {
+    let mut walk = Walk { errors: Vec::new(), path: String::new(), planned: false };
+    walk.value(schema, old, value);
     walk.identities(schema, value);
     let blocked = walk.errors.iter().any(|error| {
         matches!(
@@ -175,10 +196,15 @@ pub fn validate_under(path: &str, schema: &Schema, value: &Json) -> Vec<FieldErr
 struct Walk {
     errors: Vec<FieldError>,
     path: String,
+    planned: bool,
 }
 
 impl Walk {
-    fn value(&mut self, schema: &Schema, value: &Json) {
+    /// `old` is the value before an update, where it can be told; what did not change is not judged.
+    fn value(&mut self, schema: &Schema, old: Option<&Json>, value: &Json) {
+        if old == Some(value) || self.planned && is_deferred(value) {
+            return;
+        }
         if value.is_null() {
             if !(schema.nullable || schema.kind == Type::Any && !schema.int_or_string) {
                 self.wrong_type(schema, "null");
@@ -192,13 +218,13 @@ impl Walk {
             self.limits(limits, value);
         }
         match value {
-            Json::Object(object) => self.object(schema, object),
+            Json::Object(object) => self.object(schema, old.and_then(Json::as_object), object),
             Json::Array(items) => {
                 if let Some(below) = &schema.items {
                     for (index, item) in items.iter().enumerate() {
                         let length = self.path.len();
                         self.path += &format!("[{index}]");
-                        self.value(below, item);
+                        self.value(below, counterpart(&schema.list, old, item), item);
                         self.path.truncate(length);
                     }
                 }
@@ -207,7 +233,13 @@ impl Walk {
         }
     }
 
-    fn object(&mut self, schema: &Schema, object: &serde_json::Map<String, Json>) {
+    fn object(
+        &mut self,
+        schema: &Schema,
+        old: Option<&serde_json::Map<String, Json>>,
+        object: &serde_json::Map<String, Json>,
+    ) {
+        let before = |key: &str| old.and_then(|old| old.get(key));
         for name in &schema.required {
             if object.get(&**name).is_none() && must_be_given(schema, name) {
                 let length = self.enter(name);
@@ -222,7 +254,7 @@ impl Walk {
                     continue;
                 }
                 let length = self.enter(&property.name);
-                self.value(&property.schema, child);
+                self.value(&property.schema, before(&property.name), child);
                 self.path.truncate(length);
             }
         }
@@ -232,7 +264,7 @@ impl Walk {
                     let length = self.path.len();
                     self.path.push('.');
                     self.path.push_str(key);
-                    self.value(below, child);
+                    self.value(below, before(key), child);
                     self.path.truncate(length);
                 }
             }
@@ -242,7 +274,7 @@ impl Walk {
             && schema.property("metadata").is_none()
         {
             let length = self.enter("metadata");
-            self.value(&builtin::object_meta(), metadata);
+            self.value(&builtin::object_meta(), before("metadata"), metadata);
             self.path.truncate(length);
         }
     }
@@ -384,14 +416,15 @@ impl Walk {
 
     /// `allOf`, `anyOf`, `oneOf`, `not`. The API server names the field in the sentence only.
     fn combinations(&mut self, limits: &Limits, value: &Json) {
+        let planned = self.planned;
         let holds = |schema: &Schema| {
-            let mut walk = Walk { errors: Vec::new(), path: String::new() };
-            walk.value(schema, value);
+            let mut walk = Walk { errors: Vec::new(), path: String::new(), planned };
+            walk.value(schema, None, value);
             walk.errors.is_empty()
         };
         let subject = quote(&self.path);
         for schema in &limits.all_of {
-            self.value(schema, value);
+            self.value(schema, None, value);
         }
         if !limits.any_of.is_empty() && !limits.any_of.iter().any(|schema| holds(schema)) {
             let detail = format!("{subject} must validate at least one schema (anyOf)");
@@ -493,6 +526,13 @@ fn must_be_given(schema: &Schema, name: &str) -> bool {
     schema.property(name).is_none_or(|property| {
         property.default.is_none() && !matches!(property.schema.kind, Type::Integer | Type::Number | Type::Boolean)
     })
+}
+
+/// The old item with the identity of a new one; items of atomic lists and sets have none.
+fn counterpart<'a>(list: &ListType, old: Option<&'a Json>, item: &Json) -> Option<&'a Json> {
+    let ListType::Map(keys) = list else { return None };
+    let same = |other: &&Json| keys.iter().all(|key| other.get(&**key) == item.get(&**key));
+    old?.as_array()?.iter().find(same)
 }
 
 fn at_most(most: u64) -> String {

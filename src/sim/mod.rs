@@ -12,4 +12,5 @@ pub mod kube;
 pub mod net;
 pub mod nodes;
 pub mod simulator;
+pub mod serving;
 pub mod world;

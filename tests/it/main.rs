@@ -3,6 +3,7 @@
 mod architecture;
 mod gke_client;
 mod gke_conformance;
+mod kube_conformance;
 mod scenarios;
 mod stack_files;
 

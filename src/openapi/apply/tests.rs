@@ -267,6 +267,78 @@ fn fields_that_became_one_value_are_owned_as_one() {
     assert_eq!(reconciled.to_string(), ".spec.selector");
 }
 
+#[test]
+fn scaling_takes_the_replicas_of_the_parent() {
+    let Some(exchanges) = recordings::exchanges("04-apply") else { return };
+    let body = |name: &str, part: &str| {
+        let exchange = exchanges.iter().find(|exchange| exchange["name"] == name).expect("recorded");
+        exchange[part]["body"].clone()
+    };
+    let parent = body("apply to status subresource", "response");
+    let path = Path::of_fields(&["spec", "replicas"]);
+    let schema = builtin::schema("autoscaling", "v1", "Scale").expect("a built-in kind");
+    let write = Write {
+        subresource: "scale",
+        tracked: Tracked::All,
+        ..write(&schema, "autoscaling/v1", "Scale", "sc", "2026-11-22T10:22:02Z")
+    };
+    // A Scale of nothing leaves its replicas out.
+    let mut live = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d"}, "spec": {}});
+    scale::of_parent(&parent, &path).expect("readable").write_to(&mut live);
+    let config = body("apply to scale subresource", "request");
+    assert!(matches!(apply(&write, Some(&live), &config, false), Err(ApplyError::Conflict(_))));
+    let scaled = Managed::of(&apply(&write, Some(&live), &config, true).expect("forced")).expect("readable");
+    let owners = scale::to_parent(&parent, &path, "apps/v1", scaled).expect("readable").to_json();
+    assert_eq!(owners, body("deployment get", "response")["metadata"]["managedFields"]);
+}
+
+/// Any JSON at all, with words that mean something here.
+fn anything() -> impl Strategy<Value = Json> {
+    let word = prop::sample::select(vec![
+        "apiVersion",
+        "kind",
+        "metadata",
+        "managedFields",
+        "spec",
+        "versions",
+        "schema",
+        "openAPIV3Schema",
+        "type",
+        "object",
+        "array",
+        "items",
+        "properties",
+        "x-kubernetes-list-type",
+        "map",
+        "x-kubernetes-list-map-keys",
+        "$patch",
+        "data",
+        "containers",
+        "name",
+        "fieldsV1",
+        "FieldsV1",
+        "operation",
+        "Apply",
+        "fieldsType",
+        "f:a",
+        "k:{}",
+        "labels",
+        "status",
+    ]);
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        word.clone().prop_map(Json::from),
+    ];
+    leaf.prop_recursive(6, 40, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
+            prop::collection::btree_map(word.clone(), inner, 0..5).prop_map(|map| json!(map)),
+        ]
+    })
+}
+
 fn any_data() -> impl Strategy<Value = Json> {
     prop::collection::btree_map("[a-d]", "[xyz]", 0..4).prop_map(|map| json!(map))
 }
@@ -300,5 +372,38 @@ proptest! {
         let changes = compare(&schema, &config_map(&old), &config_map(&new));
         let same = changes.added.is_empty() && changes.removed.is_empty() && changes.modified.is_empty();
         prop_assert_eq!(same, old == new);
+    }
+
+    #[test]
+    fn nonsense_is_survived(live in anything(), config in anything()) {
+        let definition = json!({"metadata": {"name": "a.b"}, "spec": {"group": "b", "names": {"plural": "a", "kind": "A"},
+            "versions": [{"name": "v1", "storage": true, "schema": {"openAPIV3Schema": live}}]}});
+        crate::openapi::crd::check(&definition);
+        crate::openapi::crd::check(&live);
+        let custom = Definition::read(&definition).and_then(|d| Some(d.storage()?.schema.clone())).expect("readable");
+        let pod = builtin::schema("", "v1", "Pod").expect("a built-in kind");
+        for schema in [custom, pod] {
+            let mut value = config.clone();
+            default::apply(&schema, &mut value);
+            prune::prune(&schema, &mut value);
+            crate::openapi::validate::validate(&schema, &config);
+            crate::openapi::decode::check(&schema, &config);
+            let _ = strategic::merge(&schema, &live, &config);
+            let mut merged = live.clone();
+            jsonpatch::merge(&mut merged, &config);
+            let _ = jsonpatch::apply(&live, &config);
+            let mut object = config.clone();
+            if let Some(object) = object.as_object_mut() {
+                object.insert("apiVersion".to_owned(), json!("v1"));
+                object.insert("kind".to_owned(), json!("Pod"));
+            }
+            let write = write(&schema, "v1", "Pod", "m", "2026-01-01T00:00:00Z");
+            let _ = apply(&write, Some(&live), &object, false);
+            let _ = apply(&write, None, &object, true);
+            let _ = update(&write, Some(&live), config.clone());
+            let set = FieldSet::from_json(&config);
+            set.pick(&live);
+            set.remove_from(&mut merged);
+        }
     }
 }

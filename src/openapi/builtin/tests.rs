@@ -119,11 +119,11 @@ fn values_that_are_set_stay() {
 fn pods_request_what_they_may_use() {
     let mut pod = json!({"spec": {"hostNetwork": true, "volumes": [{"name": "v"}], "containers": [{
         "name": "c", "image": "i:1", "ports": [{"containerPort": 80}],
-        "resources": {"limits": {"cpu": "2", "nvidia.com/gpu": 1}, "requests": {"cpu": "1"}},
+        "resources": {"limits": {"cpu": 2, "memory": "2048Mi", "nvidia.com/gpu": 1}, "requests": {"cpu": 0.5}},
     }]}});
     default::apply(&of("v1", "Pod"), &mut pod);
     let container = &pod["spec"]["containers"][0];
-    assert_eq!(container["resources"]["requests"], json!({"cpu": "1", "nvidia.com/gpu": 1}));
+    assert_eq!(container["resources"]["requests"], json!({"cpu": "500m", "memory": "2Gi", "nvidia.com/gpu": "1"}));
     assert_eq!(container["ports"][0]["hostPort"], 80);
     assert_eq!(container["imagePullPolicy"], "IfNotPresent");
     assert_eq!(pod["spec"]["volumes"][0]["emptyDir"], json!({}));

@@ -85,7 +85,8 @@ fn is_date(text: &str) -> bool {
     }
 }
 
-fn is_date_time(text: &str) -> bool {
+/// An RFC 3339 time.
+pub fn is_date_time(text: &str) -> bool {
     // `T` and an offset are required; jiff alone would take a space.
     text.as_bytes().get(10).is_some_and(|b| matches!(b, b'T' | b't')) && text.parse::<jiff::Timestamp>().is_ok()
 }

@@ -33,7 +33,7 @@ fn recorded_refusals() {
         }
         let found = if name.contains("status") {
             let status = schema.property("status").expect("declared");
-            validate_under("status", &with_rules(&status.schema), &object["status"])
+            validate_under("status", &with_rules(&status.schema), None, &object["status"])
         } else {
             default::apply(schema, &mut object);
             validate(schema, &object)
@@ -152,4 +152,37 @@ fn built_in_objects_are_checked() {
             "spec.template.spec.containers[0].ports[1]: Duplicate value: {\"containerPort\":1,\"protocol\":\"TCP\"}",
         ]
     );
+}
+
+#[test]
+fn what_did_not_change_is_not_judged() {
+    let schema = custom(json!({"type": "object", "properties": {
+        "a": {"type": "integer", "maximum": 1}, "b": {"type": "integer", "maximum": 1},
+        "list": {
+            "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"],
+            "items": {"type": "object", "properties": {"id": {"type": "string"}, "v": {"type": "integer", "maximum": 1}}},
+        },
+    }}));
+    let old = json!({"a": 5, "b": 1, "list": [{"id": "x", "v": 5}, {"id": "y", "v": 1}]});
+    let new = json!({"a": 5, "b": 6, "list": [{"id": "y", "v": 6}, {"id": "x", "v": 5}]});
+    assert_eq!(validate(&schema, &new).len(), 4);
+    let paths: Vec<String> = validate_update(&schema, &old, &new).into_iter().map(|error| error.path).collect();
+    assert_eq!(paths, ["b", "list[0].v"]);
+}
+
+#[test]
+fn what_is_known_only_at_apply_fits_everywhere() {
+    let schema = builtin::schema("apps", "v1", "Deployment").expect("a built-in kind");
+    let unknown = json!({"$deferred": {"parts": [{"reference": {"address": "cluster", "path": ["endpoint"]}}]}});
+    let mut object = json!({"spec": {
+        "replicas": unknown, "selector": {}, "strategy": unknown,
+        "template": {"metadata": {"labels": {"a": unknown}}, "spec": {"containers": [{"name": "c", "image": unknown}]}},
+    }});
+    default::apply(&schema, &mut object);
+    assert_eq!(object["spec"]["strategy"], unknown);
+    assert_eq!(validate_planned(&schema, &object), []);
+    assert_eq!(prune::unknown(&schema, &object), Vec::<String>::new());
+    assert!(!validate(&schema, &object).is_empty());
+    object["spec"]["replicas"] = json!("x");
+    assert_eq!(validate_planned(&schema, &object).len(), 1);
 }

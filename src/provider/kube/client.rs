@@ -31,8 +31,6 @@ enum Login {
     Google(Arc<GoogleClient>),
     /// A token that the connection carries.
     Fixed(String),
-    /// Nobody, or somebody by certificate.
-    None,
 }
 
 /// All clusters that a run reaches, by endpoint.
@@ -89,7 +87,7 @@ impl Connections {
     /// Puts a stand-in where `connection` leads.
     #[cfg(test)]
     pub fn stand_in(&self, endpoint: &str, client: kube::Client) {
-        let cluster = Arc::new(Cluster::new(client, Login::None, self.clock.clone()));
+        let cluster = Arc::new(Cluster::new(client, Login::Fixed("test".into()), self.clock.clone()));
         self.open.lock().expect("lock").insert(format!("{endpoint}\n\n"), cluster);
     }
 }
@@ -155,13 +153,10 @@ impl Cluster {
     ) -> Result<Json, Refusal> {
         let mut request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, accept);
         let token = match &self.login {
-            Login::Google(google) => Some(google.token().await.map_err(Refusal::Failed)?),
-            Login::Fixed(token) => Some(token.clone()),
-            Login::None => None,
+            Login::Google(google) => google.token().await.map_err(Refusal::Failed)?,
+            Login::Fixed(token) => token.clone(),
         };
-        if let Some(token) = token {
-            request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
-        }
+        request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
         let bytes = match body {
             None => Vec::new(),
             Some((content, body)) => {
