@@ -27,7 +27,10 @@ pub(super) fn accelerator(pool: &NodePool) -> Option<&'static Accelerator> {
 
 pub(super) fn expand(expansion: &mut Expansion<'_>) {
     let Some(cluster) = &expansion.stack.cluster else { return };
-    if cluster.is_given() {
+    if let Some(kubeconfig) = &cluster.kubeconfig {
+        let what = "a cluster given by a kubeconfig cannot be used yet";
+        let hint = "give project and location, to have a cluster made";
+        expansion.report(mistake(what, &kubeconfig.span, "to come").hint(hint));
         return;
     }
     let (Some(project), Some(location)) = (&cluster.project, &cluster.location) else { return };

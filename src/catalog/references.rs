@@ -70,14 +70,14 @@ impl Rewriter<'_> {
                     changed = true;
                     parts.push(Part::Text(known.scalar_text().unwrap_or_default()));
                 }
-                Err(diagnostic) => missing.push(diagnostic),
+                Err(diagnostic) => missing.push(*diagnostic),
             }
         }
         changed.then(|| simplified(Template { parts, encoding: template.encoding, sensitive }))
     }
 
     /// What a reference means: `None` when it is one to a resource and stays.
-    fn output(&self, reference: &Reference) -> Result<Option<Value>, Diagnostic> {
+    fn output(&self, reference: &Reference) -> Result<Option<Value>, Box<Diagnostic>> {
         let address = reference.address.as_str();
         if self.known.contains(address) {
             return Ok(None);
@@ -89,16 +89,16 @@ impl Rewriter<'_> {
                 Some(close) => format!("did you mean {close}?"),
                 None => "`stackwright plan -v` lists the addresses of all objects".to_owned(),
             };
-            return Err(none().detail("The stack has no such object.").hint(hint));
+            return Err(Box::new(none().detail("The stack has no such object.").hint(hint)));
         }
         let Some(outputs) = self.expansion.offered().get(address) else {
-            return Err(none().detail(format!("{address} makes nothing in this stack.")));
+            return Err(Box::new(none().detail(format!("{address} makes nothing in this stack."))));
         };
         let name = reference.path.first().map(String::as_str).unwrap_or_default();
         let found = outputs.get(name).cloned();
         found.map(Some).ok_or_else(|| {
             let names = outputs.keys().copied().collect::<Vec<_>>().join(", ");
-            none().detail(format!("{address} has no output {name} in this stack; it has {names}."))
+            Box::new(none().detail(format!("{address} has no output {name} in this stack; it has {names}.")))
         })
     }
 }

@@ -97,12 +97,14 @@ pub struct Property {
     pub default: Option<Box<Json>>,
     /// A struct of a built-in type that the API server always writes, be it empty.
     pub inline: bool,
+    /// Any other field of a built-in type that the API server writes when it is empty.
+    pub always: bool,
 }
 
 impl Property {
     /// A property without default or patch strategy.
     pub fn new(name: &str, schema: Link) -> Self {
-        Property { name: name.into(), schema, patch: None, default: None, inline: false }
+        Property { name: name.into(), schema, patch: None, default: None, inline: false, always: false }
     }
 }
 

@@ -68,7 +68,7 @@ impl Draft {
 /// Reads a stack file and everything that it extends.
 ///
 /// # Errors
-/// All mistakes of all files, in the order of their places, warnings among them.
+/// All mistakes of all files, in the order of their places.
 pub fn parse(source: Arc<Source>, loader: &dyn Loader) -> Result<(Draft, Vec<Diagnostic>), Diagnostics> {
     let (tree, unreadable) = overlay::read(source, loader);
     let whole = unreadable.is_empty();
@@ -89,7 +89,8 @@ pub fn parse(source: Arc<Source>, loader: &dyn Loader) -> Result<(Draft, Vec<Dia
     let (mistakes, warnings) = reading.finish();
     match inputs {
         Some(inputs) if mistakes.is_empty() => Ok((Draft { tree, inputs }, warnings)),
-        _ => Err(Diagnostics(shortened(in_order(mistakes.into_iter().chain(warnings).collect())))),
+        // What seems to be unused may be meant where a mistake is.
+        _ => Err(Diagnostics(shortened(mistakes))),
     }
 }
 

@@ -16,6 +16,7 @@ const LWS: &str = "LeaderWorkerSetOperator.operator.openshift.io/cluster";
 /// Adds the edges; called when all components have added their objects.
 pub(in crate::catalog) fn connect(expansion: &mut Expansion<'_>) {
     controllers(expansion);
+    injection(expansion);
     operands(expansion);
     gpu(expansion);
     kserve(expansion);
@@ -35,6 +36,29 @@ fn controllers(expansion: &mut Expansion<'_>) {
         for address in of_groups(expansion, groups) {
             expansion.need(&address, operator.clone(), "the operator brings the controller and webhooks of this kind");
         }
+    }
+}
+
+/// What cert-manager does for objects besides answering their webhook.
+fn injection(expansion: &mut Expansion<'_>) {
+    let requests = "MutatingWebhookConfiguration.admissionregistration.k8s.io/cert-manager-webhook";
+    let keys = ["cert-manager.io/inject-ca-from", "cert-manager.io/inject-ca-from-secret"];
+    let objects = expansion.resources.iter().filter(|resource| resource.kind == "k8s.object");
+    let (mut certificates, mut injected) = (Vec::new(), Vec::new());
+    for resource in objects {
+        if documents::key(&resource.attrs).kind == "Certificate" {
+            certificates.push(resource.address.clone());
+        }
+        if keys.iter().any(|key| resource.attrs.at(&["metadata", "annotations", key]).is_some()) {
+            injected.push(resource.address.clone());
+        }
+    }
+    for address in certificates {
+        expansion.need_object(&address, requests, "this webhook admits the requests that are made for it");
+    }
+    for address in injected {
+        let injector = "Deployment.apps/cert-manager/cert-manager-cainjector";
+        expansion.need_object(&address, injector, "it fills the object's caBundle");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Definitions: recorded refusals, real definitions, planted mistakes.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use serde_json::json;
@@ -21,9 +22,13 @@ const FILES: [&str; 10] = [
     "sail-operator",
 ];
 
-fn definitions() -> Vec<Json> {
-    let documents = FILES.iter().filter_map(|name| recordings::documents(&format!("crds/{name}.yaml"))).flatten();
-    documents.filter(|document| document["kind"] == "CustomResourceDefinition").collect()
+/// Read once: the files hold eight megabytes.
+fn definitions() -> &'static [Json] {
+    static DEFINITIONS: LazyLock<Vec<Json>> = LazyLock::new(|| {
+        let documents = FILES.iter().filter_map(|name| recordings::documents(&format!("crds/{name}.yaml"))).flatten();
+        documents.filter(|document| document["kind"] == "CustomResourceDefinition").collect()
+    });
+    &DEFINITIONS
 }
 
 #[test]
@@ -55,7 +60,7 @@ fn real_definitions_are_structural_and_read_quickly() {
     let definitions = definitions();
     let started = Instant::now();
     let mut versions = 0;
-    for source in &definitions {
+    for source in definitions {
         let definition = Definition::read(source).expect("a definition");
         assert_eq!(definition.versions.iter().filter(|version| version.storage).count(), 1, "{}", definition.kind);
         for version in &definition.versions {
@@ -70,7 +75,7 @@ fn real_definitions_are_structural_and_read_quickly() {
     let took = started.elapsed();
     // Ten megabytes of schema in a debug build; a release build takes a tenth.
     assert!(took.as_secs() < 5, "{versions} versions took {took:?}");
-    for source in &definitions {
+    for source in definitions {
         assert_eq!(check(source), [], "{}", source["metadata"]["name"]);
     }
     if !definitions.is_empty() {

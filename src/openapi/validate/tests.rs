@@ -186,3 +186,34 @@ fn what_is_known_only_at_apply_fits_everywhere() {
     object["spec"]["replicas"] = json!("x");
     assert_eq!(validate_planned(&schema, &object).len(), 1);
 }
+
+#[test]
+fn defaults_and_nulls_of_custom_objects() {
+    let schema = custom(json!({"type": "object", "properties": {
+        "plain": {"type": "string"}, "open": {"type": "string", "nullable": true},
+        "filled": {"type": "string", "default": "d"}, "kept": {"type": "string", "default": "d", "nullable": true},
+        "deep": {"type": "object", "default": {}, "properties": {"x": {"type": "integer", "default": 3}}},
+        "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {"y": {"type": "string", "default": "z"}}}},
+        "list": {"type": "array", "items": {"type": "object", "properties": {"y": {"type": "string", "default": "z"}}}},
+    }}));
+    let mut value = json!({
+        "plain": null, "open": null, "filled": null, "kept": null, "stranger": null, "map": {"k": {}}, "list": [{}, {"y": "own"}],
+    });
+    default::apply(&schema, &mut value);
+    assert_eq!(
+        value,
+        json!({
+            "open": null, "filled": "d", "kept": null, "stranger": null, "deep": {"x": 3}, "map": {"k": {"y": "z"}},
+            "list": [{"y": "z"}, {"y": "own"}],
+        })
+    );
+    // Without a parent there is nothing to fill in.
+    let mut empty = json!({});
+    default::apply(
+        &custom(json!({"type": "object", "properties": {"a": {"type": "object", "properties": {
+            "b": {"type": "string", "default": "c"},
+        }}}})),
+        &mut empty,
+    );
+    assert_eq!(empty, json!({}));
+}
