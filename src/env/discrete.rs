@@ -33,6 +33,12 @@ impl DiscreteClock {
         DiscreteClock(Arc::new(Mutex::new(Timeline { now: start, sleepers: BTreeMap::new(), begun: 0, busy: 0 })))
     }
 
+    /// Moves the clock forward to `now`, before anything waits on it.
+    pub fn set(&self, now: Timestamp) {
+        let mut timeline = self.lock();
+        timeline.now = timeline.now.max(now);
+    }
+
     /// Builds the runtime that advances this clock.
     ///
     /// # Errors

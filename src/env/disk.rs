@@ -29,7 +29,7 @@ pub trait Append: Send {
 }
 
 /// An exclusive lock on a file, released on drop and by the operating system when the process dies.
-pub trait Held: Send {}
+pub trait Held: Send + Sync {}
 
 /// A disk.
 pub trait Disk: Send + Sync {
@@ -162,6 +162,29 @@ impl Disk for RealDisk {
             _ => Ok(()),
         }
     }
+}
+
+/// Writes a document of the user's (a stack file, a report) in one step, with the permissions that it has or
+/// that new files get. State and keys go through [`Disk::write`] instead.
+///
+/// # Errors
+/// As the file system says; the old contents are then intact.
+pub fn write_document(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let parent = parent_of(path);
+    fs::create_dir_all(&parent)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = parent.join(name);
+    let result = fs::write(&temporary, bytes).and_then(|()| {
+        if let Ok(existing) = fs::metadata(path) {
+            fs::set_permissions(&temporary, existing.permissions())?;
+        }
+        fs::rename(&temporary, path)
+    });
+    if result.is_err() {
+        fs::remove_file(&temporary).ok();
+    }
+    result
 }
 
 struct RealAppend(File);

@@ -5,3 +5,4 @@ pub mod layout;
 pub mod platforms;
 pub mod preview;
 pub mod prove;
+pub mod status;

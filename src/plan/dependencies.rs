@@ -55,8 +55,8 @@ pub fn graph(desired: &Desired) -> Result<Graph<Address>, Vec<Diagnostic>> {
             }
         });
     }
-    for (dependent, dependency, reason) in edges::infer(resources) {
-        graph.depend(dependent, dependency, reason);
+    for edge in edges::infer(resources).edges {
+        graph.depend(edge.dependent, edge.dependency, edge.reason);
     }
     if !mistakes.is_empty() {
         mistakes.dedup();

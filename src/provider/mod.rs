@@ -4,7 +4,92 @@
 
 pub mod google;
 pub mod kube;
+pub mod openai;
 pub mod value;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::env::clock::SharedClock;
+use crate::env::random::Random;
+use crate::env::vars::Vars;
+use crate::platform::{Prover, Site};
+use crate::resource::driver::Driver;
+use crate::resource::error::ProviderError;
+use crate::resource::kind::KindTable;
+
+/// What providers need to know of the run.
+#[derive(Clone)]
+pub struct ProviderOptions {
+    /// Where every Google service is asked, without credentials, in place of Google: the simulator's
+    /// `http://127.0.0.1:PORT`.
+    pub google_endpoint: Option<String>,
+    /// An HTTP proxy through which models are reached by `CONNECT`.
+    pub proxy: Option<String>,
+    /// The Google Cloud project of the stack; `None` when it has none or it is not known yet.
+    pub project: Option<String>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Randomness for ids.
+    pub random: Arc<dyn Random>,
+    /// Variables: `HTTPS_PROXY` where no proxy is given and no simulator is in use, `GOOGLE_CLOUD_PROJECT`
+    /// where the stack names no project.
+    pub vars: Arc<dyn Vars>,
+}
+
+/// Everything a run can do to the world.
+pub struct Providers {
+    /// The pure halves.
+    pub kinds: KindTable,
+    /// The drivers, by the name of their kind.
+    pub drivers: BTreeMap<&'static str, Arc<dyn Driver>>,
+    /// Names the target and looks for leftovers.
+    pub site: Arc<dyn Site>,
+    /// Asks models.
+    pub prover: Arc<dyn Prover>,
+}
+
+/// The pure halves of all kinds: all that a plan without a platform needs.
+pub fn kinds() -> KindTable {
+    let mut kinds = KindTable::default();
+    kinds.register(Arc::new(google::cluster::ClusterKind));
+    kinds.register(Arc::new(google::node_pool::NodePoolKind));
+    kinds.register(Arc::new(kube::object::ObjectKind));
+    kinds.register(Arc::new(value::ValueKind));
+    kinds
+}
+
+/// Everything, for a run with these options. Sends nothing.
+///
+/// # Errors
+/// When the proxy is not a URL.
+pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
+    // Clients of several crates share one TLS implementation; without a default some of them panic. A second
+    // installation changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let proxy = match (&options.proxy, &options.google_endpoint) {
+        (Some(proxy), _) => Some(proxy.clone()),
+        (None, Some(_)) => None,
+        (None, None) => ["HTTPS_PROXY", "https_proxy"].iter().find_map(|name| options.vars.get(name)),
+    };
+    let named = || ["GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"].iter().find_map(|name| options.vars.get(name));
+    let project = options.project.clone().or_else(named);
+    let prover = openai::OpenAiProver::new(options.clock.clone(), proxy.as_deref())?;
+    let google = google::client::GoogleClient::new(options.google_endpoint, options.clock.clone());
+    let connections = Arc::new(kube::client::Connections::new(google.clone(), options.clock));
+    let drivers: [(&'static str, Arc<dyn Driver>); 4] = [
+        ("gke.cluster", Arc::new(google::cluster::ClusterDriver::new(google.clone()))),
+        ("gke.node_pool", Arc::new(google::node_pool::NodePoolDriver::new(google.clone()))),
+        ("k8s.object", Arc::new(kube::driver::ObjectDriver::new(connections))),
+        ("value", Arc::new(value::ValueDriver::new(options.random))),
+    ];
+    Ok(Providers {
+        kinds: kinds(),
+        drivers: drivers.into(),
+        site: Arc::new(google::site::GoogleSite::new(google, project)),
+        prover: Arc::new(prover),
+    })
+}
 
 /// A recording of a real server beside the repository; `None`, said once, where the folder is absent.
 #[cfg(test)]
@@ -15,6 +100,10 @@ fn recording(name: &str) -> Option<serde_json::Value> {
             return Some(serde_json::from_slice(&bytes).expect("recordings are JSON"));
         }
     }
-    eprintln!("skipped: no recording {name}");
+    // Tests may write to their own output.
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+    {
+        eprintln!("skipped: no recording {name}");
+    }
     None
 }

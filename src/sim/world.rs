@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value as Json;
 
-use crate::env::clock::Timestamp;
+use crate::env::clock::{SharedClock, Timestamp};
 use crate::env::disk::{Append, Disk, Held};
 
 /// Documents by section (`google`, `kube/<cluster id>`, …) and key. `BTreeMap` order.
@@ -29,6 +29,10 @@ struct Inner {
     log: Option<Box<dyn Append>>,
     /// The first write that failed; from then on the world refuses requests rather than forget.
     broken: Option<String>,
+    /// Whose time is noted with the writes.
+    clock: Option<SharedClock>,
+    /// The time last noted.
+    noted: Timestamp,
 }
 
 /// Why a world did not open.
@@ -47,7 +51,8 @@ const LOG: &str = "world.jsonl";
 impl World {
     /// A world without a directory, forgotten at exit.
     pub fn in_memory() -> Arc<Self> {
-        let inner = Inner { sections: Sections::new(), log: None, broken: None };
+        let inner =
+            Inner { sections: Sections::new(), log: None, broken: None, clock: None, noted: Timestamp::default() };
         Arc::new(World { directory: None, inner: Mutex::new(inner), _held: None })
     }
 
@@ -83,7 +88,7 @@ impl World {
         }
         disk.write(&path, &compact).map_err(failed)?;
         let log = Some(disk.open_append(&path).map_err(failed)?);
-        let inner = Inner { sections, log, broken: None };
+        let inner = Inner { sections, log, broken: None, clock: None, noted: Timestamp::default() };
         Ok(Arc::new(World { directory: Some(directory.to_owned()), inner: Mutex::new(inner), _held: Some(held) }))
     }
 
@@ -140,6 +145,12 @@ impl World {
         self.put("clock", "now", Json::from(now.0));
     }
 
+    /// From now on every write notes the time of `clock` too, at most once per second of it, so that a
+    /// process that is killed goes on from where the documents are.
+    pub fn keep_time(&self, clock: SharedClock) {
+        self.lock().clock = Some(clock);
+    }
+
     /// The first failed write, if there was one.
     pub fn broken(&self) -> Option<String> {
         self.lock().broken.clone()
@@ -148,6 +159,14 @@ impl World {
     fn write(&self, section: &str, key: &str, document: Option<Arc<Json>>) {
         let mut inner = self.lock();
         let mut bytes = Vec::new();
+        if let Some(now) = inner.clock.as_ref().map(|clock| clock.now())
+            && now.since(inner.noted).as_secs() >= 1
+        {
+            inner.noted = now;
+            let now = Arc::new(Json::from(now.0));
+            line(&mut bytes, "clock", "now", &now);
+            inner.sections.entry("clock".to_owned()).or_default().insert("now".to_owned(), now);
+        }
         line(&mut bytes, section, key, document.as_deref().unwrap_or(&Json::Null));
         if let Some(log) = &mut inner.log
             && let Err(error) = log.append(&bytes)

@@ -4,7 +4,10 @@
 
 pub mod diagnostic;
 pub mod events_json;
+pub mod graph_text;
 pub mod paint;
 pub mod plan_text;
 pub mod progress;
+pub mod state_text;
+pub mod summary;
 pub mod values;

@@ -1,3 +1,20 @@
-//! Integration tests: whole files, whole commands, real sockets.
+//! All integration tests, in one binary.
 
+mod architecture;
+mod gke_client;
+mod gke_conformance;
+mod kube_conformance;
+mod scenarios;
 mod stack_files;
+
+/// A module that is not declared here would never run.
+#[test]
+fn no_test_file_is_forgotten() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let declared = include_str!("main.rs");
+    for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(name) = name.strip_suffix(".rs").filter(|name| *name != "main") else { continue };
+        assert!(declared.contains(&format!("mod {name};")), "tests/it/{name}.rs is not declared");
+    }
+}

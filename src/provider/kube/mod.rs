@@ -2,3 +2,18 @@
 //!
 //! Attributes are the manifest. A connection is a map `{endpoint, ca_certificate?, token?}`: the outputs of
 //! a `gke.cluster`, or of a kubeconfig. Outputs are the live object without its managed fields.
+
+mod apply;
+mod causes;
+pub mod client;
+mod compare;
+mod delete;
+mod discovery;
+pub mod driver;
+mod fields;
+mod immutable;
+pub mod object;
+mod read;
+mod refusal;
+mod settle;
+pub mod status;

@@ -104,6 +104,9 @@ pub struct DeleteOptions {
     pub uid: Option<String>,
     /// `Background` (the default), `Foreground` or `Orphan`.
     pub propagation: Option<String>,
+    /// `gracePeriodSeconds`, for pods: 0 removes the object at once (what the kubelet sends when the
+    /// containers are gone); `None` is the pod's own `terminationGracePeriodSeconds`.
+    pub grace_seconds: Option<u64>,
 }
 
 /// An API server, seen by one user.
@@ -115,6 +118,10 @@ pub trait Api: Send + Sync {
 
     /// Whether the kind is served now (its CRD is established).
     fn serves(&self, gvk: &Gvk) -> bool;
+
+    /// Every kind that is served now and stored, each once in its storage version, and whether it is
+    /// namespaced. What the garbage collector and the namespace controller learn from discovery.
+    fn kinds(&self) -> Vec<(Gvk, bool)>;
 
     /// Reads one object from memory; not authorised, never fails. `namespace` is empty for cluster scope.
     fn get(&self, gvk: &Gvk, namespace: &str, name: &str) -> Option<Arc<Json>>;
@@ -133,6 +140,14 @@ pub trait Api: Send + Sync {
 
     /// PUT on the status subresource.
     async fn update_status(&self, object: Json) -> Result<Arc<Json>, Status>;
+
+    /// PUT on another subresource; `finalize` of a Namespace is how its controller lets it go.
+    async fn update_subresource(&self, subresource: &str, object: Json) -> Result<Arc<Json>, Status> {
+        match subresource {
+            "status" => self.update_status(object).await,
+            _ => Err(Status::failure(404, "NotFound", "the server could not find the requested resource")),
+        }
+    }
 
     /// Server-side apply.
     async fn apply(&self, manager: &str, object: Json, force: bool) -> Result<Arc<Json>, Status>;

@@ -1,0 +1,265 @@
+//! `apply`: plan, ask, carry out, prove.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::Session;
+use crate::cli::args::{ApplyArgs, PlanningArgs, StackArgs};
+use crate::cli::reach::{Place, with_platforms};
+use crate::cli::source::Wanted;
+use crate::cli::terminal::Terminal;
+use crate::cli::{run, source};
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::env::disk::{Disk, RealDisk};
+use crate::env::vars::Vars;
+use crate::event::Sink;
+use crate::ops::apply::{Applied, Apply, apply as carry_out, check_basis};
+use crate::ops::platforms::Platforms;
+use crate::ops::preview::{Preview, Subject, preview};
+use crate::plan::execution;
+use crate::plan::file;
+use crate::plan::model::Plan;
+use crate::resource::model::Desired;
+use crate::ui::events_json::JsonLines;
+use crate::ui::paint::duration;
+use crate::ui::plan_text;
+use crate::ui::progress::Progress;
+use crate::ui::summary;
+
+/// What to do with a stack.
+pub(super) struct Job<'a> {
+    pub stack: &'a StackArgs,
+    pub planning: &'a PlanningArgs,
+    pub auto_approve: bool,
+    pub json: bool,
+    pub destroy: bool,
+    /// A plan that was reviewed before.
+    pub saved: Option<Plan>,
+}
+
+pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let mut stack = args.stack.clone();
+    let saved = if run::is_saved_plan(&stack.file) {
+        let bytes = RealDisk.read(&stack.file).unwrap_or_default();
+        let plan = file::decode(&bytes).map_err(|error| {
+            Diagnostics::from(
+                Diagnostic::error(format!("{}: {error}", stack.file.display())).hint("make the plan again"),
+            )
+        })?;
+        stack.file = args.plan_stack.clone().unwrap_or_else(|| "stack.toml".into());
+        Some(plan)
+    } else {
+        None
+    };
+    let destroy = saved.as_ref().is_some_and(|plan| plan.destroy);
+    let job = Job {
+        stack: &stack,
+        planning: &args.planning,
+        auto_approve: args.auto_approve || saved.is_some(),
+        json: args.json,
+        destroy,
+        saved,
+    };
+    run_job(job, vars, terminal)
+}
+
+pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let place = Place::of(&job.stack.place, &job.stack.file);
+    let wanted = source::load(job.stack, vars, place.is_simulated())?;
+    terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
+    let backend = run::backend(job.stack, &place, &wanted.desired.stack);
+    let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
+    let mut session = run::open(&backend, job.planning, vars, command, terminal)?;
+    let secrets = run::digests(&backend, &wanted.secrets, true)?;
+    with_platforms(&place, wanted.project(), async |platforms| {
+        let interrupt = run::interrupts();
+        let options = run::options(job.planning, &wanted.stack, job.destroy);
+        let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };
+        let desired = if job.destroy { &nothing } else { &wanted.desired };
+        if !job.json {
+            terminal.say(&terminal.err.dim("Reading what is there..."));
+        }
+        let subject =
+            Subject { desired, state: session.state(), secrets: &secrets, options: &options, ttl: wanted.ttl() };
+        let Preview { plan, observed } = preview(&platforms, subject).await?;
+        let plan = match &job.saved {
+            None => plan,
+            Some(saved) => {
+                check_basis(saved, &session)?;
+                check_secrets(saved, &plan)?;
+                check_observation(saved, &plan)?;
+                saved.clone()
+            }
+        };
+        if !job.json {
+            let view = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
+            terminal.print(&plan_text::plan(&plan, view));
+        }
+        if plan.is_empty() {
+            return Ok(finish_empty(&job, terminal));
+        }
+        if !job.auto_approve && !approve(&job, &platforms, terminal)? {
+            terminal.say("Cancelled. Nothing was changed.");
+            return Ok(ExitCode::FAILURE);
+        }
+        let progress = Arc::new(Progress::new(
+            &plan,
+            Box::new(std::io::stderr()),
+            terminal.live && !job.json,
+            terminal.err,
+            terminal.verbose,
+            platforms.clock.clone(),
+        ));
+        let sink: Arc<dyn Sink> = if job.json {
+            Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone()))
+        } else {
+            progress.clone()
+        };
+        let run = Apply {
+            plan: &plan,
+            observed,
+            secrets: wanted.secrets.clone(),
+            ttl: wanted.ttl(),
+            parallelism: job.planning.parallelism,
+            sink,
+            interrupt,
+        };
+        let applied = carry_out(&platforms, &mut session, run).await;
+        progress.finish();
+        let applied = applied.map_err(|error| run::refused(&error))?;
+        let residue = residue(&job, &platforms, &session, &applied).await?;
+        report(&job, &plan, &applied, residue, &wanted, terminal)
+    })
+}
+
+fn tally(applied: &Applied) -> summary::Tally<'_> {
+    let summary = &applied.summary;
+    summary::Tally {
+        counts: (summary.added, summary.changed, summary.destroyed),
+        failed: summary.failed.len(),
+        skipped: summary.skipped,
+        interrupted: summary.interrupted,
+        unproved: applied
+            .unproved
+            .iter()
+            .map(|(component, failure)| (component.as_str(), &failure.causes[..], failure.hint.as_deref()))
+            .collect(),
+    }
+}
+
+fn finish_empty(job: &Job<'_>, terminal: &Terminal) -> ExitCode {
+    if !job.json {
+        let word = if job.destroy { "Destroy" } else { "Apply" };
+        let text = format!("\n{word} complete! Resources: 0 added, 0 changed, 0 destroyed.");
+        terminal.say(&terminal.err.bold(&terminal.err.green(&text)));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Waiting for a person must not let simulated time pass.
+fn approve(job: &Job<'_>, platforms: &Platforms, terminal: &Terminal) -> Result<bool, Diagnostics> {
+    if !terminal.interactive {
+        return Err(Diagnostic::error("nobody is there to approve the plan")
+            .detail("Standard input is not a terminal. Nothing was changed.")
+            .hint("review a saved plan and apply that (`plan --out`), or use --auto-approve")
+            .into());
+    }
+    let _busy = platforms.clock.busy();
+    let question = if job.destroy {
+        "\nDo you really want to destroy everything shown above?\n  There is no undo."
+    } else {
+        "\nDo you want to perform these actions?"
+    };
+    Ok(terminal.confirm(question))
+}
+
+fn check_secrets(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
+    let changed = saved.basis.secrets.iter().filter(|(name, digest)| now.basis.secrets.get(*name) != Some(*digest));
+    let names = changed.map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Diagnostic::error(format!(
+        "the secret input {} has another value than when the plan was made",
+        names.join(", ")
+    ))
+    .hint("give the same value, or make a new plan")
+    .into())
+}
+
+/// What is there must still be what the plan was made from.
+fn check_observation(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
+    let differs = |change: &&crate::plan::model::ResourceChange| {
+        now.change(&change.address).is_none_or(|other| other.action != change.action || other.id != change.id)
+    };
+    let Some(first) = saved.changes.iter().find(differs) else { return Ok(()) };
+    Err(Diagnostic::error("the saved plan is stale")
+        .detail(format!("Since it was made, {} has changed: the plan would now be another.", first.address))
+        .hint("make a new plan and review it")
+        .into())
+}
+
+async fn residue(
+    job: &Job<'_>,
+    platforms: &Platforms,
+    session: &dyn Session,
+    applied: &Applied,
+) -> Result<Option<Vec<crate::platform::Residue>>, Diagnostics> {
+    if !job.destroy || !applied.is_complete() {
+        return Ok(None);
+    }
+    let residue = platforms.site.residue(&session.state().stack_id, &[]).await.map_err(|error| {
+        Diagnostics::from(
+            Diagnostic::error("everything was deleted, but whether anything is left could not be checked")
+                .detail(error.message)
+                .hint("run destroy again to check"),
+        )
+    })?;
+    Ok(Some(residue))
+}
+
+fn report(
+    job: &Job<'_>,
+    plan: &Plan,
+    applied: &Applied,
+    residue: Option<Vec<crate::platform::Residue>>,
+    wanted: &Wanted,
+    terminal: &Terminal,
+) -> Result<ExitCode, Diagnostics> {
+    let left = residue.as_ref().map_or(0, Vec::len);
+    let complete = applied.is_complete() && left == 0;
+    if job.json {
+        let (added, changed, destroyed) = (applied.summary.added, applied.summary.changed, applied.summary.destroyed);
+        let line = serde_json::json!({
+            "complete": complete, "added": added, "changed": changed, "destroyed": destroyed,
+            "failed": applied.summary.failed.len(), "skipped": applied.summary.skipped,
+            "outputs": applied.outputs, "residue": left,
+        });
+        terminal.print(&format!("{}\n", serde_json::json!({ "summary": line })));
+    } else {
+        let (seconds, _) = execution::critical_path(plan);
+        let critical = Duration::from_secs_f64(seconds);
+        terminal.say(&summary::text(&tally(applied), job.destroy, terminal.err));
+        if let Some(residue) = &residue {
+            let left = residue.iter().map(|r| (r.kind.clone(), r.name.clone())).collect::<Vec<_>>();
+            terminal.say(&summary::residue(&left, terminal.err));
+        }
+        if !job.destroy {
+            terminal.print(&summary::outputs(&applied.outputs, terminal.out));
+            let estimate = crate::cost::estimate(&wanted.desired.resources);
+            let items = estimate.lines.iter().map(|line| (line.what.clone(), line.per_hour)).collect::<Vec<_>>();
+            let text = summary::cost(&items, estimate.per_hour());
+            if !text.is_empty() {
+                terminal.say(&text);
+            }
+        }
+        let simulated = if job.stack.place.sim.is_some() { "Simulated time" } else { "Time" };
+        terminal.say(&format!(
+            "{simulated}: {} (critical path by the plan's estimates: {}).",
+            duration(applied.elapsed),
+            duration(critical)
+        ));
+    }
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,341 @@
+//! What can be typed. Documentation comments here are the program's help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// From an empty Google Cloud project to a language model that answers, and back to nothing.
+#[derive(Debug, Parser)]
+#[command(name = "stackwright", version, max_term_width = 100)]
+pub(super) struct Cli {
+    /// Show every object, operation and retry; twice for what goes over the wire.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Never colour; NO_COLOR does the same.
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Prepare a folder: state directory and its .gitignore.
+    Init(InitArgs),
+    /// Write a new stack file to start from.
+    New(NewArgs),
+    /// Report every mistake of a stack file, without credentials or a cluster.
+    Validate(ValidateArgs),
+    /// Put stack files into the canonical form.
+    Fmt(FmtArgs),
+    /// Show what apply would do.
+    Plan(PlanArgs),
+    /// Make the stack real, and prove that its model answers.
+    Apply(ApplyArgs),
+    /// Take everything away that the stack made.
+    Destroy(DestroyArgs),
+    /// Show the state, or a saved plan.
+    Show(ShowArgs),
+    /// Print the stack's outputs.
+    Output(OutputArgs),
+    /// Ask whether everything is there and ready, and whether the model answers; changes nothing.
+    Status(StatusArgs),
+    /// Print the dependency graph, or why one resource needs another.
+    Graph(GraphArgs),
+    /// Look at and mend the state.
+    State(StateArgs),
+    /// The embedded simulator: serve it, print its environment, empty it.
+    Sim(SimArgs),
+    /// Print the JSON Schema of stack files.
+    Schema(SchemaArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// Which stack, with which inputs, and where.
+#[derive(Debug, Args, Clone)]
+pub(super) struct StackArgs {
+    /// The stack file.
+    #[arg(value_name = "STACK", default_value = "stack.toml")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub inputs: InputArgs,
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct InputArgs {
+    /// Set an input, as NAME=VALUE; may be repeated.
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub vars: Vec<String>,
+    /// Set inputs from a TOML file; may be repeated.
+    #[arg(long = "var-file", value_name = "FILE")]
+    pub var_files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct PlaceArgs {
+    /// Use the simulator instead of a cloud: embedded, or the one that `sim serve` runs at URL.
+    #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub sim: Option<String>,
+    /// The simulator's world; default: state/.sim of the project.
+    #[arg(long, value_name = "DIR", requires = "sim")]
+    pub world: Option<PathBuf>,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct InitArgs {
+    /// The folder to prepare.
+    #[arg(default_value = ".")]
+    pub directory: PathBuf,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct NewArgs {
+    /// The file to write.
+    #[arg(default_value = "stack.toml")]
+    pub file: PathBuf,
+    /// What to start from.
+    #[arg(long, value_enum, default_value = "gpu-t4")]
+    pub template: super::scaffold::Template,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct ValidateArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct FmtArgs {
+    /// The files; `-` for standard input.
+    #[arg(default_value = "stack.toml")]
+    pub files: Vec<PathBuf>,
+    /// Change nothing; exit 3 when a file is not in canonical form.
+    #[arg(long)]
+    pub check: bool,
+    /// Print the differences.
+    #[arg(long)]
+    pub diff: bool,
+}
+
+/// What to plan.
+#[derive(Debug, Args, Clone)]
+pub(super) struct PlanningArgs {
+    /// Only this resource or component and what it needs; may be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    pub target: Vec<String>,
+    /// Replace this resource even if nothing differs; may be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    pub replace: Vec<String>,
+    /// How many requests may be under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub parallelism: usize,
+    /// Wait this long for another run to release the state, for example 5m.
+    #[arg(long, value_name = "DURATION")]
+    pub lock_timeout: Option<String>,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    #[command(flatten)]
+    pub planning: PlanningArgs,
+    /// Save the plan for `apply FILE`.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Plan to take everything away.
+    #[arg(long)]
+    pub destroy: bool,
+    /// Only show what changed outside of stackwright.
+    #[arg(long, conflicts_with_all = ["destroy", "target", "replace", "out"])]
+    pub refresh_only: bool,
+    /// Print the plan as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Exit 2 when there are changes.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct ApplyArgs {
+    /// The stack file, or a plan saved by `plan --out` (then name the stack with --stack if it is not stack.toml).
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// The stack file that a saved plan is for.
+    #[arg(long = "stack", value_name = "FILE")]
+    pub plan_stack: Option<PathBuf>,
+    #[command(flatten)]
+    pub planning: PlanningArgs,
+    /// Do not ask.
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Print events as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct DestroyArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    #[command(flatten)]
+    pub planning: PlanningArgs,
+    /// Do not ask.
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Print events as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct ShowArgs {
+    /// The stack file, or a saved plan.
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct OutputArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// Only this output.
+    #[arg(long, value_name = "OUTPUT")]
+    pub name: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the bare value of --name.
+    #[arg(long, requires = "name")]
+    pub raw: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct GraphArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// Say why DEPENDENT needs DEPENDENCY: the reason of every edge between them.
+    #[arg(long, num_args = 2, value_names = ["DEPENDENT", "DEPENDENCY"])]
+    pub why: Option<Vec<String>>,
+    /// One node per component instead of one per resource.
+    #[arg(long)]
+    pub components: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct StateArgs {
+    #[command(subcommand)]
+    pub command: StateCommand,
+}
+
+#[derive(Debug, Subcommand, Clone)]
+pub(super) enum StateCommand {
+    /// List the addresses in the state.
+    List {
+        #[command(flatten)]
+        stack: StackArgs,
+    },
+    /// Show one resource of the state.
+    Show {
+        /// The resource.
+        address: String,
+        #[command(flatten)]
+        stack: StackArgs,
+    },
+    /// Rename a resource in the state.
+    Mv {
+        /// The old address.
+        from: String,
+        /// The new address.
+        to: String,
+        #[command(flatten)]
+        stack: StackArgs,
+        /// Only say what would happen.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Forget a resource; it stays where it is.
+    Rm {
+        /// The resource.
+        address: String,
+        #[command(flatten)]
+        stack: StackArgs,
+        /// Only say what would happen.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print the state as JSON.
+    Pull {
+        #[command(flatten)]
+        stack: StackArgs,
+    },
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct SimArgs {
+    #[command(subcommand)]
+    pub command: SimCommand,
+}
+
+#[derive(Debug, Subcommand, Clone)]
+pub(super) enum SimCommand {
+    /// Serve a simulated Google Cloud on a loopback address until Ctrl-C.
+    Serve {
+        /// Loopback address and port; port 0 picks one.
+        #[arg(long, default_value = "127.0.0.1:7390")]
+        addr: std::net::SocketAddr,
+        /// The world; default: state/.sim.
+        #[arg(long, value_name = "DIR")]
+        world: Option<PathBuf>,
+        /// How often a simulated second passes per real second; 1 for real time.
+        #[arg(long, default_value_t = 60.0)]
+        speed: f64,
+    },
+    /// Print the variables that point gcloud, kubectl and curl at a served simulator.
+    Env {
+        /// The simulator.
+        #[arg(default_value = "http://127.0.0.1:7390")]
+        url: String,
+        /// Where gcloud's and kubectl's own files go.
+        #[arg(long, value_name = "DIR", default_value = "state/.sim/clients")]
+        directory: PathBuf,
+    },
+    /// Empty a world: everything in the simulated cloud and the state of stacks in it.
+    Reset {
+        /// The world; default: state/.sim.
+        #[arg(long, value_name = "DIR")]
+        world: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct SchemaArgs {
+    /// Which schema.
+    #[arg(value_enum, default_value = "stack")]
+    pub which: super::validate::Schema,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}

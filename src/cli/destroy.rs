@@ -1,0 +1,21 @@
+//! `destroy`: the plan of an empty stack, carried out.
+
+use std::process::ExitCode;
+
+use crate::cli::apply::{Job, run_job};
+use crate::cli::args::DestroyArgs;
+use crate::cli::terminal::Terminal;
+use crate::diag::Diagnostics;
+use crate::env::vars::Vars;
+
+pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let job = Job {
+        stack: &args.stack,
+        planning: &args.planning,
+        auto_approve: args.auto_approve,
+        json: args.json,
+        destroy: true,
+        saved: None,
+    };
+    run_job(job, vars, terminal)
+}

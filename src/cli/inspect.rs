@@ -1,0 +1,124 @@
+//! `show`, `output`, `status`: looking without changing.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::cli::args::{OutputArgs, ShowArgs, StatusArgs};
+use crate::cli::reach::{Place, with_platforms};
+use crate::cli::terminal::Terminal;
+use crate::cli::{run, source};
+use crate::diag::{Diagnostic, Diagnostics, suggest};
+use crate::env::disk::{Disk, RealDisk};
+use crate::env::vars::Vars;
+use crate::event::{Collected, Sink};
+use crate::ops::preview::Subject;
+use crate::ops::status;
+use crate::plan::file;
+use crate::plan::planner::Options;
+use crate::ui::{plan_text, state_text, summary, values};
+
+pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    if run::is_saved_plan(&args.stack.file) {
+        let bytes = RealDisk.read(&args.stack.file).unwrap_or_default();
+        let plan = file::decode(&bytes).map_err(|error| {
+            let name = args.stack.file.display();
+            Diagnostics::from(Diagnostic::error(format!("{name}: {error}")).hint("make the plan again"))
+        })?;
+        let text = if args.json {
+            serde_json::to_string_pretty(&plan).expect("plans have only string keys") + "\n"
+        } else {
+            plan_text::plan(&plan, plan_text::Options { paint: terminal.out, verbose: terminal.verbose })
+        };
+        terminal.print(&text);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let place = Place::of(&args.stack.place, &args.stack.file);
+    let wanted = source::load(&args.stack, vars, true)?;
+    let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack))?;
+    let text = if args.json {
+        serde_json::to_string_pretty(&state).expect("state has only string keys") + "\n"
+    } else {
+        state_text::state(&state, terminal.out, terminal.verbose)
+    };
+    terminal.print(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn output(args: &OutputArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let place = Place::of(&args.stack.place, &args.stack.file);
+    let wanted = source::load(&args.stack, vars, true)?;
+    let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack))?;
+    let Some(name) = &args.name else {
+        let text = if args.json {
+            serde_json::to_string_pretty(&state.outputs).expect("outputs have only string keys") + "\n"
+        } else {
+            summary::outputs(&state.outputs, terminal.out).trim_start().to_owned()
+        };
+        if state.outputs.is_empty() && !args.json {
+            terminal.say("No outputs: nothing was applied yet, or the stack declares none.");
+        }
+        terminal.print(&text);
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Some(value) = state.outputs.get(name) else {
+        let diagnostic = Diagnostic::error(format!("there is no output {name} in the state"));
+        let known = suggest(name, state.outputs.keys().map(String::as_str));
+        return Err(match known {
+            Some(known) => diagnostic.hint(format!("did you mean {known}?")),
+            None => diagnostic.hint("declare it under [outputs] and apply"),
+        }
+        .into());
+    };
+    let text = match (args.raw, args.json) {
+        (true, _) => value.scalar_text().unwrap_or_else(|| value.to_json().to_string()),
+        (_, true) => value.to_json().to_string(),
+        _ => values::inline(value),
+    };
+    terminal.print(&format!("{text}\n"));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let place = Place::of(&args.stack.place, &args.stack.file);
+    let wanted = source::load(&args.stack, vars, place.is_simulated())?;
+    let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
+    let state = run::read(&backend)?;
+    let secrets = run::digests(&backend, &wanted.secrets, false)?;
+    let sink: Arc<dyn Sink> = Arc::new(Collected::default());
+    let subject = Subject {
+        desired: &wanted.desired,
+        state: &state,
+        secrets: &secrets,
+        options: &Options::default(),
+        ttl: wanted.ttl(),
+    };
+    let status =
+        with_platforms(&place, wanted.project(), async |platforms| status::status(&platforms, subject, &sink).await)?;
+    if args.json {
+        let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
+        let proofs = status.proofs.iter().map(|(component, proof)| {
+            let answer = proof.as_ref().map(|c| c.text.clone()).map_err(|e| e.message.clone());
+            (component.clone(), answer)
+        });
+        let json = serde_json::json!({
+            "healthy": status.is_healthy(),
+            "pending_changes": status.pending_changes,
+            "resources": resources,
+            "completions": proofs.collect::<BTreeMap<_, _>>(),
+        });
+        terminal.print(&format!("{json:#}\n"));
+    } else {
+        let proofs = status
+            .proofs
+            .iter()
+            .map(|(component, proof)| {
+                let said = proof.as_ref().map(|c| (c.text.as_str(), c.millis)).map_err(|e| e.message.as_str());
+                (component.as_str(), said)
+            })
+            .collect::<Vec<_>>();
+        let text = state_text::status(&status.resources, status.pending_changes, &proofs, terminal.out);
+        terminal.print(&text);
+    }
+    Ok(if status.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

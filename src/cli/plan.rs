@@ -1,0 +1,53 @@
+//! `plan`: what apply would do.
+
+use std::process::ExitCode;
+
+use crate::cli::args::PlanArgs;
+use crate::cli::reach::{Place, with_platforms};
+use crate::cli::terminal::Terminal;
+use crate::cli::{run, source};
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::env::disk::{Disk, RealDisk};
+use crate::env::vars::Vars;
+use crate::ops::preview::{Subject, preview};
+use crate::plan::file;
+use crate::resource::model::Desired;
+use crate::ui::plan_text;
+
+pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let place = Place::of(&args.stack.place, &args.stack.file);
+    let wanted = source::load(&args.stack, vars, place.is_simulated())?;
+    terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
+    let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
+    let state = run::read(&backend)?;
+    let secrets = run::digests(&backend, &wanted.secrets, false)?;
+    let options = run::options(&args.planning, &wanted.stack, args.destroy);
+    let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };
+    let desired = if args.destroy { &nothing } else { &wanted.desired };
+    let subject = Subject { desired, state: &state, secrets: &secrets, options: &options, ttl: wanted.ttl() };
+    let preview = with_platforms(&place, wanted.project(), async |platforms| preview(&platforms, subject).await)?;
+    let mut plan = preview.plan;
+    if args.refresh_only {
+        plan.changes.clear();
+        plan.outputs.clear();
+    }
+    if args.json {
+        let json = serde_json::to_string_pretty(&plan).expect("plans have only string keys");
+        terminal.print(&format!("{json}\n"));
+    } else {
+        let options = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
+        terminal.print(&plan_text::plan(&plan, options));
+    }
+    if let Some(out) = &args.out {
+        RealDisk.write(out, &file::encode(&plan)).map_err(|error| {
+            Diagnostics::from(
+                Diagnostic::error(format!("cannot write {}", out.display()))
+                    .detail(error.to_string())
+                    .hint("choose another file with --out"),
+            )
+        })?;
+        terminal.say(&format!("Saved the plan. To carry out exactly this: stackwright apply {}", out.display()));
+    }
+    let changes = !plan.is_empty() || (args.refresh_only && !plan.drift.is_empty());
+    Ok(ExitCode::from(if args.detailed_exitcode && changes { 2 } else { 0 }))
+}

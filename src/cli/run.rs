@@ -1,0 +1,172 @@
+//! What every command that plans has in common: the lock, the secrets' digests, the interrupt.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::address::Address;
+use crate::backend::local::{LocalBackend, LocalSession};
+use crate::backend::{BackendError, Session};
+use crate::cli::args::{PlanningArgs, StackArgs};
+use crate::cli::reach::Place;
+use crate::cli::terminal::Terminal;
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::engine::dispatcher::Interrupt;
+use crate::env::clock::WallClock;
+use crate::env::disk::RealDisk;
+use crate::env::random::SystemRandom;
+use crate::env::vars::Vars;
+use crate::ops::layout;
+use crate::plan::planner::Options;
+use crate::state::model::State;
+
+/// The state of a stack in a place.
+pub(super) fn backend(args: &StackArgs, place: &Place, stack: &str) -> LocalBackend {
+    let directory = layout::state(&args.file, place.world(), stack);
+    LocalBackend::new(Arc::new(RealDisk), &directory, stack)
+}
+
+/// Takes the state for writing, waiting for another run as long as the user allows.
+pub(super) fn open(
+    backend: &LocalBackend,
+    planning: &PlanningArgs,
+    vars: &dyn Vars,
+    command: &str,
+    terminal: &Terminal,
+) -> Result<LocalSession, Diagnostics> {
+    let limit = match &planning.lock_timeout {
+        None => Duration::ZERO,
+        Some(text) => crate::stack::parse_duration(text).ok_or_else(|| {
+            let diagnostic = Diagnostic::error(format!("--lock-timeout {text} is not a duration"));
+            Diagnostics::from(diagnostic.hint("write 30s, 5m or 1h"))
+        })?,
+    };
+    let holder = layout::holder(vars, command, WallClock::real_now());
+    let begun = WallClock::real_now();
+    let mut said = false;
+    loop {
+        match backend.open(&holder) {
+            Ok(session) => {
+                session.notes().iter().for_each(|note| terminal.say(&terminal.err.yellow(&format!("Note: {note}"))));
+                return Ok(session);
+            }
+            Err(BackendError::Locked { holder, .. }) if WallClock::real_now().since(begun) < limit => {
+                if !said {
+                    terminal.say(&format!("Waiting for the state, which is locked by {holder}"));
+                    said = true;
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            Err(error) => return Err(refused(&error)),
+        }
+    }
+}
+
+/// Reads the state without taking it.
+pub(super) fn read(backend: &LocalBackend) -> Result<State, Diagnostics> {
+    backend.read().map_err(|error| refused(&error))
+}
+
+/// A backend's refusal with the ways out.
+pub(super) fn refused(error: &BackendError) -> Diagnostics {
+    let diagnostic = Diagnostic::error(error.to_string());
+    let diagnostic = match error {
+        BackendError::Locked { .. } => diagnostic
+            .detail("Two runs at once would undo each other.")
+            .hint("wait until it is over, or use --lock-timeout 10m"),
+        BackendError::Damaged { .. } => diagnostic
+            .detail("Nothing was changed. What the stack made is still there and carries its labels.")
+            .hint("restore the file from a backup; never delete the state of a stack that exists"),
+        BackendError::Storage { .. } => {
+            diagnostic.hint("make room and check the permissions of the state folder, then run the command again")
+        }
+        BackendError::OtherStack { .. } => diagnostic.hint("check the name in the stack file"),
+        BackendError::Illegal(_) => {
+            diagnostic.hint("this is a defect of stackwright; please report it with the command")
+        }
+    };
+    diagnostic.into()
+}
+
+/// Keyed digests of the secret inputs that the stack uses. Without a key (nothing was applied yet) there are
+/// none, and nothing to compare with.
+pub(super) fn digests(
+    backend: &LocalBackend,
+    secrets: &BTreeMap<String, String>,
+    create_key: bool,
+) -> Result<BTreeMap<String, String>, Diagnostics> {
+    if secrets.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let key = layout::stack_key(&RealDisk, &SystemRandom, backend.directory(), create_key).map_err(|error| {
+        Diagnostics::from(
+            Diagnostic::error("cannot use the stack key").detail(error.to_string()).hint("check the state folder"),
+        )
+    })?;
+    let Some(key) = key else { return Ok(BTreeMap::new()) };
+    let digest = |(name, value): (&String, &String)| (name.clone(), layout::secret_digest(&key, name, value));
+    Ok(secrets.iter().map(digest).collect())
+}
+
+/// The planner's options from flags.
+pub(super) fn options(planning: &PlanningArgs, stack: &crate::stack::Stack, destroy: bool) -> Options {
+    let addresses = |texts: &[String]| texts.iter().map(Address::new).collect();
+    Options {
+        destroy,
+        targets: addresses(&planning.target),
+        replace: addresses(&planning.replace),
+        moved: stack
+            .moved
+            .iter()
+            .map(|moved| (Address::new(moved.from.value.to_string()), Address::new(moved.to.value.to_string())))
+            .collect(),
+    }
+}
+
+/// Turns Ctrl-C and SIGTERM into interrupts: the first finishes what is in flight, the second leaves.
+pub(super) fn interrupts() -> watch::Receiver<Interrupt> {
+    let (sender, receiver) = watch::channel(Interrupt::None);
+    tokio::spawn(async move {
+        loop {
+            signalled().await;
+            let next = match *sender.borrow() {
+                Interrupt::None => Interrupt::Finish,
+                Interrupt::Finish | Interrupt::Leave => Interrupt::Leave,
+            };
+            if sender.send(next).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+#[cfg(unix)]
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn signalled() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Whether a file that the user named is a saved plan.
+pub(super) fn is_saved_plan(path: &Path) -> bool {
+    use crate::env::disk::Disk;
+    RealDisk.read(path).is_ok_and(|bytes| bytes.starts_with(b"stackwright plan "))
+}

@@ -1,0 +1,70 @@
+//! From a stack file on disk to what it wants.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog;
+use crate::cli::args::{InputArgs, StackArgs};
+use crate::diag::{Diagnostic, Diagnostics, Source};
+use crate::env::disk::{Disk, RealDisk};
+use crate::env::vars::Vars;
+use crate::resource::model::Desired;
+use crate::stack::{self, Stack};
+
+/// A stack, expanded, with the values of its secret inputs.
+pub(super) struct Wanted {
+    pub stack: Stack,
+    pub desired: Desired,
+    pub secrets: BTreeMap<String, String>,
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Wanted {
+    /// The Google Cloud project, when the stack has one.
+    pub(super) fn project(&self) -> Option<String> {
+        self.stack.cluster.as_ref()?.project.as_ref().map(|project| project.value.to_string())
+    }
+
+    /// From apply until `reap` may take it away.
+    pub(super) fn ttl(&self) -> Option<Duration> {
+        self.stack.limits.as_ref()?.ttl.as_ref().map(|ttl| ttl.value)
+    }
+}
+
+/// Reads a file that the user named.
+pub(super) fn read(path: &Path) -> Result<Source, Diagnostics> {
+    let bytes = RealDisk.read(path).map_err(|error| {
+        let diagnostic = Diagnostic::error(format!("cannot read {}", path.display())).detail(error.to_string());
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => "name a stack file, or make one with `stackwright new`",
+            std::io::ErrorKind::IsADirectory => "name the stack file in that folder",
+            _ => "check the path and its permissions",
+        };
+        Diagnostics::from(diagnostic.hint(hint))
+    })?;
+    Ok(stack::source(&path.display().to_string(), bytes)?)
+}
+
+fn given(inputs: &InputArgs, synthesize: bool) -> Result<stack::inputs::Given, Diagnostics> {
+    let files = inputs.var_files.iter().map(|path| read(path).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    Ok(stack::inputs::Given { flags: inputs.vars.clone(), files, synthesize })
+}
+
+/// Reads, checks and expands a stack. `synthesize` makes up inputs that are missing.
+pub(super) fn load(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Result<Wanted, Diagnostics> {
+    let source = Arc::new(read(&args.file)?);
+    let loaded = stack::load(source, &stack::DiskLoader(&RealDisk), &given(&args.inputs, synthesize)?, vars)?;
+    let options =
+        catalog::ExpandOptions { loader: &stack::DiskLoader(&RealDisk), secrets: loaded.inputs.secret_origins() };
+    let (desired, more) = catalog::expand(&loaded.stack, &options)?;
+    let secrets = loaded
+        .inputs
+        .names()
+        .filter_map(|name| Some((name.to_owned(), loaded.inputs.secret(name)?.to_owned())))
+        .collect();
+    let mut warnings = loaded.warnings;
+    warnings.extend(more);
+    Ok(Wanted { stack: loaded.stack, desired, secrets, warnings })
+}

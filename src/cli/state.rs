@@ -1,0 +1,96 @@
+//! `state`: looking at the recorded state and mending it.
+
+use std::process::ExitCode;
+
+use crate::address::Address;
+use crate::backend::Session;
+use crate::backend::local::LocalBackend;
+use crate::cli::args::{PlanningArgs, StackArgs, StateArgs, StateCommand};
+use crate::cli::reach::Place;
+use crate::cli::terminal::Terminal;
+use crate::cli::{run, source};
+use crate::diag::{Diagnostic, Diagnostics, suggest};
+use crate::env::vars::Vars;
+use crate::state::model::State;
+use crate::state::transition::Transition;
+use crate::ui::state_text;
+
+pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    match &args.command {
+        StateCommand::List { stack } => {
+            let (_, state) = look(stack, vars)?;
+            let lines = state.resources.values().map(|r| format!("{}\n", r.address));
+            let mut lines = lines.collect::<Vec<_>>();
+            lines.sort();
+            terminal.print(&lines.concat());
+        }
+        StateCommand::Show { address, stack } => {
+            let (_, state) = look(stack, vars)?;
+            let address = find(&state, address)?;
+            let recorded = &state.resources[&address.identity()];
+            terminal.print(&state_text::resource(recorded, terminal.out));
+        }
+        StateCommand::Pull { stack } => {
+            let (_, state) = look(stack, vars)?;
+            let json = serde_json::to_string_pretty(&state).expect("state has only string keys");
+            terminal.print(&format!("{json}\n"));
+        }
+        StateCommand::Mv { from, to, stack, dry_run } => {
+            let (backend, state) = look(stack, vars)?;
+            let (from, to) = (find(&state, from)?, Address::new(to));
+            let said = format!("{from} is called {to} from now on.");
+            let transition = Transition::Moved { from: from.identity(), to };
+            change(&backend, transition, *dry_run, &said, vars, terminal)?;
+        }
+        StateCommand::Rm { address, stack, dry_run } => {
+            let (backend, state) = look(stack, vars)?;
+            let address = find(&state, address)?;
+            let said = format!("{address} is forgotten: it stays where it is, and stackwright no longer manages it.");
+            change(&backend, Transition::Forgotten(address.identity()), *dry_run, &said, vars, terminal)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn look(stack: &StackArgs, vars: &dyn Vars) -> Result<(LocalBackend, State), Diagnostics> {
+    let place = Place::of(&stack.place, &stack.file);
+    let wanted = source::load(stack, vars, true)?;
+    let backend = run::backend(stack, &place, &wanted.desired.stack);
+    let state = run::read(&backend)?;
+    Ok((backend, state))
+}
+
+fn find(state: &State, text: &str) -> Result<Address, Diagnostics> {
+    let address = Address::new(text);
+    if state.resources.get(&address.identity()).is_some_and(|r| r.address == address) {
+        return Ok(address);
+    }
+    let diagnostic = Diagnostic::error(format!("{text} is not in the state"));
+    Err(match suggest(text, state.resources.values().map(|r| r.address.as_str())) {
+        Some(known) => diagnostic.hint(format!("did you mean {known}?")),
+        None => diagnostic.hint("`stackwright state list` shows the addresses"),
+    }
+    .into())
+}
+
+fn change(
+    backend: &LocalBackend,
+    transition: Transition,
+    dry_run: bool,
+    said: &str,
+    vars: &dyn Vars,
+    terminal: &Terminal,
+) -> Result<(), Diagnostics> {
+    if dry_run {
+        let mut state = run::read(backend)?;
+        state.apply(&transition).map_err(|illegal| Diagnostic::error(illegal.to_string()))?;
+        terminal.say(&format!("Dry run: {said}"));
+        return Ok(());
+    }
+    let planning =
+        PlanningArgs { target: Vec::new(), replace: Vec::new(), parallelism: 1, lock_timeout: None };
+    let mut session = run::open(backend, &planning, vars, "stackwright state", terminal)?;
+    session.commit(vec![transition]).map_err(|error| run::refused(&error))?;
+    terminal.say(said);
+    Ok(())
+}

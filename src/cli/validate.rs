@@ -1,0 +1,113 @@
+//! `validate`, `fmt`, `schema`: the stack file by itself.
+
+use std::io::Read;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::cli::args::{FmtArgs, SchemaArgs, ValidateArgs};
+use crate::cli::source;
+use crate::cli::terminal::Terminal;
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::env::disk::write_document;
+use crate::env::vars::Vars;
+use crate::plan::dependencies;
+use crate::stack;
+
+/// The schemas there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Schema {
+    /// Stack files.
+    Stack,
+}
+
+pub(super) fn validate(args: &ValidateArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let checked = source::load(&args.stack, vars, true).and_then(|wanted| {
+        dependencies::graph(&wanted.desired).map_err(Diagnostics)?;
+        Ok((wanted.desired.resources.len(), wanted.warnings))
+    });
+    if args.json {
+        let diagnostics = match &checked {
+            Ok((_, warnings)) => warnings,
+            Err(Diagnostics(mistakes)) => mistakes,
+        };
+        let json = serde_json::json!({
+            "valid": checked.is_ok(),
+            "diagnostics": diagnostics.iter().map(json).collect::<Vec<_>>(),
+        });
+        terminal.print(&format!("{json:#}\n"));
+        return Ok(if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let (resources, warnings) = checked?;
+    terminal.diagnostics(&Diagnostics(warnings));
+    terminal.say(&format!(
+        "{} {} is valid: {resources} resources.",
+        terminal.err.green("Success!"),
+        args.stack.file.display()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json(diagnostic: &Diagnostic) -> serde_json::Value {
+    let place = diagnostic.span.as_ref().map(|(span, label)| {
+        let (line, column) = span.line_column();
+        serde_json::json!({ "file": span.source.name, "line": line, "column": column, "label": label })
+    });
+    serde_json::json!({
+        "severity": diagnostic.severity,
+        "summary": diagnostic.summary,
+        "detail": diagnostic.detail,
+        "hint": diagnostic.hint,
+        "address": diagnostic.address,
+        "place": place,
+    })
+}
+
+/// Terraform's exit code for `fmt -check` on a file that is not in canonical form.
+const NOT_CANONICAL: u8 = 3;
+
+pub(super) fn fmt(args: &FmtArgs, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let mut different = false;
+    for path in &args.files {
+        let standard_input = path.as_os_str() == "-";
+        let text = if standard_input {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map_err(|error| {
+                Diagnostics::from(Diagnostic::error("cannot read standard input").detail(error.to_string()))
+            })?;
+            stack::source("standard input", text.into_bytes())?
+        } else {
+            source::read(path)?
+        };
+        let source = Arc::new(text);
+        let formatted = stack::format::format(&source)?;
+        let text = &source.text;
+        let changed = formatted != *text;
+        different |= changed;
+        if args.diff && changed {
+            let diff = similar::TextDiff::from_lines(text.as_str(), formatted.as_str());
+            let name = path.display().to_string();
+            terminal.print(&diff.unified_diff().header(&name, &name).to_string());
+        }
+        if standard_input {
+            if !args.check && !args.diff {
+                terminal.print(&formatted);
+            }
+        } else if changed {
+            terminal.print(&format!("{}\n", path.display()));
+            if !args.check {
+                write_document(path, formatted.as_bytes()).map_err(|error| {
+                    let diagnostic = Diagnostic::error(format!("cannot write {}", path.display()));
+                    Diagnostics::from(diagnostic.detail(error.to_string()).hint("the file is unchanged"))
+                })?;
+            }
+        }
+    }
+    Ok(ExitCode::from(if args.check && different { NOT_CANONICAL } else { 0 }))
+}
+
+pub(super) fn schema(args: &SchemaArgs, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    match args.which {
+        Schema::Stack => terminal.print(&stack::schema::json_schema_text()),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,103 @@
+//! Is everything there and ready, and does the model answer? Reads only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+
+use crate::address::Address;
+use crate::diag::Diagnostics;
+use crate::event::Sink;
+use crate::ops::platforms::Platforms;
+use crate::ops::preview::{self, Preview, Subject};
+use crate::ops::prove::prove;
+use crate::platform::Completion;
+use crate::resource::driver;
+use crate::resource::error::ProviderError;
+use crate::resource::readiness::Readiness;
+use crate::value::{Reference, Scope, Value};
+
+/// Polls under way at a time.
+const PARALLEL: usize = 16;
+
+/// The state of a stack as it is now.
+#[derive(Debug)]
+pub struct Status {
+    /// Every recorded or wanted resource, in address order.
+    pub resources: Vec<(Address, Readiness)>,
+    /// Differences between the stack and what is there.
+    pub pending_changes: usize,
+    /// The answer of each model, by component.
+    pub proofs: Vec<(String, Result<Completion, ProviderError>)>,
+}
+
+impl Status {
+    /// Whether nothing is wrong.
+    pub fn is_healthy(&self) -> bool {
+        self.pending_changes == 0
+            && self.resources.iter().all(|(_, readiness)| *readiness == Readiness::Current)
+            && self.proofs.iter().all(|(_, proof)| proof.is_ok())
+    }
+}
+
+struct Outputs(BTreeMap<Address, Value>);
+
+impl Scope for Outputs {
+    fn output(&self, reference: &Reference) -> Option<Value> {
+        self.0.get(&reference.address)?.at(&reference.path).cloned()
+    }
+
+    fn secret(&self, _input: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Looks.
+///
+/// # Errors
+/// When nothing can be read at all.
+pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn Sink>) -> Result<Status, Diagnostics> {
+    let state = subject.state;
+    let Preview { plan, observed } = preview::preview(platforms, subject).await?;
+    let mut outputs = Outputs(BTreeMap::new());
+    for change in &plan.changes {
+        let kind = platforms.kinds.get(&change.kind);
+        if let (Some(kind), Some(observed)) = (kind, observed.get(&change.address.identity())) {
+            outputs.0.insert(change.address.clone(), kind.outputs(observed));
+        }
+    }
+    let connection = |address: &Option<Address>| Some(Arc::new(outputs.0.get(address.as_ref()?)?.clone()));
+    let polls = plan.changes.iter().map(|change| {
+        let recorded = state.resources.get(&change.address.identity());
+        let subject = driver::Subject {
+            address: change.address.clone(),
+            desired: change.after.clone().map(Arc::new),
+            recorded: recorded.map(|r| Arc::new(r.record.clone())),
+            id: change.id.clone(),
+            connection: connection(&change.connection),
+        };
+        let there = observed.contains_key(&change.address.identity());
+        let driver = platforms.drivers.get(change.kind.as_str()).cloned();
+        async move {
+            let readiness = match driver {
+                _ if !there => Readiness::NotFound,
+                None => Readiness::Unknown { reason: "no driver".to_owned() },
+                Some(driver) => match driver.poll(&subject, None).await {
+                    Ok(poll) => poll.readiness,
+                    Err(error) => Readiness::Unknown { reason: error.message },
+                },
+            };
+            (subject.address, readiness)
+        }
+    });
+    let mut resources = futures_util::stream::iter(polls).buffer_unordered(PARALLEL).collect::<Vec<_>>().await;
+    resources.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut proofs = Vec::new();
+    for proof in &plan.proofs {
+        // One look, no waiting: status says how things are.
+        let now = crate::plan::model::PlannedProof { timeout_seconds: 0, ..proof.clone() };
+        proofs.push((proof.component.clone(), prove(platforms, &now, &outputs, sink).await));
+    }
+    let pending_changes = plan.changes.iter().filter(|c| c.action.acts()).count();
+    Ok(Status { resources, pending_changes, proofs })
+}

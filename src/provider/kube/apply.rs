@@ -1,0 +1,178 @@
+//! Creating and changing objects by server-side apply, never by force unless told to adopt.
+
+use http::Method;
+use serde_json::{Value as Json, json};
+
+use super::client::{Cluster, Content};
+use super::discovery::{Resource, escape};
+use super::fields;
+use super::object::{self, MARK, canonical, is_ceded, without_ceded};
+use super::refusal::Refusal;
+use crate::address::ObjectKey;
+use crate::resource::driver::{ApplyRequest, Ownership};
+use crate::resource::error::{ErrorClass, ProviderError};
+use crate::resource::kind::Observed;
+use crate::value::Value;
+
+/// An object as the driver hands it out.
+pub fn observed(live: &Json) -> Observed {
+    let id = live.pointer("/metadata/uid").and_then(Json::as_str).unwrap_or_default().to_owned();
+    Observed { id, attrs: Value::from_json(live) }
+}
+
+/// Whether an object carries the stack's label.
+pub fn is_ours(live: &Json, ownership: &Ownership) -> bool {
+    let mark = live.pointer("/metadata/labels").and_then(|labels| labels.get(MARK)).and_then(Json::as_str);
+    !ownership.id.is_empty() && mark == Some(&ownership.id)
+}
+
+/// Group, version and key of a manifest.
+///
+/// # Errors
+/// [`ErrorClass::Invalid`] when one is missing.
+pub fn identify(manifest: &Value) -> Result<(String, ObjectKey), ProviderError> {
+    let text = |path: &[&str]| manifest.at(path).and_then(Value::as_str).map(str::to_owned);
+    let parts = || {
+        let api_version = text(&["apiVersion"])?;
+        let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
+        let (kind, name) = (text(&["kind"])?, text(&["metadata", "name"])?);
+        Some((api_version, ObjectKey { group, kind, namespace: text(&["metadata", "namespace"]), name }))
+    };
+    parts().ok_or_else(|| ProviderError::new(ErrorClass::Invalid, "the manifest lacks apiVersion, kind or name"))
+}
+
+/// `v1` of `apps/v1`.
+pub fn version_of(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or(api_version, |(_, version)| version)
+}
+
+/// How to ask for a kind; an error that says what is missing when it is not served.
+pub async fn served(cluster: &Cluster, api_version: &str, key: &ObjectKey) -> Result<Resource, ProviderError> {
+    let found = cluster.resource(&key.group, Some(version_of(api_version)), &key.kind).await;
+    let found = found.map_err(|refusal| refusal.error("discovery", &Json::Null))?;
+    found.ok_or_else(|| {
+        let text = format!("{key}: the cluster does not serve {} in {api_version} (yet)", key.kind);
+        ProviderError::new(ErrorClass::Unavailable, text)
+            .hint("the CustomResourceDefinition may still be missing or not established")
+    })
+}
+
+/// Creates the object.
+///
+/// # Errors
+/// [`ErrorClass::AlreadyExists`] when it is there and not ours, unless the request adopts.
+pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, ProviderError> {
+    let (api_version, key) = identify(&request.attrs)?;
+    let resource = served(cluster, &api_version, &key).await?;
+    let path = resource.object(key.namespace.as_deref(), &key.name);
+    // Apply would create or change: look first, so that nobody else's object is taken over unasked.
+    let there = match cluster.get(&path).await {
+        Ok(live) => Some(live),
+        Err(refusal) if refusal.is_not_found() => None,
+        Err(refusal) => return Err(refusal.error(&key.to_string(), &Json::Null)),
+    };
+    let mut force = false;
+    if let Some(live) = &there {
+        if live.pointer("/metadata/deletionTimestamp").is_some() {
+            let text = format!("{key} is still being deleted");
+            return Err(ProviderError::new(ErrorClass::Busy, text));
+        }
+        if !is_ours(live, &request.ownership) {
+            let owner = live.pointer("/metadata/labels").and_then(|labels| labels.get(MARK)).and_then(Json::as_str);
+            match owner {
+                Some(owner) => {
+                    let text = format!("{key} exists and belongs to another stack ({owner})");
+                    return Err(ProviderError::new(ErrorClass::AlreadyExists, text)
+                        .hint("rename the object, or destroy the other stack first"));
+                }
+                None if !request.adopt => {
+                    let text = format!("{key} exists and was not made by this stack{}", makers(live));
+                    return Err(ProviderError::new(ErrorClass::AlreadyExists, text)
+                        .hint("take it over with `stackwright adopt`, or take it out of the stack"));
+                }
+                None => force = true,
+            }
+        }
+    }
+    let uid = there.as_ref().and_then(|live| live.pointer("/metadata/uid")).and_then(Json::as_str);
+    send(cluster, &resource, &key, &canonical(&request.attrs), &request.ownership, uid, force).await
+}
+
+/// Who made an object, for messages.
+fn makers(live: &Json) -> String {
+    let entries = live.pointer("/metadata/managedFields").and_then(Json::as_array).into_iter().flatten();
+    let mut names = entries.filter_map(|entry| entry["manager"].as_str()).collect::<Vec<_>>();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() { String::new() } else { format!(" (managed by {})", names.join(", ")) }
+}
+
+/// Changes the object in place.
+///
+/// # Errors
+/// [`ErrorClass::Conflict`] when others own a field, or the object was made anew since it was read.
+pub async fn update(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, ProviderError> {
+    let (api_version, key) = identify(&request.attrs)?;
+    let resource = served(cluster, &api_version, &key).await?;
+    let manifest = canonical(&request.attrs);
+    let manifest = match &request.observed {
+        Some(observed) => without_surrendered(&manifest, request, observed),
+        None => without_ceded(&manifest, &request.ceded),
+    };
+    let uid = request.observed.as_ref().map(|observed| observed.id.as_str());
+    send(cluster, &resource, &key, &manifest, &request.ownership, uid, request.adopt).await
+}
+
+/// The manifest without the ceded fields that another manager has taken over. One that is still ours alone is
+/// sent again: leaving it out would remove it.
+fn without_surrendered(manifest: &Value, request: &ApplyRequest, observed: &Observed) -> Value {
+    let manager = object::manager(&request.ownership.id);
+    let ours = fields::owned_by(&observed.attrs, &manager).into_iter().filter(|path| {
+        is_ceded(&fields::words(path), &request.ceded) && fields::owners(&observed.attrs, path, &manager).is_empty()
+    });
+    let kept = ours.map(|path| fields::words(&path)).collect::<Vec<_>>();
+    // A pattern of several fields is given up as a whole once any of them has been taken.
+    let surrendered =
+        request.ceded.iter().filter(|field| !kept.iter().any(|path| is_ceded(path, std::slice::from_ref(*field))));
+    without_ceded(manifest, &surrendered.cloned().collect::<Vec<_>>())
+}
+
+async fn send(
+    cluster: &Cluster,
+    resource: &Resource,
+    key: &ObjectKey,
+    manifest: &Value,
+    ownership: &Ownership,
+    uid: Option<&str>,
+    force: bool,
+) -> Result<Json, ProviderError> {
+    let mut body = manifest.to_json();
+    let Some(metadata) = body["metadata"].as_object_mut() else {
+        return Err(ProviderError::new(ErrorClass::Invalid, format!("{key}: the manifest has no metadata")));
+    };
+    let labels = metadata.entry("labels").or_insert_with(|| json!({}));
+    if let Some(labels) = labels.as_object_mut() {
+        labels.insert(MARK.to_owned(), json!(ownership.id));
+    }
+    // A precondition: apply to this very object, or not at all.
+    if let Some(uid) = uid {
+        metadata.insert("uid".to_owned(), json!(uid));
+    }
+    let manager = object::manager(&ownership.id);
+    let path = resource.object(key.namespace.as_deref(), &key.name);
+    let path = format!("{path}?fieldManager={}&fieldValidation=Strict&force={force}", escape(&manager));
+    let answer = cluster.write(Method::PATCH, &path, Content::Apply, &body).await;
+    answer.map_err(|refusal| explain(&refusal, key, &body))
+}
+
+/// The error, with what is missing where something is.
+fn explain(refusal: &Refusal, key: &ObjectKey, sent: &Json) -> ProviderError {
+    let error = refusal.error(&key.to_string(), sent);
+    match refusal {
+        Refusal::Answered { code: 404, .. } if error.class == ErrorClass::NotFound => {
+            // The object itself cannot be what is missing: apply creates.
+            ProviderError { class: ErrorClass::Unavailable, ..error }
+        }
+        _ => error,
+    }
+}

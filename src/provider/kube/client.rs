@@ -1,0 +1,219 @@
+//! The way to a cluster's API server: one client per connection, one request at a time, never retried here.
+//!
+//! Turns transport failures into error classes and leaves the meaning of an API server's refusals to
+//! `refusal`. Knows no kinds.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::Value as Json;
+
+use super::discovery::Catalogue;
+use super::refusal::Refusal;
+use crate::env::clock::{SharedClock, timeout};
+use crate::provider::google::client::GoogleClient;
+use crate::resource::error::{ErrorClass, ProviderError};
+use crate::value::Value;
+
+/// How long one request may take: longer than a webhook's 30 s.
+const ATTEMPT: Duration = Duration::from_secs(45);
+
+/// Who we are to an API server; asked before each request, cached and renewed below.
+#[derive(Clone)]
+enum Login {
+    /// The Google account of this run.
+    Google(Arc<GoogleClient>),
+    /// A token that the connection carries.
+    Fixed(String),
+}
+
+/// All clusters that a run reaches, by endpoint.
+pub struct Connections {
+    google: Arc<GoogleClient>,
+    clock: SharedClock,
+    open: Mutex<BTreeMap<String, Arc<Cluster>>>,
+}
+
+impl Connections {
+    /// No connection yet.
+    pub fn new(google: Arc<GoogleClient>, clock: SharedClock) -> Self {
+        Connections { google, clock, open: Mutex::default() }
+    }
+
+    /// The cluster that a connection's outputs describe: `{endpoint, ca_certificate?, token?}`.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Invalid`] when they describe none.
+    pub fn reach(&self, connection: &Value) -> Result<Arc<Cluster>, ProviderError> {
+        let text = |key| connection.get(key).and_then(Value::as_str);
+        let invalid = |text: String| ProviderError::new(ErrorClass::Invalid, text);
+        let endpoint = text("endpoint").ok_or_else(|| invalid("the cluster has no endpoint yet".into()))?;
+        let endpoint = if endpoint.contains("://") { endpoint.to_owned() } else { format!("https://{endpoint}") };
+        let ca = text("ca_certificate").unwrap_or_default();
+        let key = format!("{endpoint}\n{ca}\n{}", text("token").unwrap_or_default());
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cluster) = open.get(&key) {
+            return Ok(cluster.clone());
+        }
+        let uri = endpoint.parse().map_err(|_| invalid(format!("the endpoint {endpoint} is not a URL")))?;
+        let mut config = kube::Config::new(uri);
+        // The engine retries, with the class of the error in hand; a silent retry would repeat a write.
+        config.default_retry = false;
+        config.connect_timeout = Some(Duration::from_secs(15));
+        if !ca.is_empty() {
+            let certificates = CertificateDer::pem_slice_iter(ca.as_bytes()).collect::<Result<Vec<_>, _>>();
+            let certificates = certificates.ok().filter(|list| !list.is_empty());
+            let certificates = certificates.ok_or_else(|| invalid("the cluster's CA certificate is not PEM".into()))?;
+            config.root_cert = Some(certificates.iter().map(|der| der.to_vec()).collect());
+        }
+        let client = kube::client::ClientBuilder::try_from(config)
+            .map_err(|error| invalid(format!("cannot prepare the client of {endpoint}: {error}")))?
+            .build();
+        let login = match text("token") {
+            Some(token) => Login::Fixed(token.to_owned()),
+            None => Login::Google(self.google.clone()),
+        };
+        let cluster = Arc::new(Cluster::new(client, login, self.clock.clone()));
+        open.insert(key, cluster.clone());
+        Ok(cluster)
+    }
+
+    /// Puts a stand-in where `connection` leads.
+    #[cfg(test)]
+    pub fn stand_in(&self, endpoint: &str, client: kube::Client) {
+        let cluster = Arc::new(Cluster::new(client, Login::Fixed("test".into()), self.clock.clone()));
+        self.open.lock().expect("lock").insert(format!("{endpoint}\n\n"), cluster);
+    }
+}
+
+/// A cluster's API server.
+pub struct Cluster {
+    client: kube::Client,
+    login: Login,
+    clock: SharedClock,
+    /// What it serves; asked for at first use and when a kind is missing.
+    pub(super) catalogue: tokio::sync::Mutex<Option<Arc<Catalogue>>>,
+}
+
+/// How a request's body is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// `application/json`.
+    Json,
+    /// Server-side apply.
+    Apply,
+}
+
+impl Cluster {
+    fn new(client: kube::Client, login: Login, clock: SharedClock) -> Self {
+        Cluster { client, login, clock, catalogue: tokio::sync::Mutex::default() }
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    /// GETs a path with its query.
+    ///
+    /// # Errors
+    /// Whatever was answered besides success.
+    pub async fn get(&self, path: &str) -> Result<Json, Refusal> {
+        self.send(Method::GET, path, "application/json", None).await
+    }
+
+    /// GETs a path in the representation that `accept` asks for.
+    ///
+    /// # Errors
+    /// Whatever was answered besides success.
+    pub async fn get_as(&self, path: &str, accept: &str) -> Result<Json, Refusal> {
+        self.send(Method::GET, path, accept, None).await
+    }
+
+    /// Sends a document.
+    ///
+    /// # Errors
+    /// Whatever was answered besides success.
+    pub async fn write(&self, method: Method, path: &str, kind: Content, body: &Json) -> Result<Json, Refusal> {
+        self.send(method, path, "application/json", Some((kind, body))).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Option<(Content, &Json)>,
+    ) -> Result<Json, Refusal> {
+        let mut request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, accept);
+        let token = match &self.login {
+            Login::Google(google) => google.token().await.map_err(Refusal::Failed)?,
+            Login::Fixed(token) => token.clone(),
+        };
+        request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
+        let bytes = match body {
+            None => Vec::new(),
+            Some((content, body)) => {
+                request = request.header(
+                    http::header::CONTENT_TYPE,
+                    match content {
+                        Content::Json => "application/json",
+                        // JSON is YAML, and this is the one name that every served version knows.
+                        Content::Apply => "application/apply-patch+yaml",
+                    },
+                );
+                serde_json::to_vec(body).map_err(|error| Refusal::failed(ErrorClass::Invalid, error.to_string()))?
+            }
+        };
+        let request = request
+            .body(Body::from(bytes))
+            .map_err(|error| Refusal::failed(ErrorClass::Invalid, format!("{path} is not a path: {error}")))?;
+        // Simulated time stands still until the whole answer is read.
+        let _busy = self.clock.busy();
+        let exchange = async {
+            let answer = self.client.send(request).await.map_err(|error| unreachable(&error))?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await.map_err(|error| unreachable(&error))?.to_bytes();
+            Ok::<_, Refusal>((status, body))
+        };
+        let (status, bytes) = timeout(&*self.clock, ATTEMPT, exchange).await.map_err(|_| {
+            let text = format!("the API server did not answer within {} s", ATTEMPT.as_secs());
+            Refusal::failed(ErrorClass::Unavailable, text)
+        })??;
+        decode(status, &bytes)
+    }
+}
+
+fn decode(status: StatusCode, bytes: &[u8]) -> Result<Json, Refusal> {
+    let body = serde_json::from_slice::<Json>(bytes);
+    match body {
+        Ok(body) if status.is_success() => Ok(body),
+        Ok(status_object) => Err(Refusal::Answered { code: status.as_u16(), status: status_object }),
+        Err(_) if status.is_success() => {
+            Err(Refusal::failed(ErrorClass::Unavailable, "the API server's answer is not JSON".to_owned()))
+        }
+        // A proxy or a dying server: no Status object.
+        Err(_) => {
+            let text = String::from_utf8_lossy(bytes).trim().chars().take(200).collect::<String>();
+            let body = serde_json::json!({ "message": text });
+            Err(Refusal::Answered { code: status.as_u16(), status: body })
+        }
+    }
+}
+
+fn unreachable(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    let text = crate::provider::google::error::chain(error);
+    if text.contains("certificate") || text.contains("UnknownIssuer") {
+        return Refusal::Failed(
+            ProviderError::new(ErrorClass::Unavailable, format!("the API server's certificate is not trusted: {text}"))
+                .hint("the cluster may have been made anew, or something intercepts the connection"),
+        );
+    }
+    Refusal::failed(ErrorClass::Unavailable, format!("cannot reach the API server: {text}"))
+}

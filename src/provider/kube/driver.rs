@@ -1,0 +1,189 @@
+//! The driver of `k8s.object`: hands each request to the part that does it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value as Json;
+
+use super::causes::{self, Explanation};
+use super::client::{Cluster, Connections};
+use super::{apply, delete, read, settle, status};
+use crate::env::clock::Timestamp;
+use crate::resource::driver::{Ack, ApplyRequest, Driver, Ownership, Poll, Subject};
+use crate::resource::error::{ErrorClass, ProviderError};
+use crate::resource::kind::Observed;
+use crate::resource::readiness::Readiness;
+use crate::value::Value;
+
+/// How long an explanation is good for: looking for causes takes several requests.
+const EXPLAINED: Duration = Duration::from_secs(10);
+
+/// Does things to Kubernetes objects.
+pub struct ObjectDriver {
+    connections: Arc<Connections>,
+    explained: Mutex<BTreeMap<String, (Timestamp, Option<Explanation>)>>,
+}
+
+impl ObjectDriver {
+    /// A driver over these connections.
+    pub fn new(connections: Arc<Connections>) -> Self {
+        ObjectDriver { connections, explained: Mutex::default() }
+    }
+
+    fn cluster(&self, subject: &Subject) -> Result<Arc<Cluster>, ProviderError> {
+        let connection = subject.connection.as_deref().ok_or_else(|| {
+            let text = format!("{}: its cluster is not there", subject.address);
+            ProviderError::new(ErrorClass::Unavailable, text)
+        })?;
+        self.connections.reach(connection)
+    }
+
+    async fn explain(&self, cluster: &Cluster, object: &Json) -> Option<Explanation> {
+        let uid = object.pointer("/metadata/uid").and_then(Json::as_str).unwrap_or_default().to_owned();
+        let now = cluster.clock().now();
+        let lock = || self.explained.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, found)) = lock().get(&uid)
+            && now.since(*when) < EXPLAINED
+        {
+            return found.clone();
+        }
+        // An explanation that cannot be had is no reason to fail the wait.
+        let found = causes::explain(cluster, object).await.unwrap_or_else(|refusal| {
+            tracing::debug!("no causes of {uid}: {:?}", refusal.class());
+            None
+        });
+        lock().insert(uid, (now, found.clone()));
+        found
+    }
+}
+
+#[async_trait]
+impl Driver for ObjectDriver {
+    async fn read(&self, subjects: &[Subject], ownership: &Ownership) -> Vec<Result<Option<Observed>, ProviderError>> {
+        let mut answers = subjects.iter().map(|_| Ok(None)).collect::<Vec<_>>();
+        // Subjects of one cluster together; without a cluster there is no object.
+        let mut groups = BTreeMap::<String, Vec<usize>>::new();
+        for (at, subject) in subjects.iter().enumerate() {
+            if let Some(connection) = &subject.connection {
+                groups.entry(format!("{connection:?}")).or_default().push(at);
+            }
+        }
+        for group in groups.into_values() {
+            let members = group.iter().map(|at| &subjects[*at]).collect::<Vec<_>>();
+            let found = match self.cluster(members[0]) {
+                Ok(cluster) => {
+                    // What was served may have changed since the last read.
+                    match cluster.discover().await {
+                        Ok(_) => read::read(&cluster, &members, ownership).await,
+                        Err(refusal) => {
+                            let error = refusal.error("discovery", &Json::Null);
+                            members.iter().map(|_| Err(error.clone())).collect()
+                        }
+                    }
+                }
+                Err(error) => members.iter().map(|_| Err(error.clone())).collect(),
+            };
+            for (at, answer) in group.into_iter().zip(found) {
+                answers[at] = answer;
+            }
+        }
+        answers
+    }
+
+    async fn create(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
+        let cluster = self.cluster(&request.subject)?;
+        let live = apply::create(&cluster, request).await?;
+        Ok(acknowledged(&live))
+    }
+
+    async fn update(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
+        let cluster = self.cluster(&request.subject)?;
+        let live = apply::update(&cluster, request).await?;
+        Ok(acknowledged(&live))
+    }
+
+    async fn delete(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
+        let cluster = self.cluster(subject)?;
+        let (api_version, key) = apply::identify(&observed.attrs)?;
+        let version = Some(apply::version_of(&api_version));
+        let resource = cluster.resource(&key.group, version, &key.kind).await;
+        let resource = resource.map_err(|refusal| refusal.error("discovery", &Json::Null))?;
+        // Without its definition the object is gone.
+        let Some(resource) = resource else { return Ok(Ack::default()) };
+        let path = resource.object(key.namespace.as_deref(), &key.name);
+        delete::delete(&cluster, &path, &key, &observed.id).await?;
+        Ok(Ack::default())
+    }
+
+    async fn poll(&self, subject: &Subject, _: Option<&str>) -> Result<Poll, ProviderError> {
+        let cluster = self.cluster(subject)?;
+        let Some((api_version, key)) = read::locate(subject) else {
+            let text = format!("{}: neither manifest nor record says what it is", subject.address);
+            return Err(ProviderError::new(ErrorClass::Invalid, text));
+        };
+        let uid = subject.recorded.as_deref().and_then(|recorded| recorded.get("uid")).and_then(Value::as_str);
+        let uid = uid.or(subject.id.as_deref()).unwrap_or_default();
+        let gone = async || {
+            let readiness = delete::remains(&cluster, &key, uid).await?;
+            Ok(Poll { readiness, observed: None })
+        };
+        let version = Some(apply::version_of(&api_version));
+        let resource = cluster.known_resource(&key.group, version, &key.kind).await;
+        let resource = resource.map_err(|refusal| refusal.error("discovery", &Json::Null))?;
+        let Some(resource) = resource else { return gone().await };
+        let live = match cluster.get(&resource.object(key.namespace.as_deref(), &key.name)).await {
+            Ok(live) => live,
+            Err(refusal) if refusal.is_not_found() => return gone().await,
+            Err(refusal) => return Err(refusal.error(&key.to_string(), &Json::Null)),
+        };
+        let observed = apply::observed(&live);
+        if subject.desired.is_none() && !uid.is_empty() && observed.id != uid {
+            // Ours is gone; somebody has made another of that name.
+            return gone().await;
+        }
+        let mut readiness = settle::settled(&cluster, &live).await?;
+        if matches!(readiness, Readiness::InProgress { .. } | Readiness::Failed { .. })
+            && let Some(found) = self.explain(&cluster, &live).await
+        {
+            readiness = join(readiness, found);
+        }
+        Ok(Poll { readiness, observed: Some(observed) })
+    }
+
+    fn poll_interval(&self, waited: Duration) -> Duration {
+        match waited.as_secs() {
+            0..5 => Duration::from_secs(1),
+            5..60 => Duration::from_secs(2),
+            _ => Duration::from_secs(5),
+        }
+    }
+}
+
+/// The answer to an apply; spares the first poll where storing is all there is to it.
+fn acknowledged(live: &Json) -> Ack {
+    let readiness = status::is_at_once(live).then_some(Readiness::Current);
+    Ack { observed: Some(apply::observed(live)), readiness, ..Ack::default() }
+}
+
+/// Readiness with its causes.
+fn join(readiness: Readiness, found: Explanation) -> Readiness {
+    match readiness {
+        Readiness::Failed { mut causes } => {
+            causes.extend(found.causes);
+            Readiness::Failed { causes }
+        }
+        Readiness::InProgress { waiting_for } if found.terminal => {
+            let causes = std::iter::once(waiting_for).chain(found.causes).collect();
+            Readiness::Failed { causes }
+        }
+        Readiness::InProgress { waiting_for } => {
+            Readiness::InProgress { waiting_for: format!("{waiting_for}: {}", found.causes.join(": ")) }
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! storage-initializer: brings a model's weights to a node.
+
+use std::time::Duration;
+
+use super::super::objects::list;
+use crate::sim::controllers::image::Image;
+use crate::sim::controllers::programs::{Instance, Program, Start};
+use crate::sim::controllers::{Surroundings, durations};
+use serde_json::Value as Json;
+
+/// The init container that downloads a model.
+pub struct StorageInitializer;
+
+/// Prefixes of Hugging Face repositories behind a licence click, which need a token.
+const GATED: [&str; 3] = ["meta-llama/", "google/gemma", "mistralai/Mistral-7B-Instruct-v0.3"];
+
+/// Size of a model's weights in half precision, in MB, told by the number of parameters in its name.
+pub fn megabytes(repository: &str) -> u64 {
+    let words = repository.split(['-', '_', '/']);
+    let billions = words.filter_map(|word| {
+        let number = word.strip_suffix(['b', 'B'])?;
+        number.parse::<f64>().ok().filter(|n| *n > 0.0 && *n < 2000.0)
+    });
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below four million")]
+    let megabytes = (billions.last().unwrap_or(3.0) * 2050.0) as u64;
+    megabytes
+}
+
+impl Program for StorageInitializer {
+    fn name(&self) -> &'static str {
+        "storage-initializer"
+    }
+
+    fn runs(&self, image: &Image) -> bool {
+        image.base().contains("storage-initializer")
+    }
+
+    fn megabytes(&self, _: &Image) -> u64 {
+        350
+    }
+
+    fn start(&self, instance: &Instance, around: &Surroundings) -> Start {
+        let arguments: Vec<&str> = list(&instance.container, "/args").iter().filter_map(Json::as_str).collect();
+        let Some(uri) = arguments.first() else {
+            return Start::fails(Duration::from_secs(1), "Usage: initializer-entrypoint src_uri dest_path");
+        };
+        let Some(repository) = uri.strip_prefix("hf://") else {
+            return Start::completes(durations::download(3000));
+        };
+        let token = instance.variable("HF_TOKEN", &*around.api).filter(|token| !token.trim().is_empty());
+        let gated = GATED.iter().any(|prefix| repository.starts_with(prefix));
+        if let Some(token) = &token
+            && token.contains(char::is_whitespace)
+        {
+            return Start::fails(
+                Duration::from_secs(3),
+                "huggingface_hub.errors.HfHubHTTPError: 401 Client Error: Unauthorized for url: \
+                 https://huggingface.co/api/models",
+            );
+        }
+        if gated && token.is_none() {
+            return Start::fails(
+                Duration::from_secs(3),
+                format!(
+                    "huggingface_hub.errors.GatedRepoError: 401 Client Error. Cannot access gated repo for url \
+                     https://huggingface.co/api/models/{repository}. Access to model {repository} is restricted. \
+                     You must have access to it and be authenticated to access it. Please log in."
+                ),
+            );
+        }
+        let size = megabytes(repository);
+        // The hub's client keeps several files in memory at once; one gibibyte is too little for big shards.
+        let limit = instance.resource("memory") / 1000 / 1_048_576;
+        if limit > 0 && limit < 2048 && size > 20_000 {
+            return Start::Exits {
+                after: durations::download(size / 8),
+                code: 137,
+                oom: true,
+                log: vec![format!("Fetching files of {repository}")],
+            };
+        }
+        Start::completes(durations::download(size))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_come_from_names() {
+        assert_eq!(megabytes("Qwen/Qwen2.5-3B-Instruct"), 6150);
+        assert_eq!(megabytes("Qwen/Qwen2.5-0.5B"), 1025);
+        assert_eq!(megabytes("meta-llama/Llama-3.1-8B-Instruct"), 16400);
+    }
+}

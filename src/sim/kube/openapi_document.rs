@@ -1,0 +1,238 @@
+//! The OpenAPI documents, from the same schemas that objects are checked with.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json, json};
+use sha2::{Digest, Sha512};
+
+use super::registry::{Registry, Resource};
+use super::server::ApiServer;
+use crate::openapi::schema::{Additional, Link, ListType};
+use crate::openapi::{Schema, Type};
+
+/// Named types that a document defines.
+type Definitions = BTreeMap<String, Json>;
+
+/// `io.k8s.api.core.v1.Pod` for `core.v1.Pod`.
+fn public_name(name: &str) -> String {
+    match name.split_once('.') {
+        Some(("meta", rest)) => format!("io.k8s.apimachinery.pkg.apis.meta.{rest}"),
+        Some(("apiextensions", rest)) => {
+            format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{rest}")
+        }
+        Some(("apiregistration", rest)) => format!("io.k8s.kube-aggregator.pkg.apis.apiregistration.{rest}"),
+        _ => format!("io.k8s.api.{name}"),
+    }
+}
+
+struct Writer {
+    definitions: Definitions,
+    /// `#/components/schemas/` or `#/definitions/`.
+    prefix: &'static str,
+}
+
+impl Writer {
+    fn link(&mut self, link: &Link) -> Json {
+        match link {
+            Link::Builtin(entry) => self.reference(entry.schema()),
+            Link::Shared(schema) => self.inline(schema),
+        }
+    }
+
+    fn reference(&mut self, schema: &Schema) -> Json {
+        let name = public_name(schema.name);
+        if !self.definitions.contains_key(&name) {
+            // Stands in while the type, which may contain itself, is being written.
+            self.definitions.insert(name.clone(), Json::Null);
+            let body = self.body(schema);
+            self.definitions.insert(name.clone(), body);
+        }
+        json!({"$ref": format!("{}{name}", self.prefix)})
+    }
+
+    fn inline(&mut self, schema: &Schema) -> Json {
+        if schema.name.is_empty() { self.body(schema) } else { self.reference(schema) }
+    }
+
+    fn body(&mut self, schema: &Schema) -> Json {
+        let mut out = Map::new();
+        if schema.kind != Type::Any {
+            out.insert("type".to_owned(), json!(schema.kind.name()));
+        }
+        if let Some(format) = &schema.format {
+            out.insert("format".to_owned(), json!(format));
+        }
+        if schema.int_or_string {
+            out.insert("x-kubernetes-int-or-string".to_owned(), json!(true));
+        }
+        if schema.preserve_unknown {
+            out.insert("x-kubernetes-preserve-unknown-fields".to_owned(), json!(true));
+        }
+        match &schema.list {
+            ListType::Map(keys) => {
+                out.insert("x-kubernetes-list-type".to_owned(), json!("map"));
+                let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
+                out.insert("x-kubernetes-list-map-keys".to_owned(), json!(keys));
+            }
+            ListType::Set => {
+                out.insert("x-kubernetes-list-type".to_owned(), json!("set"));
+            }
+            ListType::Atomic => {}
+        }
+        if let Some(items) = &schema.items {
+            out.insert("items".to_owned(), self.link(items));
+        }
+        match &schema.additional {
+            Additional::Of(values) => {
+                out.insert("additionalProperties".to_owned(), self.link(values));
+            }
+            Additional::Anything => {
+                out.insert("additionalProperties".to_owned(), json!(true));
+            }
+            Additional::Unstated => {}
+        }
+        if !schema.required.is_empty() {
+            let required: Vec<&str> = schema.required.iter().map(|name| &**name).collect();
+            out.insert("required".to_owned(), json!(required));
+        }
+        let mut properties = Map::new();
+        for property in &schema.properties {
+            let mut value = self.link(&property.schema);
+            if let Some(patch) = &property.patch
+                && (patch.merge || patch.retain_keys)
+                && let Some(map) = value.as_object_mut()
+            {
+                let strategies = [(patch.merge, "merge"), (patch.retain_keys, "retainKeys")];
+                let words: Vec<&str> = strategies.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+                map.insert("x-kubernetes-patch-strategy".to_owned(), json!(words.join(",")));
+                if let Some(key) = &patch.key {
+                    map.insert("x-kubernetes-patch-merge-key".to_owned(), json!(key));
+                }
+            }
+            properties.insert(property.name.to_string(), value);
+        }
+        if !properties.is_empty() {
+            out.insert("properties".to_owned(), Json::Object(properties));
+        }
+        Json::Object(out)
+    }
+}
+
+fn kind_name(resource: &Resource) -> String {
+    let reversed: Vec<&str> = resource.group.split('.').rev().collect();
+    format!("{}.{}.{}", reversed.join("."), resource.version, resource.kind)
+}
+
+fn path_of(resource: &Resource) -> String {
+    let base = if resource.group.is_empty() {
+        format!("/api/{}", resource.version)
+    } else {
+        format!("/apis/{}/{}", resource.group, resource.version)
+    };
+    let namespace = if resource.namespaced { "/namespaces/{namespace}" } else { "" };
+    format!("{base}{namespace}/{}/{{name}}", resource.plural)
+}
+
+/// Types and paths of some resources.
+fn write(server: &ApiServer, resources: &[&Resource], prefix: &'static str) -> (Definitions, Map<String, Json>) {
+    let mut writer = Writer { definitions: Definitions::new(), prefix };
+    let mut paths = Map::new();
+    for resource in resources {
+        let Some(schema) = server.schema(resource) else { continue };
+        let name = if schema.name.is_empty() {
+            let name = kind_name(resource);
+            let body = writer.body(&schema);
+            writer.definitions.insert(name.clone(), body);
+            name
+        } else {
+            writer.reference(&schema);
+            public_name(schema.name)
+        };
+        let gvk = json!([{"group": resource.group, "kind": resource.kind, "version": resource.version}]);
+        if let Some(definition) = writer.definitions.get_mut(&name) {
+            definition["x-kubernetes-group-version-kind"] = gvk.clone();
+        }
+        let mut operations = Map::new();
+        for (verb, method, action) in [
+            ("get", "get", "get"),
+            ("update", "put", "put"),
+            ("patch", "patch", "patch"),
+            ("delete", "delete", "delete"),
+        ] {
+            if resource.allows(verb) {
+                let parameters = ["dryRun", "fieldManager", "fieldValidation", "force"];
+                let parameters: Vec<Json> = parameters
+                    .iter()
+                    .filter(|_| verb == "patch")
+                    .map(|name| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}}))
+                    .collect();
+                operations.insert(
+                    method.to_owned(),
+                    json!({
+                        "parameters": parameters,
+                        "responses": {"200": {"description": "OK"}},
+                        "x-kubernetes-action": action,
+                        "x-kubernetes-group-version-kind": gvk[0],
+                    }),
+                );
+            }
+        }
+        paths.insert(path_of(resource), Json::Object(operations));
+    }
+    (writer.definitions, paths)
+}
+
+/// `/openapi/v2`.
+pub(crate) fn v2(server: &ApiServer) -> Json {
+    let registry = server.registry();
+    let resources: Vec<&Resource> = registry.all().iter().map(|r| &**r).collect();
+    let (definitions, paths) = write(server, &resources, "#/definitions/");
+    json!({
+        "swagger": "2.0", "info": {"title": "Kubernetes", "version": server.version},
+        "paths": paths, "definitions": definitions,
+    })
+}
+
+fn document_name(resource: &Resource) -> String {
+    if resource.group.is_empty() {
+        format!("api/{}", resource.version)
+    } else {
+        format!("apis/{}/{}", resource.group, resource.version)
+    }
+}
+
+/// `/openapi/v3`.
+pub(crate) fn v3_root(registry: &Registry) -> Json {
+    let mut paths = Map::new();
+    for resource in registry.all() {
+        let name = document_name(resource);
+        if !paths.contains_key(&name) {
+            // The hash names the content, which changes with the CRDs of the group version.
+            let of = |r: &&std::sync::Arc<Resource>| document_name(r) == name;
+            let revisions: Vec<u64> = registry
+                .all()
+                .iter()
+                .filter(of)
+                .filter_map(|r| r.custom.as_deref().map(super::store::revision_of))
+                .collect();
+            let digest = Sha512::digest(format!("{name}{revisions:?}"));
+            let hex: String = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+            paths.insert(name.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{name}?hash={hex}")}));
+        }
+    }
+    json!({"paths": paths})
+}
+
+/// `/openapi/v3/<name>`.
+pub(crate) fn v3(server: &ApiServer, name: &str) -> Option<Json> {
+    let registry = server.registry();
+    let resources: Vec<&Resource> = registry.all().iter().filter(|r| document_name(r) == name).map(|r| &**r).collect();
+    if resources.is_empty() {
+        return None;
+    }
+    let (schemas, paths) = write(server, &resources, "#/components/schemas/");
+    Some(json!({
+        "openapi": "3.0.0", "info": {"title": "Kubernetes", "version": server.version},
+        "paths": paths, "components": {"schemas": schemas},
+    }))
+}

@@ -1,0 +1,107 @@
+//! State and status for people.
+
+use std::collections::BTreeMap;
+
+use crate::address::Address;
+use crate::resource::readiness::Readiness;
+use crate::state::model::{Recorded, State};
+use crate::ui::paint::{Paint, count, tame};
+use crate::ui::values;
+
+/// A state, per component; every resource when `verbose`.
+pub fn state(state: &State, paint: Paint, verbose: bool) -> String {
+    if state.resources.is_empty() {
+        return "The state is empty: the stack made nothing, or it was destroyed.\n".to_owned();
+    }
+    let mut out = format!("{} (serial {}", paint.bold(&tame(&state.stack)), state.serial);
+    if let Some(target) = &state.target {
+        out.push_str(&format!(", {} {}", tame(&target.platform), tame(&target.id)));
+    }
+    out.push_str(")\n\n");
+    let mut components: BTreeMap<&str, Vec<&Recorded>> = BTreeMap::new();
+    for recorded in state.resources.values() {
+        components.entry(recorded.address.component()).or_default().push(recorded);
+    }
+    for (component, members) in components {
+        let pending = members.iter().filter(|r| r.pending.is_some()).count();
+        let note = if pending > 0 { format!(", {pending} unfinished") } else { String::new() };
+        if members.len() > 1 && !verbose {
+            out.push_str(&format!("{}: {}{note}\n", tame(component), count(members.len(), "resource")));
+            continue;
+        }
+        for member in members {
+            out.push_str(&resource(member, paint));
+        }
+    }
+    out
+}
+
+/// One recorded resource.
+pub fn resource(recorded: &Recorded, paint: Paint) -> String {
+    let mut out = format!("# {}\n{}", paint.bold(&tame(recorded.address.as_str())), tame(&recorded.kind));
+    if let Some(id) = &recorded.id {
+        out.push_str(&format!(" {}", tame(id)));
+    }
+    out.push_str(" {\n");
+    values::block(&recorded.record, " ", 4, &mut out);
+    out.push_str("}\n");
+    if let Some(pending) = &recorded.pending {
+        out.push_str(&paint.yellow(&format!("  unfinished: {:?}\n", pending.action)));
+    }
+    out
+}
+
+/// What a model said and in how many milliseconds, or why it did not.
+pub type Said<'a> = Result<(&'a str, u64), &'a str>;
+
+/// How a stack is.
+pub fn status(
+    resources: &[(Address, Readiness)],
+    pending_changes: usize,
+    proofs: &[(&str, Said<'_>)],
+    paint: Paint,
+) -> String {
+    let mut components: BTreeMap<&str, Vec<&(Address, Readiness)>> = BTreeMap::new();
+    for resource in resources {
+        components.entry(resource.0.component()).or_default().push(resource);
+    }
+    let width = components.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+    let mut out = String::new();
+    for (component, members) in components {
+        let ready = members.iter().filter(|(_, r)| *r == Readiness::Current).count();
+        let word = if ready == members.len() { paint.green("ready") } else { paint.yellow("not ready") };
+        out.push_str(&format!("{:width$}  {ready}/{} {word}\n", tame(component), members.len()));
+        for (address, readiness) in members.iter().filter(|(_, r)| *r != Readiness::Current) {
+            let name = address.object_key().unwrap_or(address.as_str());
+            out.push_str(&format!("{:width$}    {}: {}\n", "", tame(name), tame(&readiness.to_string())));
+        }
+    }
+    for (component, said) in proofs {
+        match said {
+            Ok((text, millis)) => {
+                out.push_str(&format!(
+                    "{:width$}  {} in {millis} ms: {:?}\n",
+                    tame(component),
+                    paint.green("answered"),
+                    tame(text)
+                ));
+            }
+            Err(error) => {
+                out.push_str(&format!(
+                    "{:width$}  {}: {}\n",
+                    tame(component),
+                    paint.red("did not answer"),
+                    tame(error)
+                ));
+            }
+        }
+    }
+    if pending_changes > 0 {
+        let text = format!("{} between the stack and what is there; see plan.\n", count(pending_changes, "difference"));
+        out.push_str(&paint.yellow(&text));
+    }
+    if resources.is_empty() {
+        out.push_str("Nothing is there: the stack was not applied, or it was destroyed.\n");
+    }
+    out
+}

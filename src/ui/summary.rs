@@ -1,0 +1,94 @@
+//! The last words of a run: Terraform's summary line, outputs, what it costs, what is left.
+
+use std::collections::BTreeMap;
+
+use crate::ui::paint::{Paint, count, tame};
+use crate::ui::values;
+use crate::value::Value;
+
+/// How a run went, as far as the summary needs it.
+pub struct Tally<'a> {
+    /// Made, changed, deleted.
+    pub counts: (usize, usize, usize),
+    /// Failed changes.
+    pub failed: usize,
+    /// Changes not tried.
+    pub skipped: usize,
+    /// The user stopped it.
+    pub interrupted: bool,
+    /// Models that did not answer, with causes and a hint.
+    pub unproved: Vec<(&'a str, &'a [String], Option<&'a str>)>,
+}
+
+/// The summary line, or what went wrong.
+pub fn text(tally: &Tally<'_>, destroy: bool, paint: Paint) -> String {
+    let (added, changed, destroyed) = tally.counts;
+    let word = if destroy { "Destroy" } else { "Apply" };
+    let resources = format!("Resources: {added} added, {changed} changed, {destroyed} destroyed.");
+    let mut out = String::new();
+    for (component, causes, hint) in &tally.unproved {
+        out.push_str(&format!("\n{} {} did not answer\n", paint.red("Error:"), paint.bold(&tame(component))));
+        for cause in *causes {
+            out.push_str(&format!("  {}\n", tame(cause)));
+        }
+        if let Some(hint) = hint {
+            out.push_str(&format!("  hint: {}\n", tame(hint)));
+        }
+    }
+    if tally.failed == 0 && tally.skipped == 0 && !tally.interrupted && tally.unproved.is_empty() {
+        out.push_str(&format!("\n{}", paint.bold(&paint.green(&format!("{word} complete! {resources}")))));
+        return out;
+    }
+    let mut parts = Vec::new();
+    if tally.failed > 0 {
+        parts.push(format!("{} failed", tally.failed));
+    }
+    if tally.skipped > 0 {
+        parts.push(format!("{} not tried", tally.skipped));
+    }
+    if tally.interrupted {
+        parts.push("interrupted".to_owned());
+    }
+    if !tally.unproved.is_empty() {
+        parts.push(format!("{} not proved", count(tally.unproved.len(), "workload")));
+    }
+    out.push_str(&format!(
+        "\n{} {resources}\nEverything done so far is recorded: run the same command again to go on.",
+        paint.bold(&paint.red(&format!("{word} incomplete ({}).", parts.join(", "))))
+    ));
+    out
+}
+
+/// The outputs, as Terraform prints them; empty without any.
+pub fn outputs(outputs: &BTreeMap<String, Value>, paint: Paint) -> String {
+    if outputs.is_empty() {
+        return String::new();
+    }
+    let width = outputs.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+    let lines = outputs.iter().map(|(name, value)| format!("{:width$} = {}\n", tame(name), values::inline(value)));
+    format!("\n{}\n\n{}", paint.bold(&paint.green("Outputs:")), lines.collect::<String>())
+}
+
+/// What a destroy left behind: (kind, name) each.
+pub fn residue(residue: &[(String, String)], paint: Paint) -> String {
+    if residue.is_empty() {
+        return paint.green("0 residual resources: nothing of this stack is left.");
+    }
+    let lines = residue.iter().map(|(kind, name)| format!("\n  {} {}", tame(kind), tame(name)));
+    format!("{}{}", paint.red(&format!("{} left:", count(residue.len(), "resource"))), lines.collect::<String>())
+}
+
+/// What it costs while it runs: (what, US dollars per hour if known) each, and their sum.
+pub fn cost(items: &[(String, Option<f64>)], per_hour: f64) -> String {
+    if items.is_empty() {
+        return String::new();
+    }
+    let unknown = items.iter().filter(|(_, price)| price.is_none()).map(|(what, _)| what.as_str()).collect::<Vec<_>>();
+    let bound = if unknown.is_empty() { "" } else { "at least " };
+    let mut text =
+        format!("Cost while it runs: {bound}${per_hour:.2} per hour, ${:.0} per day, by list prices.", per_hour * 24.0);
+    if !unknown.is_empty() {
+        text.push_str(&format!(" Unknown: {}.", tame(&unknown.join(", "))));
+    }
+    text
+}
