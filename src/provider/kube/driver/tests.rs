@@ -357,6 +357,30 @@ fn a_namespace_waits_for_its_service_account() {
 }
 
 #[test]
+fn a_certificate_shows_its_authority_but_not_its_key() {
+    let server = server();
+    let group = json!({"metadata": {"name": "cert-manager.io"}, "versions": [{"version": "v1", "resources": [
+        {"resource": "certificates", "responseKind": {"kind": "Certificate"}, "scope": "Namespaced"}]}]});
+    server.answers.lock().expect("lock").remove("GET /apis");
+    server.on("GET /apis", 200, json!({"kind": "APIGroupDiscoveryList", "items": [group]}));
+    let manifest = json!({"apiVersion": "cert-manager.io/v1", "kind": "Certificate",
+        "metadata": {"name": "ca", "namespace": "n"}, "spec": {"secretName": "ca-keys"}});
+    let mut issued = live(manifest.clone(), "u", Some("me"));
+    issued["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+    server.on("GET /apis/cert-manager.io/v1/namespaces/n/certificates/ca", 200, issued);
+    let keys = json!({"data": {"ca.crt": "Q0E=", "tls.crt": "Q1JU", "tls.key": "S0VZ"}});
+    let subject = subject(&manifest, None);
+    let waiting = run(async { driver(&server).poll(&subject, None).await }).expect("polled");
+    assert_eq!(waiting.readiness, Readiness::waiting("the keys in Secret ca-keys"));
+    server.on("GET /api/v1/namespaces/n/secrets/ca-keys", 200, keys);
+    let ready = run(async { driver(&server).poll(&subject, None).await }).expect("polled");
+    assert_eq!(ready.readiness, Readiness::Current);
+    let outputs = ObjectKind.outputs(&ready.observed.expect("observed"));
+    let shown = json!({"ca.crt": "CA", "tls.crt": "CRT"});
+    assert_eq!(outputs.get("secret"), Some(&Value::from_json(&shown)));
+}
+
+#[test]
 fn what_the_driver_answers_the_kind_records_without_values() {
     let server = server();
     let manifest = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "t", "namespace": "n"},
