@@ -2,6 +2,8 @@
 
 mod architecture;
 mod kube_conformance;
+mod kube_kubectl;
+mod kube_server;
 mod scenarios;
 mod stack_files;
 

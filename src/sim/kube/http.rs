@@ -401,6 +401,14 @@ impl Call {
                 return Err(fault::unsupported_media_type(message, false));
             }
         };
+        if request.resource.custom.is_some() && request.subresource != "scale" && parsed.value["kind"].is_null() {
+            let text = String::from_utf8_lossy(&self.body);
+            let cut: String = text.chars().take(30).collect();
+            return Err(fault::bad_request(format!(
+                "the object provided is unrecognized (must be of type {wanted}): Object 'Kind' is missing in '{text}' \
+                 ({cut} ...)"
+            )));
+        }
         Ok((parsed.value, parsed.duplicates))
     }
 
