@@ -4,15 +4,21 @@
 //! memory of its own, so that a restarted process goes on where the last one was killed. Durations count
 //! from timestamps in the objects.
 
+pub mod accounting;
+pub mod accounts;
+pub mod activation;
 pub mod addons;
 pub mod admission;
+#[cfg(test)]
+mod bench;
+pub mod bootstrap;
 pub mod cloud;
+pub mod cluster;
 pub mod daemonsets;
 pub mod deployments;
+pub mod devices;
 pub mod durations;
 pub mod endpoints;
-#[cfg(test)]
-mod fake;
 pub mod faults;
 pub mod fields;
 pub mod garbage;
@@ -21,13 +27,16 @@ pub mod jobs;
 pub mod kinds;
 pub mod kubelet;
 pub mod namespaces;
+pub mod nodes;
 pub mod placement;
 pub mod pods;
 pub mod programs;
 pub mod replicasets;
 pub mod runner;
 pub mod scheduler;
+pub mod services;
 pub mod statefulsets;
+pub mod volumes;
 pub mod webhooks;
 pub mod writes;
 
@@ -82,6 +91,11 @@ pub trait Controller: Send + Sync {
     fn keys(&self, changed: &Key, object: &serde_json::Value, api: &dyn Api) -> Vec<Key> {
         let _ = (object, api);
         vec![changed.clone()]
+    }
+
+    /// How many keys it works on at a time; more than one matters only while a call waits for simulated time.
+    fn parallel(&self) -> usize {
+        8
     }
 
     /// Takes the next step for one key. Errors are retried with back-off by the runner.

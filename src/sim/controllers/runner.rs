@@ -18,15 +18,14 @@ use super::{Controller, Key, Outcome, Surroundings};
 use crate::env::clock::Timestamp;
 use crate::sim::kube::api::{Api, Change, Gvk, Status};
 
-/// Keys that one controller works on at the same time, as controller-runtime and kube-controller-manager
-/// allow a handful; more than one matters only while a call waits for simulated time (a slow webhook).
-const PARALLEL: usize = 8;
 /// First and longest wait after a failure: client-go's default rate limiter.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(1000);
-/// Reconciles of one key at one moment of simulated time before it is held back for a second. Two
+/// Reconciles of one key at one moment of simulated time before it is held back. Two
 /// controllers that undo each other's work would otherwise stop simulated time for ever.
-const AT_ONE_MOMENT: u32 = 200;
+const AT_ONE_MOMENT: u32 = 50;
+/// How long it is held back then.
+const HELD_BACK: Duration = Duration::from_secs(5);
 
 /// Keeps the controllers of one [`start`] running; they stop when it is dropped.
 #[derive(Debug, Default)]
@@ -119,7 +118,7 @@ async fn work(controller: Arc<dyn Controller>, around: Surroundings, queue: Arc<
     let mut running: FuturesUnordered<BoxFuture<'_, (Key, Result<Outcome, Status>)>> = FuturesUnordered::new();
     let mut done = 0_u32;
     loop {
-        while running.len() < PARALLEL {
+        while running.len() < controller.parallel().max(1) {
             let Some(key) = queue.take(around.clock.now()) else { break };
             let (controller, around) = (&controller, &around);
             running.push(Box::pin(async move {
@@ -232,7 +231,7 @@ impl Queue {
         let again = inner.again.remove(&key);
         if dizzy && (again || wait.is_some()) {
             tracing::warn!(controller, namespace = key.namespace, name = key.name, "does not come to rest; held back");
-            inner.timers.insert((now.plus(Duration::from_secs(1)), key));
+            inner.timers.insert((now.plus(HELD_BACK), key));
         } else {
             if let Some(wait) = wait {
                 inner.timers.insert((now.plus(wait), key.clone()));

@@ -49,6 +49,11 @@ impl Controller for Scheduler {
         api.list(&kinds::of("Pod"), None).iter().filter(|pod| waits(pod)).map(|pod| key(pod)).collect()
     }
 
+    fn parallel(&self) -> usize {
+        // One Pod at a time, or two would get the same place.
+        1
+    }
+
     async fn reconcile(&self, around: &Surroundings, key: &Key) -> Result<Outcome, Status> {
         let api = &around.api;
         let Some(pod) = api.get(&key.gvk, &key.namespace, &key.name) else { return Ok(Outcome::Done) };
@@ -285,6 +290,12 @@ fn score(pod: &Json, node: &Json, there: &[&Json]) -> i128 {
         free.get(name).copied().unwrap_or_default() * 100 / all
     };
     let mut score = share("cpu") + share("memory");
+    // Pods of one owner spread over nodes, as by the default topology constraints.
+    let owner = |pod: &Json| fields::controller_of(pod).map(|owner| fields::text(owner, "/uid").to_owned());
+    if let Some(mine) = owner(pod) {
+        let siblings = there.iter().filter(|other| owner(other).as_ref() == Some(&mine)).count();
+        score -= 100 * i128::try_from(siblings).unwrap_or_default();
+    }
     let preferred = "/spec/affinity/nodeAffinity/preferredDuringSchedulingIgnoredDuringExecution";
     for term in fields::list(pod, preferred) {
         let labels = fields::labels(node);
