@@ -15,8 +15,8 @@ use axum::http::Request;
 use serde_json::{Value as Json, json};
 use stackwright::env::clock::{Clock, Sleep, Timestamp};
 use stackwright::env::random::SeededRandom;
-use stackwright::sim::kube::admission;
 use stackwright::openapi::fields::FieldSet;
+use stackwright::sim::kube::admission;
 use stackwright::sim::kube::api::{Api, DeleteOptions, Gvk, ServiceReference, Webhooks};
 use stackwright::sim::kube::router;
 use stackwright::sim::kube::server::{ApiServer, Parts, User};
@@ -129,7 +129,15 @@ impl Replay {
             version: "v1.36.2".to_owned(),
         });
         let api = server.api();
-        Replay { server, api, clock, uids: BTreeMap::new(), revisions: BTreeMap::new(), names: BTreeMap::new(), tags: BTreeMap::new() }
+        Replay {
+            server,
+            api,
+            clock,
+            uids: BTreeMap::new(),
+            revisions: BTreeMap::new(),
+            names: BTreeMap::new(),
+            tags: BTreeMap::new(),
+        }
     }
 
     /// Puts our values in the place of recorded ones.
@@ -552,7 +560,9 @@ async fn prepare(replay: &Replay, file: &str, recording: &Json) {
     };
     let annotations = &roots["metadata"]["annotations"];
     let meta = json!({"name": "kube-root-ca.crt", "namespace": namespace, "annotations": annotations});
-    create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": roots["data"]})).await.expect("roots");
+    create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": roots["data"]}))
+        .await
+        .expect("roots");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use stackwright::env::clock::WallClock;
 use stackwright::env::random::SystemRandom;
-use stackwright::sim::kube::server::{ApiServer, Parts};
+use stackwright::sim::kube::server::{ApiServer, Parts, User};
 use stackwright::sim::kube::{admission, router};
 use stackwright::sim::world::World;
 
@@ -78,7 +78,8 @@ spec:
 #[test]
 #[ignore = "needs kubectl on the machine and opens a socket"]
 fn kubectl_works() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let (server, address) = runtime.block_on(async {
         let server = ApiServer::open(Parts {
             cluster: "c".to_owned(),
@@ -92,7 +93,8 @@ fn kubectl_works() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(server.clone().run());
-        let app = router(server.clone());
+        // kubectl sends no token over plain HTTP.
+        let app = router(server.clone()).layer(axum::Extension(User::admin()));
         tokio::spawn(async move { axum::serve(listener, app).await });
         (server, address)
     });
@@ -100,15 +102,23 @@ fn kubectl_works() {
     assert!(kubectl.ok(&["version"], "").contains("v1.34.1-gke.1293000"));
     assert!(kubectl.ok(&["api-resources"], "").contains("deployments"));
     kubectl.ok(&["create", "namespace", "demo"], "");
+    kubectl.ok(&["create", "configmap", "m", "-n", "demo", "--from-literal=a=b"], "");
+    kubectl.ok(&["create", "secret", "generic", "s", "-n", "demo", "--from-literal=a=b"], "");
+    kubectl.ok(&["create", "role", "r", "-n", "demo", "--verb=get", "--resource=pods"], "");
+    kubectl.ok(&["create", "rolebinding", "r", "-n", "demo", "--role=r", "--user=somebody"], "");
+    assert_eq!(kubectl.ok(&["get", "secret/s", "-n", "demo", "-o", "jsonpath={.data.a}"], ""), "Yg==");
     assert!(kubectl.ok(&["get", "ns"], "").contains("demo"));
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "demo"}});
+    let account =
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "demo"}});
     runtime.block_on(server.api().create(account)).expect("account");
     assert!(kubectl.ok(&["apply", "-f", "-"], DEPLOYMENT).contains("deployment.apps/web created"));
     assert!(kubectl.ok(&["apply", "-f", "-"], DEPLOYMENT).contains("unchanged"));
     let three = DEPLOYMENT.replace("replicas: 2", "replicas: 3");
     assert!(kubectl.ok(&["diff", "-f", "-"], DEPLOYMENT).is_empty());
     assert!(kubectl.ok(&["apply", "-f", "-"], &three).contains("configured"));
-    assert!(kubectl.ok(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &three).contains("serverside-applied"));
+    assert!(
+        kubectl.ok(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &three).contains("serverside-applied")
+    );
     assert!(kubectl.ok(&["get", "deploy", "-n", "demo"], "").contains("0/3"));
     kubectl.ok(&["scale", "deploy/web", "-n", "demo", "--replicas=1"], "");
     kubectl.ok(&["set", "image", "deploy/web", "c=nginx:2", "-n", "demo"], "");
@@ -119,6 +129,8 @@ fn kubectl_works() {
     assert_eq!(object["spec"]["template"]["spec"]["containers"][0]["image"], "nginx:2");
     assert!(kubectl.ok(&["explain", "deployment.spec.replicas"], "").contains("integer"));
     kubectl.ok(&["apply", "-f", "-"], CRD);
+    // `kubectl wait` stumbles over the conditions that a new CRD does not have yet, as on a real server.
+    std::thread::sleep(std::time::Duration::from_millis(500));
     kubectl.ok(&["wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=10s"], "");
     let widget = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: demo}\nspec: {}\n";
     kubectl.ok(&["apply", "-f", "-"], widget);
@@ -126,6 +138,7 @@ fn kubectl_works() {
     let (fine, refused) = kubectl.run(&["apply", "-f", "-"], &widget.replace("spec: {}", "spec: {siez: 1}"));
     assert!(!fine && refused.contains("unknown field \"spec.siez\""), "{refused}");
     assert_eq!(kubectl.run(&["auth", "can-i", "get", "pods", "--as", "nobody"], "").1.trim(), "no");
+    assert_eq!(kubectl.ok(&["auth", "can-i", "get", "pods", "-n", "demo", "--as", "somebody"], "").trim(), "yes");
     kubectl.ok(&["delete", "crd", "widgets.example.com", "--timeout=20s"], "");
     kubectl.ok(&["delete", "deploy/web", "-n", "demo"], "");
     assert!(kubectl.ok(&["get", "all", "-n", "demo"], "").contains("No resources found"));

@@ -168,7 +168,9 @@ fn settle(
         return Err(fault::modified(&resource.group, &resource.plural, &request.name));
     }
     if !applied {
-        if replicas == 0 && let Some(spec) = wanted["spec"].as_object_mut() {
+        if replicas == 0
+            && let Some(spec) = wanted["spec"].as_object_mut()
+        {
             // Zero is not written out.
             spec.shift_remove("replicas");
         }

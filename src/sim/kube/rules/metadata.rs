@@ -235,7 +235,8 @@ pub(crate) fn metadata(resource: &Resource, object: &Json, old: Option<&Json>) -
     if old.is_some() {
         // The real server checks a change in general and for the kind, each time as an object and as a
         // change, and reports it all.
-        let again: Vec<FieldError> = errors.iter().chain(&shared).chain(&shared).chain(&shared).chain(&own).cloned().collect();
+        let again: Vec<FieldError> =
+            errors.iter().chain(&shared).chain(&shared).chain(&shared).chain(&own).cloned().collect();
         errors.extend(again);
     }
     errors.extend(shared);
