@@ -4,6 +4,8 @@ mod architecture;
 mod gke_client;
 mod gke_conformance;
 mod kube_conformance;
+mod kube_kubectl;
+mod kube_server;
 mod scenarios;
 mod stack_files;
 
