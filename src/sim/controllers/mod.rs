@@ -4,10 +4,10 @@
 //! memory of its own, so that a restarted process goes on where the last one was killed. Durations count
 //! from timestamps in the objects.
 
-pub mod addons;
 pub mod accounting;
 pub mod accounts;
 pub mod activation;
+pub mod addons;
 pub mod admission;
 pub mod bootstrap;
 pub mod cloud;
