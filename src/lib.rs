@@ -6,6 +6,8 @@
 pub mod address;
 pub mod backend;
 pub mod catalog;
+pub mod cli;
+pub mod cost;
 pub mod diag;
 pub mod engine;
 pub mod env;

@@ -1,5 +1,5 @@
-//! The `stackwright` binary.
+//! The `stackwright` binary: hands the process's arguments to [`stackwright::cli`].
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    stackwright::cli::main(std::env::args_os())
 }

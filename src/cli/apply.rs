@@ -72,7 +72,7 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
     let mut session = run::open(&backend, job.planning, vars, command, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, true)?;
-    with_platforms(&place, async |platforms| {
+    with_platforms(&place, wanted.project(), async |platforms| {
         let interrupt = run::interrupts();
         let options = run::options(job.planning, &wanted.stack, job.destroy);
         let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };
@@ -180,9 +180,12 @@ fn check_secrets(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
     if names.is_empty() {
         return Ok(());
     }
-    Err(Diagnostic::error(format!("the secret input {} has another value than when the plan was made", names.join(", ")))
-        .hint("give the same value, or make a new plan")
-        .into())
+    Err(Diagnostic::error(format!(
+        "the secret input {} has another value than when the plan was made",
+        names.join(", ")
+    ))
+    .hint("give the same value, or make a new plan")
+    .into())
 }
 
 /// What is there must still be what the plan was made from.
@@ -244,7 +247,12 @@ fn report(
         }
         if !job.destroy {
             terminal.print(&summary::outputs(&applied.outputs, terminal.out));
-            terminal.say(&summary::cost(&wanted.desired));
+            let estimate = crate::cost::estimate(&wanted.desired.resources);
+            let items = estimate.lines.iter().map(|line| (line.what.clone(), line.per_hour)).collect::<Vec<_>>();
+            let text = summary::cost(&items, estimate.per_hour());
+            if !text.is_empty() {
+                terminal.say(&text);
+            }
         }
         let simulated = if job.stack.place.sim.is_some() { "Simulated time" } else { "Time" };
         terminal.say(&format!(

@@ -136,8 +136,8 @@ pub(super) struct PlanningArgs {
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub parallelism: usize,
     /// Wait this long for another run to release the state, for example 5m.
-    #[arg(long, value_name = "DURATION", default_value = "0s")]
-    pub lock_timeout: String,
+    #[arg(long, value_name = "DURATION")]
+    pub lock_timeout: Option<String>,
 }
 
 #[derive(Debug, Args, Clone)]

@@ -93,7 +93,8 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
         options: &Options::default(),
         ttl: wanted.ttl(),
     };
-    let status = with_platforms(&place, async |platforms| status::status(&platforms, subject, &sink).await)?;
+    let status =
+        with_platforms(&place, wanted.project(), async |platforms| status::status(&platforms, subject, &sink).await)?;
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
         let proofs = status.proofs.iter().map(|(component, proof)| {

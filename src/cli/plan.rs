@@ -24,9 +24,8 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let options = run::options(&args.planning, &wanted.stack, args.destroy);
     let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };
     let desired = if args.destroy { &nothing } else { &wanted.desired };
-    let subject =
-        Subject { desired, state: &state, secrets: &secrets, options: &options, ttl: wanted.ttl() };
-    let preview = with_platforms(&place, async |platforms| preview(&platforms, subject).await)?;
+    let subject = Subject { desired, state: &state, secrets: &secrets, options: &options, ttl: wanted.ttl() };
+    let preview = with_platforms(&place, wanted.project(), async |platforms| preview(&platforms, subject).await)?;
     let mut plan = preview.plan;
     if args.refresh_only {
         plan.changes.clear();

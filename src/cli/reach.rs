@@ -56,7 +56,7 @@ fn broken(what: &str, error: impl std::fmt::Display) -> Diagnostics {
 }
 
 /// Runs `work` on the runtime and clock of `place`, with its platforms.
-pub(super) fn with_platforms<T, W, F>(place: &Place, work: W) -> Result<T, Diagnostics>
+pub(super) fn with_platforms<T, W, F>(place: &Place, project: Option<String>, work: W) -> Result<T, Diagnostics>
 where
     W: FnOnce(Platforms) -> F,
     F: Future<Output = Result<T, Diagnostics>>,
@@ -64,12 +64,12 @@ where
     match place {
         Place::Cloud => wall_clock_runtime()?.block_on(async {
             let clock: SharedClock = Arc::new(WallClock::new());
-            work(platforms(None, clock)?).await
+            work(platforms(None, project, clock)?).await
         }),
         Place::Served(url, _) => wall_clock_runtime()?.block_on(async {
             let speed = speed_of(url).await?;
             let clock: SharedClock = Arc::new(WallClock::scaled(speed, WallClock::real_now()));
-            work(platforms(Some(url), clock)?).await
+            work(platforms(Some(url), project, clock)?).await
         }),
         Place::Embedded(directory) => {
             let world = open_world(directory)?;
@@ -80,7 +80,7 @@ where
                 let simulator = open_simulator(world, directory, shared.clone(), None).await?;
                 let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
                 let serving = simulator.serve(address).await.map_err(|e| broken("cannot start the simulator", e))?;
-                work(platforms(Some(&serving.url), shared)?).await
+                work(platforms(Some(&serving.url), project, shared)?).await
             })
         }
     }
@@ -130,17 +130,15 @@ async fn speed_of(url: &str) -> Result<f64, Diagnostics> {
 }
 
 pub(super) fn wall_clock_runtime() -> Result<tokio::runtime::Runtime, Diagnostics> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| broken("cannot start", error))
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| broken("cannot start", error))
 }
 
-fn platforms(simulator: Option<&str>, clock: SharedClock) -> Result<Platforms, Diagnostics> {
+fn platforms(simulator: Option<&str>, project: Option<String>, clock: SharedClock) -> Result<Platforms, Diagnostics> {
     let random = Arc::new(SystemRandom);
     let providers = provider::registry(provider::ProviderOptions {
         google_endpoint: simulator.map(str::to_owned),
         proxy: simulator.map(str::to_owned),
+        project,
         clock: clock.clone(),
         random: random.clone(),
         vars: Arc::new(ProcessVars),

@@ -37,12 +37,13 @@ pub(super) fn open(
     command: &str,
     terminal: &Terminal,
 ) -> Result<LocalSession, Diagnostics> {
-    let limit = crate::stack::parse_duration(&planning.lock_timeout).ok_or_else(|| {
-        Diagnostics::from(
-            Diagnostic::error(format!("--lock-timeout {} is not a duration", planning.lock_timeout))
-                .hint("write 30s, 5m or 1h"),
-        )
-    })?;
+    let limit = match &planning.lock_timeout {
+        None => Duration::ZERO,
+        Some(text) => crate::stack::parse_duration(text).ok_or_else(|| {
+            let diagnostic = Diagnostic::error(format!("--lock-timeout {text} is not a duration"));
+            Diagnostics::from(diagnostic.hint("write 30s, 5m or 1h"))
+        })?,
+    };
     let holder = layout::holder(vars, command, WallClock::real_now());
     let begun = WallClock::real_now();
     let mut said = false;
@@ -83,7 +84,9 @@ pub(super) fn refused(error: &BackendError) -> Diagnostics {
             diagnostic.hint("make room and check the permissions of the state folder, then run the command again")
         }
         BackendError::OtherStack { .. } => diagnostic.hint("check the name in the stack file"),
-        BackendError::Illegal(_) => diagnostic.hint("this is a defect of stackwright; please report it with the command"),
+        BackendError::Illegal(_) => {
+            diagnostic.hint("this is a defect of stackwright; please report it with the command")
+        }
     };
     diagnostic.into()
 }
@@ -118,7 +121,7 @@ pub(super) fn options(planning: &PlanningArgs, stack: &crate::stack::Stack, dest
         moved: stack
             .moved
             .iter()
-            .map(|moved| (Address::new(moved.from.value.as_str()), Address::new(moved.to.value.as_str())))
+            .map(|moved| (Address::new(moved.from.value.to_string()), Address::new(moved.to.value.to_string())))
             .collect(),
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn init(args: &InitArgs, terminal: &Terminal) -> Result<ExitCode, Dia
     match RealDisk.read(&ignore) {
         Ok(_) => terminal.say(&format!("{} is prepared already.", args.directory.display())),
         Err(_) => {
-            RealDisk.write(&ignore, IGNORE.as_bytes()).map_err(|error| unwritable(&ignore, &error))?;
+            write_document(&ignore, IGNORE.as_bytes()).map_err(|error| unwritable(&ignore, &error))?;
             terminal.say(&format!(
                 "Prepared {}: state will be kept in state/, which git ignores.",
                 args.directory.display()
@@ -70,11 +70,8 @@ pub(super) fn new(args: &NewArgs, terminal: &Terminal) -> Result<ExitCode, Diagn
     // The schema of the shipped stacks is found relative to this repository only.
     let text = args.template.text().lines().filter(|line| !line.starts_with("#:schema"));
     let text = text.collect::<Vec<_>>().join("\n").trim_start().to_owned() + "\n";
-    RealDisk.write(&args.file, text.as_bytes()).map_err(|error| unwritable(&args.file, &error))?;
-    terminal.say(&format!(
-        "Wrote {0}. Try it without a cloud: stackwright apply {0} --sim",
-        args.file.display()
-    ));
+    write_document(&args.file, text.as_bytes()).map_err(|error| unwritable(&args.file, &error))?;
+    terminal.say(&format!("Wrote {0}. Try it without a cloud: stackwright apply {0} --sim", args.file.display()));
     Ok(ExitCode::SUCCESS)
 }
 

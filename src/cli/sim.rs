@@ -10,9 +10,10 @@ use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
 use crate::env::clock::{SharedClock, WallClock};
+use crate::env::disk::RealDisk;
 use crate::env::vars::Vars;
 use crate::ops::layout;
-use crate::sim::net::environment;
+use crate::sim::environment::environment;
 
 pub(super) fn sim(args: &SimArgs, _: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     match &args.command {
@@ -65,7 +66,7 @@ fn serve(
 }
 
 fn env(url: &str, directory: &Path, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
-    let variables = environment(url.trim_end_matches('/'), directory).map_err(|error| {
+    let variables = environment(&RealDisk, url.trim_end_matches('/'), directory).map_err(|error| {
         let diagnostic = Diagnostic::error(format!("cannot write to {}", directory.display()));
         Diagnostics::from(diagnostic.detail(error.to_string()).hint("choose another folder with --directory"))
     })?;

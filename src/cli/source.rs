@@ -22,6 +22,11 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// The Google Cloud project, when the stack has one.
+    pub(super) fn project(&self) -> Option<String> {
+        self.stack.cluster.as_ref()?.project.as_ref().map(|project| project.value.to_string())
+    }
+
     /// From apply until `reap` may take it away.
     pub(super) fn ttl(&self) -> Option<Duration> {
         self.stack.limits.as_ref()?.ttl.as_ref().map(|ttl| ttl.value)

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use crate::diag::Diagnostics;
 use crate::env::vars::Vars;
+use crate::ui::diagnostic::{Look, render};
 use crate::ui::paint::Paint;
 
 /// Where text goes.
@@ -49,7 +50,11 @@ impl Terminal {
 
     /// Mistakes and warnings.
     pub(super) fn diagnostics(&self, diagnostics: &Diagnostics) {
-        self.say(crate::ui::diagnostic::render(diagnostics, self.err.color).trim_end());
+        if diagnostics.0.is_empty() {
+            return;
+        }
+        let look = Look { color: self.err.color, ..Look::default() };
+        self.say(render(&diagnostics.0, look).trim_end());
     }
 
     /// Asks; only `yes` is yes.

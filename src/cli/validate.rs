@@ -2,12 +2,13 @@
 
 use std::io::Read;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::cli::args::{FmtArgs, SchemaArgs, ValidateArgs};
 use crate::cli::source;
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::env::disk::{Disk, RealDisk, write_document};
+use crate::env::disk::write_document;
 use crate::env::vars::Vars;
 use crate::plan::dependencies;
 use crate::stack;
@@ -73,15 +74,17 @@ pub(super) fn fmt(args: &FmtArgs, terminal: &Terminal) -> Result<ExitCode, Diagn
             std::io::stdin().read_to_string(&mut text).map_err(|error| {
                 Diagnostics::from(Diagnostic::error("cannot read standard input").detail(error.to_string()))
             })?;
-            text
+            stack::source("standard input", text.into_bytes())?
         } else {
-            source::read(path)?.text
+            source::read(path)?
         };
-        let formatted = stack::format::format(&text);
-        let changed = formatted != text;
+        let source = Arc::new(text);
+        let formatted = stack::format::format(&source)?;
+        let text = &source.text;
+        let changed = formatted != *text;
         different |= changed;
         if args.diff && changed {
-            let diff = similar::TextDiff::from_lines(&text, &formatted);
+            let diff = similar::TextDiff::from_lines(text.as_str(), formatted.as_str());
             let name = path.display().to_string();
             terminal.print(&diff.unified_diff().header(&name, &name).to_string());
         }
@@ -92,7 +95,7 @@ pub(super) fn fmt(args: &FmtArgs, terminal: &Terminal) -> Result<ExitCode, Diagn
         } else if changed {
             terminal.print(&format!("{}\n", path.display()));
             if !args.check {
-                RealDisk.write(path, formatted.as_bytes()).map_err(|error| {
+                write_document(path, formatted.as_bytes()).map_err(|error| {
                     let diagnostic = Diagnostic::error(format!("cannot write {}", path.display()));
                     Diagnostics::from(diagnostic.detail(error.to_string()).hint("the file is unchanged"))
                 })?;

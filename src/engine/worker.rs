@@ -286,6 +286,9 @@ impl Worker {
         {
             let called = self.call(begun, &|| self.driver.delete(&self.subject, observed)).await;
             match called {
+                Ok(ack) if ack.readiness == Some(Readiness::NotFound) => {
+                    return self.commit(vec![Transition::Gone(self.identity())]).await;
+                }
                 Ok(ack) => operation = ack.operation,
                 Err(Refusal::NotFound) => return self.commit(vec![Transition::Gone(self.identity())]).await,
                 Err(refusal) => return Err(refusal.into()),

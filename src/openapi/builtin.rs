@@ -92,6 +92,16 @@ pub fn object_meta() -> Link {
     scalar_or_type("meta.v1.ObjectMeta")
 }
 
+/// The zero of a scalar type.
+pub(super) fn zero(schema: &Schema) -> Option<Json> {
+    Some(match schema.kind {
+        Type::String if schema.format.as_deref() != Some("date-time") => Json::from(""),
+        Type::Integer | Type::Number => Json::from(0),
+        Type::Boolean => Json::from(false),
+        _ => return None,
+    })
+}
+
 /// Whether an object of that type can get defaults. `metadata` never does, which spares custom objects a walk.
 pub(super) fn has_defaults(name: &str) -> bool {
     name != "meta.v1.ObjectMeta"
@@ -125,6 +135,15 @@ fn parse(entry: &'static Entry) -> Schema {
             schema.properties[at].default = serde_json::from_str(value).ok().map(Box::new);
         }
     }
+    // Statuses and events are written by programs that leave zeros out; the API server puts them back. In
+    // what users write, a zero would hide that a required field is missing.
+    if entry.name.ends_with("Status") || entry.name.ends_with(".Event") {
+        for property in &mut schema.properties {
+            if property.always && property.default.is_none() {
+                property.default = Some(Box::new(zero(&property.schema).unwrap_or_default()));
+            }
+        }
+    }
     schema.defaulter = defaults::computed(entry.name);
     schema.defaults_below = has_defaults(entry.name);
     schema
@@ -153,6 +172,7 @@ fn field(name: &str, kind: &str, flags: &str) -> Property {
             None if flag == "set" => list = ListType::Set,
             None if flag == "atomic" => atomic = true,
             None if flag == "inline" => property.inline = true,
+            None if flag == "always" => property.always = true,
             _ => {}
         }
     }

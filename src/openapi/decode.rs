@@ -130,7 +130,7 @@ mod tests {
 
     fn said(api_version: &str, kind: &str, value: &Json) -> Option<String> {
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
-        check(&*builtin::schema(group, version, kind).expect("a built-in kind"), value)
+        check(&builtin::schema(group, version, kind).expect("a built-in kind"), value)
     }
 
     #[test]

@@ -7,15 +7,13 @@ use serde_json::{Map, Value as Json};
 
 use super::builtin;
 use super::quantity::Quantity;
-use super::schema::{Additional, Schema, Type};
+use super::schema::{Additional, Schema};
 use super::validate::is_deferred;
 
 /// Fills in every default of `schema` that `value` leaves out. What a plan knows only at apply stays as it is.
 pub fn apply(schema: &Schema, value: &mut Json) {
     // First everywhere, because computed defaults look at what is below them.
-    if !schema.name.is_empty() {
-        tidy(schema, value);
-    }
+    tidy(schema, value);
     fill(schema, value);
 }
 
@@ -61,7 +59,9 @@ fn fill(schema: &Schema, value: &mut Json) {
 fn tidy(schema: &Schema, value: &mut Json) {
     match value {
         Json::Object(object) => {
-            if !schema.name.is_empty() {
+            if schema.name.is_empty() {
+                drop_plain_nulls(schema, object);
+            } else {
                 drop_unset(schema, object);
             }
             for (key, child) in object.iter_mut() {
@@ -85,7 +85,21 @@ fn tidy(schema: &Schema, value: &mut Json) {
     }
 }
 
-/// The typed objects of built-in kinds have no nulls (but for times that are always written) and no empty
+/// In custom objects a null that is neither allowed nor replaced by a default counts as absent.
+fn drop_plain_nulls(schema: &Schema, object: &mut Map<String, Json>) {
+    object.retain(|key, value| {
+        if !value.is_null() {
+            return true;
+        }
+        match (schema.property(key), schema.child(key)) {
+            (Some(property), _) => property.schema.nullable || property.default.is_some(),
+            (None, Some(below)) => below.nullable || schema.defaulter.is_some(),
+            (None, None) => true,
+        }
+    });
+}
+
+/// The typed objects of built-in kinds have no nulls (but for what is always written) and no empty
 /// lists and maps where they may be left out.
 fn drop_unset(schema: &Schema, object: &mut Map<String, Json>) {
     object.retain(|key, value| {
@@ -97,8 +111,8 @@ fn drop_unset(schema: &Schema, object: &mut Map<String, Json>) {
         };
         let Some(property) = schema.property(key).filter(|_| empty) else { return true };
         match value {
-            Json::Null => property.default.as_deref() == Some(&Json::Null),
-            Json::Array(_) => schema.required.contains(&property.name),
+            Json::Null => property.always || property.default.as_deref() == Some(&Json::Null),
+            Json::Array(_) => property.always,
             // Empty structs mean something (`emptyDir: {}`), empty maps do not.
             _ => !matches!(property.schema.additional, Additional::Of(_)),
         }
@@ -106,24 +120,19 @@ fn drop_unset(schema: &Schema, object: &mut Map<String, Json>) {
 }
 
 /// What the API server's typed object looks like before anything is decoded into it: the structs and
-/// required fields of built-in types, nothing for custom ones. Field ownership starts from here.
+/// fields of built-in types that are always written, nothing for custom ones. Field ownership starts from here.
 pub fn zero(schema: &Schema) -> Json {
     let mut object = Map::new();
     if !schema.name.is_empty() {
         for property in &schema.properties {
-            let below: &Schema = &property.schema;
-            let required = schema.required.contains(&property.name);
             let value = if property.inline {
-                zero(below)
-            } else if !required {
-                continue;
+                zero(&property.schema)
+            } else if property.always {
+                builtin::zero(&property.schema).unwrap_or_default()
+            } else if property.default.as_deref() == Some(&Json::Null) {
+                Json::Null
             } else {
-                match below.kind {
-                    Type::String if below.format.as_deref() != Some("date-time") => Json::from(""),
-                    Type::Integer | Type::Number => Json::from(0),
-                    Type::Boolean => Json::from(false),
-                    _ => Json::Null,
-                }
+                continue;
             };
             object.insert(property.name.to_string(), value);
         }

@@ -26,13 +26,14 @@ pub struct ProviderOptions {
     pub google_endpoint: Option<String>,
     /// An HTTP proxy through which models are reached by `CONNECT`.
     pub proxy: Option<String>,
-    /// The Google Cloud project of the stack; `None` when it has none.
+    /// The Google Cloud project of the stack; `None` when it has none or it is not known yet.
     pub project: Option<String>,
     /// Time.
     pub clock: SharedClock,
     /// Randomness for ids.
     pub random: Arc<dyn Random>,
-    /// Variables: `HTTPS_PROXY` where no proxy is given and no simulator is in use.
+    /// Variables: `HTTPS_PROXY` where no proxy is given and no simulator is in use, `GOOGLE_CLOUD_PROJECT`
+    /// where the stack names no project.
     pub vars: Arc<dyn Vars>,
 }
 
@@ -71,6 +72,8 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
         (None, Some(_)) => None,
         (None, None) => ["HTTPS_PROXY", "https_proxy"].iter().find_map(|name| options.vars.get(name)),
     };
+    let named = || ["GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"].iter().find_map(|name| options.vars.get(name));
+    let project = options.project.clone().or_else(named);
     let prover = openai::OpenAiProver::new(options.clock.clone(), proxy.as_deref())?;
     let google = google::client::GoogleClient::new(options.google_endpoint, options.clock.clone());
     let connections = Arc::new(kube::client::Connections::new(google.clone(), options.clock));
@@ -83,7 +86,7 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     Ok(Providers {
         kinds: kinds(),
         drivers: drivers.into(),
-        site: Arc::new(google::site::GoogleSite::new(google, options.project)),
+        site: Arc::new(google::site::GoogleSite::new(google, project)),
         prover: Arc::new(prover),
     })
 }

@@ -3,9 +3,7 @@
 //! Attributes: `input` (anything but a secret). Outputs: `output`, the input as last applied, and `id`, 32
 //! random hexadecimal digits made at creation. There is no platform: what state records is the resource.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -83,19 +81,18 @@ impl Kind for ValueKind {
 /// Keeps values in the record.
 pub struct ValueDriver {
     random: Arc<dyn Random>,
-    /// Ids deleted by this process: what tells a delete from a create that is being waited for.
-    deleted: Mutex<BTreeSet<String>>,
 }
 
 impl ValueDriver {
     /// A driver that draws ids from `random`.
     pub fn new(random: Arc<dyn Random>) -> Self {
-        ValueDriver { random, deleted: Mutex::default() }
+        ValueDriver { random }
     }
+}
 
-    fn deleted(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// There is nothing to wait for.
+fn done(observed: Observed) -> Ack {
+    Ack { observed: Some(observed), readiness: Some(Readiness::Current), ..Ack::default() }
 }
 
 fn observe(id: &str, input: Option<&Value>) -> Observed {
@@ -115,33 +112,25 @@ impl Driver for ValueDriver {
     }
 
     async fn create(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
-        if let Some(before) = recorded(&request.subject) {
-            self.deleted().remove(&before.id);
-        }
-        let observed = observe(&self.random.hex(16), request.attrs.get("input"));
-        Ok(Ack { observed: Some(observed), ..Ack::default() })
+        Ok(done(observe(&self.random.hex(16), request.attrs.get("input"))))
     }
 
     async fn update(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
         let Some(before) = recorded(&request.subject).or_else(|| request.observed.clone()) else {
             return Err(ProviderError::new(ErrorClass::NotFound, "the value is not in state"));
         };
-        Ok(Ack { observed: Some(observe(&before.id, request.attrs.get("input"))), ..Ack::default() })
+        Ok(done(observe(&before.id, request.attrs.get("input"))))
     }
 
-    async fn delete(&self, _: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
-        self.deleted().insert(observed.id.clone());
-        Ok(Ack::default())
+    async fn delete(&self, _: &Subject, _: &Observed) -> Result<Ack, ProviderError> {
+        Ok(Ack { readiness: Some(Readiness::NotFound), ..Ack::default() })
     }
 
     async fn poll(&self, subject: &Subject, _: Option<&str>) -> Result<Poll, ProviderError> {
-        let gone = recorded(subject).is_some_and(|recorded| self.deleted().contains(&recorded.id));
-        let readiness = if gone || subject.desired.is_none() { Readiness::NotFound } else { Readiness::Current };
-        Ok(Poll { readiness, observed: None })
-    }
-
-    fn poll_interval(&self, _: Duration) -> Duration {
-        Duration::from_millis(1)
+        Ok(match recorded(subject) {
+            Some(observed) => Poll { readiness: Readiness::Current, observed: Some(observed) },
+            None => Poll { readiness: Readiness::NotFound, observed: None },
+        })
     }
 }
 

@@ -40,7 +40,7 @@ pub fn environment(disk: &dyn Disk, url: &str, directory: &Path) -> io::Result<V
     set("GOOGLE_CLOUD_PROJECT", PROJECT.to_owned());
     set("KUBECONFIG", inside("kubeconfig"));
     // Addresses of load balancers are reached through the simulator; its own ports are not.
-    for name in ["HTTPS_PROXY", "https_proxy"] {
+    for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
         set(name, url.to_owned());
     }
     for name in ["NO_PROXY", "no_proxy"] {

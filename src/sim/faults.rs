@@ -161,6 +161,79 @@ pub enum Fault {
         /// `container.googleapis.com`.
         service: String,
     },
+    /// Pulling images fails inside clusters.
+    ImagePull {
+        /// Images, with `*` for any text.
+        #[serde(default = "anything")]
+        image: String,
+        /// What the container runtime says.
+        #[serde(default = "no_such_image")]
+        message: String,
+        /// Simulated seconds after the rules were set at which it starts.
+        #[serde(default)]
+        from: u64,
+        /// … and ends.
+        #[serde(default)]
+        until: Option<u64>,
+    },
+    /// Running containers end against their will.
+    Crash {
+        /// Pods as `namespace/name`, with `*` for any text.
+        pod: String,
+        /// Container; empty for all.
+        #[serde(default)]
+        container: String,
+        /// Exit code; 137 is an out-of-memory kill.
+        #[serde(default = "exit_code")]
+        code: i32,
+        /// Its last line.
+        #[serde(default)]
+        log: String,
+        /// As above.
+        #[serde(default)]
+        from: u64,
+        /// As above.
+        #[serde(default)]
+        until: Option<u64>,
+    },
+    /// Webhooks answer late, or not at all.
+    Webhook {
+        /// Services as `namespace/name`, with `*` for any text.
+        #[serde(default = "anything")]
+        service: String,
+        /// Seconds until the answer; none at all when absent.
+        #[serde(default)]
+        seconds: Option<u64>,
+        /// As above.
+        #[serde(default)]
+        from: u64,
+        /// As above.
+        #[serde(default)]
+        until: Option<u64>,
+    },
+    /// Load balancers get no address.
+    LoadBalancerStuck {
+        /// Services as `namespace/name`, with `*` for any text.
+        #[serde(default = "anything")]
+        service: String,
+        /// As above.
+        #[serde(default)]
+        from: u64,
+        /// As above.
+        #[serde(default)]
+        until: Option<u64>,
+    },
+    /// Nodes stop reporting.
+    NodeLost {
+        /// Nodes, with `*` for any text.
+        node: String,
+        /// As above.
+        #[serde(default)]
+        from: u64,
+        /// As above.
+        #[serde(default)]
+        until: Option<u64>,
+    },
     /// What a load balancer or disk leaves behind when its cluster is deleted with it in use.
     Leftovers {
         /// Whether deletes of clusters leave load balancers and disks; they do by default.
@@ -174,6 +247,14 @@ fn one() -> u64 {
 
 fn forever() -> u64 {
     u64::MAX
+}
+
+fn exit_code() -> i32 {
+    1
+}
+
+fn no_such_image() -> String {
+    "rpc error: code = NotFound desc = failed to pull and unpack image: not found".to_owned()
 }
 
 fn anything() -> String {
@@ -243,6 +324,22 @@ impl Faults {
             self.world.remove(SECTION, &key);
         }
         self.world.put(SECTION, "since", json!(self.clock.now().0));
+    }
+
+    /// The rules that hold now, of those with a beginning and an end.
+    pub fn present(&self) -> Vec<Fault> {
+        let age = self.age();
+        let now = |from: u64, until: Option<u64>| age >= from && until.is_none_or(|until| age < until);
+        let holds = |fault: &Fault| match fault {
+            Fault::Stockout { from, until, .. }
+            | Fault::ImagePull { from, until, .. }
+            | Fault::Crash { from, until, .. }
+            | Fault::Webhook { from, until, .. }
+            | Fault::LoadBalancerStuck { from, until, .. }
+            | Fault::NodeLost { from, until, .. } => now(*from, *until),
+            _ => true,
+        };
+        self.rules().into_iter().map(|(_, fault)| fault).filter(holds).collect()
     }
 
     fn rules(&self) -> Vec<(String, Fault)> {
@@ -399,7 +496,7 @@ fn refusal(status: u16) -> Refusal {
 }
 
 /// Whether `text` matches a pattern in which `*` stands for any text.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else { return false };

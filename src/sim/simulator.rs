@@ -19,9 +19,9 @@ use tokio::task::AbortHandle;
 use tower::ServiceExt;
 
 use super::google::answer::respond;
-use super::google::container::{ClusterFacts, ClusterName, clusters, operations};
+use super::google::container::{ClusterFacts, clusters, operations};
 use super::google::{ControlPlanes, Endpoint, Google, HangUp};
-use super::kube::api::{Api, DeleteOptions, Gvk, Status};
+use super::kube::api::{Api, DeleteOptions, Gvk};
 use super::net::authority::Authority;
 use super::net::internet::{self, DataPlane, Peer, Relay};
 use super::net::{self, Closed, Listening};
@@ -61,11 +61,16 @@ pub trait Interior: Send + Sync {
 /// Makes the insides of clusters.
 pub trait Interiors: Send + Sync {
     /// Opens a cluster's inside over its documents, `kube/<cluster id>` in the world, and starts what runs in
-    /// it. Called on the runtime.
+    /// it. `ca_pem` is the certificate of the API server's authority. Called on the runtime.
     ///
     /// # Errors
     /// Why it cannot be opened.
-    fn open(&self, simulator: &Arc<Simulator>, cluster: &ClusterFacts) -> Result<Arc<dyn Interior>, String>;
+    fn open(
+        &self,
+        simulator: &Arc<Simulator>,
+        cluster: &ClusterFacts,
+        ca_pem: &str,
+    ) -> Result<Arc<dyn Interior>, String>;
 }
 
 /// Why a simulator did not open.
@@ -154,14 +159,20 @@ impl Simulator {
     pub async fn serve(self: &Arc<Self>, address: SocketAddr) -> io::Result<Serving> {
         let listener = net::bind(address).await?;
         let simulator = Arc::downgrade(self);
+        let own = listener.local_addr()?.to_string();
         let answering: net::Answering = Arc::new(move |request: Request<Incoming>| {
-            let simulator = simulator.upgrade();
+            let (simulator, own) = (simulator.upgrade(), own.clone());
             Box::pin(async move {
                 let Some(simulator) = simulator else { return Err(Closed) };
                 if request.method() == Method::CONNECT {
                     return Ok(internet::tunnel(request, &*simulator));
                 }
-                let response = simulator.answer(request.map(Body::new)).await;
+                let request = request.map(Body::new);
+                let own = request.uri().authority().is_some_and(|to| to.as_str() == own);
+                if internet::is_proxied(&request) && !own {
+                    return Ok(internet::forward(request, &*simulator).await);
+                }
+                let response = simulator.answer(request).await;
                 if response.extensions().get::<HangUp>().is_some() { Err(Closed) } else { Ok(response) }
             })
         });
@@ -261,7 +272,7 @@ impl Simulator {
         let authority = Authority::of(&self.world, &cluster.id, &common_name, "34.118.224.1")?;
         let tls = authority.acceptor()?;
         let listener = self.listener(&cluster.id).await.map_err(|error| error.to_string())?;
-        let inside = self.interiors.open(self, cluster)?;
+        let inside = self.interiors.open(self, cluster, &authority.ca_pem)?;
         let router = inside.router();
         let answering: net::Answering = Arc::new(move |request: Request<Incoming>| {
             let router = router.clone();
@@ -399,14 +410,4 @@ impl ControlPlanes for Planes {
             _ => Ok(()),
         }
     }
-}
-
-/// The names of a cluster that a person may use for it, for messages.
-pub fn describe(name: &ClusterName) -> String {
-    format!("{} in {}", name.name, name.place.location)
-}
-
-/// A status that says a cluster is not there.
-pub fn not_running(cluster_id: &str) -> Status {
-    Status::failure(503, "ServiceUnavailable", format!("the API server of cluster {cluster_id} is not running"))
 }

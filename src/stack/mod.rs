@@ -68,7 +68,7 @@ impl Draft {
 /// Reads a stack file and everything that it extends.
 ///
 /// # Errors
-/// All mistakes of all files, in the order of their places, warnings among them.
+/// All mistakes of all files, in the order of their places.
 pub fn parse(source: Arc<Source>, loader: &dyn Loader) -> Result<(Draft, Vec<Diagnostic>), Diagnostics> {
     let (tree, unreadable) = overlay::read(source, loader);
     let whole = unreadable.is_empty();
@@ -89,7 +89,8 @@ pub fn parse(source: Arc<Source>, loader: &dyn Loader) -> Result<(Draft, Vec<Dia
     let (mistakes, warnings) = reading.finish();
     match inputs {
         Some(inputs) if mistakes.is_empty() => Ok((Draft { tree, inputs }, warnings)),
-        _ => Err(Diagnostics(shortened(in_order(mistakes.into_iter().chain(warnings).collect())))),
+        // What seems to be unused may be meant where a mistake is.
+        _ => Err(Diagnostics(shortened(mistakes))),
     }
 }
 
@@ -119,6 +120,31 @@ pub fn load(
     warnings.extend(more);
     let stack = draft.bind(&inputs)?;
     Ok(Loaded { stack, inputs, warnings })
+}
+
+/// Everything that can be said about a stack with the inputs that are there: [`parse`], then [`Draft::bind`] if
+/// every input has a value. A missing value is no mistake of the file. Returns the warnings.
+///
+/// # Errors
+/// All mistakes that the first failing step finds.
+pub fn validate(
+    source: Arc<Source>,
+    loader: &dyn Loader,
+    given: &inputs::Given,
+    vars: &dyn Vars,
+) -> Result<Vec<Diagnostic>, Diagnostics> {
+    let (draft, mut warnings) = parse(source, loader)?;
+    let strict = inputs::Given { synthesize: false, ..given.clone() };
+    if let Ok((inputs, more)) = inputs::resolve(&draft, &strict, vars) {
+        warnings.extend(more);
+        draft.bind(&inputs)?;
+        return Ok(warnings);
+    }
+    // With every gap filled, what remains is wrong whatever the missing values are.
+    let filled = inputs::Given { synthesize: true, ..given.clone() };
+    let (_, more) = inputs::resolve(&draft, &filled, vars)?;
+    warnings.extend(more);
+    Ok(warnings)
 }
 
 /// One walk over a tree.

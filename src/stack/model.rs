@@ -546,7 +546,6 @@ macro_rules! entries {
 
 entries! {
     NodePool: Some("node_pools"), names::gke;
-    Addon: Some("addons"), known_addon;
     Registry: None, names::registry;
     Workload: Some("workloads"), names::workload;
     Chart: Some("charts"), names::release;
@@ -570,12 +569,17 @@ impl<T: Entry> Entry for Spanned<T> {
     }
 }
 
-fn known_addon(name: &str) -> Result<(), String> {
-    if ADDONS.contains(&name) {
-        return Ok(());
+impl Entry for Addon {
+    const SECTION: Option<&'static str> = Some("addons");
+    const KEY: &'static str = "an add-on of the catalogue";
+
+    fn check_key(name: &str) -> Result<(), String> {
+        if ADDONS.contains(&name) {
+            return Ok(());
+        }
+        Err(match crate::diag::suggest(name, ADDONS.iter().copied()) {
+            Some(close) => format!("did you mean {close}?"),
+            None => format!("there are {}", ADDONS.join(", ")),
+        })
     }
-    Err(match crate::diag::suggest(name, ADDONS.iter().copied()) {
-        Some(close) => format!("no such add-on; did you mean {close}?"),
-        None => format!("no such add-on; there are {}", ADDONS.join(", ")),
-    })
 }

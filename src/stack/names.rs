@@ -147,14 +147,17 @@ pub(crate) fn kubernetes_label_value(text: &str) -> Checked {
         return Err(format!("{odd:?} is not allowed: Kubernetes labels hold letters, digits, `_`, `-` and `.`"));
     }
     let ends = |c: char| c.is_ascii_alphanumeric();
-    if !text.is_empty() && !(text.starts_with(ends) && text.ends_with(ends)) {
-        return Err("must start and end with a letter or digit".to_owned());
+    if text.is_empty() || text.starts_with(ends) && text.ends_with(ends) {
+        return Ok(());
     }
-    Ok(())
+    Err("must start and end with a letter or digit".to_owned())
 }
 
 /// The host of a container registry: `registry.redhat.io`, `localhost:5000`.
 pub(crate) fn registry(text: &str) -> Checked {
+    if text.contains("://") || text.contains('/') {
+        return Err("a registry is named by its host alone, such as registry.redhat.io".to_owned());
+    }
     let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
     if port.is_some_and(|port| port.parse::<u16>().is_err()) {
         return Err("the port is not a number".to_owned());

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::diag::{Diagnostic, Source, Span};
+use crate::diag::{Diagnostic, Diagnostics, Source, Span};
 use crate::env::disk::Disk;
 use crate::stack::tree::{self, Node, Tree};
 
@@ -26,7 +26,9 @@ impl Loader for DiskLoader<'_> {
     fn load(&self, from: &str, path: &str) -> Result<Arc<Source>, String> {
         let path = beside(from, path);
         let bytes = self.0.read(&path).map_err(|error| error.to_string())?;
-        source(&path.display().to_string(), bytes).map(Arc::new).map_err(|mistake| mistake.summary)
+        source(&path.display().to_string(), bytes)
+            .map(Arc::new)
+            .map_err(|Diagnostics(why)| why.into_iter().map(|d| d.summary).collect())
     }
 }
 
@@ -62,7 +64,7 @@ pub fn beside(from: &str, path: &str) -> PathBuf {
 ///
 /// # Errors
 /// Where the bytes are not UTF-8.
-pub fn source(name: &str, bytes: Vec<u8>) -> Result<Source, Diagnostic> {
+pub fn source(name: &str, bytes: Vec<u8>) -> Result<Source, Diagnostics> {
     // Editors on Windows put a byte order mark first; it is no part of the text.
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source {
@@ -77,7 +79,8 @@ pub fn source(name: &str, bytes: Vec<u8>) -> Result<Source, Diagnostic> {
             let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
             Err(Diagnostic::error(format!("{name} is not UTF-8 text"))
                 .detail(format!("Line {line} holds bytes that are no characters."))
-                .hint("save the file as UTF-8; if it is not a stack file, name one"))
+                .hint("save the file as UTF-8; if it is not a stack file, name one")
+                .into())
         }
     }
 }
@@ -192,7 +195,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_refused_and_byte_order_marks_dropped() {
-        assert!(source("x", vec![b'a', b'\n', 0xff]).unwrap_err().detail.starts_with("Line 2"));
+        assert!(source("x", vec![b'a', b'\n', 0xff]).unwrap_err().0[0].detail.starts_with("Line 2"));
         assert_eq!(source("x", "\u{feff}name".into()).unwrap().text, "name");
     }
 }

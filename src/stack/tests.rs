@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use crate::diag::{Diagnostics, Severity, Source};
-use crate::stack::{Draft, NoLoader, inputs, parse};
+use crate::stack::format::format;
+use crate::stack::{Draft, NoLoader, inputs, parse, validate};
 
 fn source(text: &str) -> Arc<Source> {
     Arc::new(Source { name: "stack.toml".to_owned(), text: text.to_owned() })
@@ -25,7 +28,7 @@ fn summaries(text: &str) -> Vec<String> {
     }
 }
 
-const GOOD: &str = r#"
+pub(super) const GOOD: &str = r#"
 name = "qwen-t4"
 [inputs]
 project = { type = "string", env = "GOOGLE_CLOUD_PROJECT" }
@@ -77,6 +80,91 @@ fn a_good_stack_binds() {
         &stack.values["extra"].input.value,
         &stack.outputs["endpoint"].value.value
     ));
+}
+
+#[test]
+fn a_stack_is_validated_without_its_inputs() {
+    let check = |flags: &[&str]| {
+        let given =
+            inputs::Given { flags: flags.iter().map(|f| (*f).to_owned()).collect(), ..inputs::Given::default() };
+        let vars = std::collections::BTreeMap::new();
+        validate(source(GOOD), &NoLoader, &given, &vars).map_err(|Diagnostics(d)| d[0].summary.clone())
+    };
+    assert_eq!(check(&[]), Ok(vec![]));
+    assert_eq!(check(&["nodes=x"]).unwrap_err(), "the input nodes is a number, --var gives something else: \"x\"");
+    assert_eq!(check(&["project=my-project", "hf_token=x", "nodes=-1"]).unwrap_err(), "-1 is out of range");
+}
+
+/// Mistakes that change a good stack a little, as a tired person or a bad merge would.
+fn mutated() -> impl Strategy<Value = String> {
+    let edit =
+        (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..5u8, "[\\[\\]{}\"'=.,#$a-z0-9\n é]{0,3}");
+    prop::collection::vec(edit, 1..6).prop_map(|edits| {
+        let mut text = GOOD.chars().collect::<Vec<_>>();
+        for (at, to, what, new) in edits {
+            let (at, to) = (at.index(text.len() + 1), to.index(text.len() + 1));
+            let (from, until) = (at.min(to), at.max(to));
+            match what {
+                0 => drop(text.splice(at..at, new.chars())),
+                1 => drop(text.splice(from..until.min(from + 3), new.chars())),
+                2 => drop(text.drain(from..until.min(from + 40))),
+                3 => {
+                    let part = text[from..until.min(from + 60)].to_vec();
+                    text.splice(at..at, part);
+                }
+                _ => text.truncate(until.max(10)),
+            }
+        }
+        text.into_iter().collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn parsing_ends_in_a_stack_or_in_mistakes_with_places(text in mutated()) {
+        if let Ok(once) = format(&source(&text)) {
+            prop_assert_eq!(format(&source(&once)).unwrap(), once);
+        }
+        match parse(source(&text), &NoLoader) {
+            Ok((draft, _)) => {
+                let given = inputs::Given { synthesize: true, ..inputs::Given::default() };
+                if let Ok((inputs, _)) = inputs::resolve(&draft, &given, &std::collections::BTreeMap::new()) {
+                    let _ = draft.bind(&inputs);
+                }
+            }
+            Err(Diagnostics(mistakes)) => {
+                prop_assert!(mistakes.iter().any(|d| d.severity == Severity::Error));
+                for mistake in &mistakes {
+                    if let Some((span, _)) = &mistake.span {
+                        prop_assert!(span.source.text.get(span.range.clone()).is_some(), "{:?} in {}", span.range, text);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// As `wide` and `chain` of the benchmark: many values, each needing the one before or none.
+fn many(count: usize, chain: bool) -> String {
+    use std::fmt::Write as _;
+    let mut text = "name = \"many\"\n".to_owned();
+    for n in 0..count {
+        let from = if chain && n > 0 { format!(", from = [\"${{values.n{}.id}}\"]", n - 1) } else { String::new() };
+        writeln!(text, "[values.n{n}]\ninput = {{ id = \"n{n}\", tags = {{ team = \"t\", n = [1, 2] }}{from} }}")
+            .unwrap();
+    }
+    text
+}
+
+#[test]
+fn ten_thousand_values_in_a_row_are_read() {
+    let inputs = inputs::Inputs::default();
+    assert_eq!(draft(&many(10_000, true)).bind(&inputs).unwrap().values.len(), 10_000);
+    let circle =
+        many(10_000, true).replace("input = { id = \"n0\"", "input = { from = \"${values.n9999.id}\", id = \"n0\"");
+    assert!(summaries(&circle)[0].starts_with("components need each other: values.n0 -> values.n9999 -> values.n9998"));
+    let lost = many(2_000, true).replace("${values.n", "${value.n");
+    assert_eq!(summaries(&lost).len(), 201);
 }
 
 #[test]

@@ -141,8 +141,13 @@ fn syntax_error(source: &Arc<Source>, error: &toml::de::Error) -> Diagnostic {
     let range = error.span().unwrap_or(length..length);
     let range = floor(&source.text, range.start)..floor(&source.text, range.end.max(range.start));
     let (what, expected) = match error.message().split_once(", expected ") {
+        Some(("string values must be quoted", _)) if range.is_empty() => {
+            ("a value is missing", "belongs here".to_owned())
+        }
+        Some((what @ "string values must be quoted", _)) => (what, "not in quotes".to_owned()),
         Some((what, expected)) if expected != "nothing" => (what, format!("expected {expected}")),
         Some((what, _)) => (what, "not expected here".to_owned()),
+        None if error.message() == "duplicate key" => ("duplicate key", "is there already".to_owned()),
         None => (error.message(), "here".to_owned()),
     };
     Diagnostic::error(format!("not valid TOML: {what}")).at(Span { source: source.clone(), range }, expected)

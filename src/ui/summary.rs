@@ -77,3 +77,18 @@ pub fn residue(residue: &[(String, String)], paint: Paint) -> String {
     let lines = residue.iter().map(|(kind, name)| format!("\n  {} {}", tame(kind), tame(name)));
     format!("{}{}", paint.red(&format!("{} left:", count(residue.len(), "resource"))), lines.collect::<String>())
 }
+
+/// What it costs while it runs: (what, US dollars per hour if known) each, and their sum.
+pub fn cost(items: &[(String, Option<f64>)], per_hour: f64) -> String {
+    if items.is_empty() {
+        return String::new();
+    }
+    let unknown = items.iter().filter(|(_, price)| price.is_none()).map(|(what, _)| what.as_str()).collect::<Vec<_>>();
+    let bound = if unknown.is_empty() { "" } else { "at least " };
+    let mut text =
+        format!("Cost while it runs: {bound}${per_hour:.2} per hour, ${:.0} per day, by list prices.", per_hour * 24.0);
+    if !unknown.is_empty() {
+        text.push_str(&format!(" Unknown: {}.", tame(&unknown.join(", "))));
+    }
+    text
+}

@@ -1,6 +1,8 @@
 //! All integration tests, in one binary.
 
 mod architecture;
+mod gke_client;
+mod gke_conformance;
 mod kube_conformance;
 mod scenarios;
 mod stack_files;

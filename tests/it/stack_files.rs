@@ -157,6 +157,7 @@ fn inputs_outputs_and_moves() {
     insta::assert_snapshot!(table_with(&[
         "[inputs]\na = { type = \"strng\" }\nb = { type = \"number\", default = \"1\" }\nc = { secret = true, default = \"x\" }\nd = { secret = true, type = \"list\" }\n\"e f\" = {}\ng = \"string\"\nh = { env = \"A B\" }\n",
         "[inputs]\nunused = {}\n",
+        "[inputs]\ns = { secret = true }\n[values.a]\ninput = { x = [\"${inputs.s}\"] }\n",
         "[inputs]\ns = { secret = true }\n[outputs]\na = \"${inputs.s}\"\nb = { value = \"${cluster.endpoint}\", sensitve = true }\nc = { value = \"x-${inputs.s}\", sensitive = true }\n",
         "[[moved]]\nfrom = \"node_pools.a\"\nto = \"node_pools.b\"\n[[moved]]\nfrom = \"addons.x\"\nto = \"addons.y\"\n[[moved]]\nfrom = \"node_pools.a\"\nto = \"values.a\"\n[[moved]]\nfrom = \"gpu\"\n",
         "[values.a]\ninput = 1\n[values.b]\ninput = 1\n[[moved]]\nfrom = \"values.a\"\nto = \"values.b\"\n[[moved]]\nfrom = \"values.c\"\nto = \"values.b\"\n[[moved]]\nfrom = \"values.c\"\nto = \"values.b\"\n",
@@ -227,4 +228,61 @@ fn noise_depth_and_length_are_refused_with_a_message() {
         assert!(!mistakes.is_empty() && mistakes.len() < 300, "{}", mistakes.len());
         assert!(render(&mistakes, Look::default()).len() < 300_000);
     }
+}
+
+/// Every key that the parser knows stands in the page about the format, in a table under its section.
+#[test]
+fn every_key_is_documented() {
+    let page = include_str!("../../docs/stack-format.md");
+    let section = |title: &str| {
+        let start = page.find(&format!("\n## {title}\n")).unwrap_or_else(|| panic!("no section {title}"));
+        let rest = &page[start + 4..];
+        &rest[..rest.find("\n## ").unwrap_or(rest.len())]
+    };
+    let schema = stack::schema::json_schema();
+    let keys = |schema: &serde_json::Value| {
+        let properties = schema["properties"].as_object().expect("an object's schema");
+        properties.keys().cloned().collect::<Vec<_>>()
+    };
+    let titles = BTreeMap::from([
+        ("Addon", "addons"),
+        ("Chart", "charts"),
+        ("Cluster", "cluster"),
+        ("Gateway", "gateway"),
+        ("Input", "Inputs"),
+        ("Limits", "limits"),
+        ("Manifests", "manifests"),
+        ("Moved", "moved"),
+        ("NodePool", "node_pools"),
+        ("OutputTable", "outputs"),
+        ("Registry", "registries"),
+        ("Resources", "workloads"),
+        ("State", "state"),
+        ("Stored", "values"),
+        ("SystemPool", "cluster"),
+        ("Taint", "node_pools"),
+        ("Workload", "workloads"),
+    ]);
+    for key in keys(&schema) {
+        assert!(section("Top level").contains(&format!("`{key}`")), "{key}");
+    }
+    for (name, definition) in schema["$defs"].as_object().expect("definitions") {
+        let text = section(titles.get(name.as_str()).unwrap_or_else(|| panic!("{name} has no section")));
+        for key in keys(definition) {
+            assert!(text.contains(&format!("`{key}`")), "{name}: {key}");
+        }
+    }
+    for output in stack::outputs::OUTPUTS {
+        assert!(section("References").contains(&format!("`{}`", output.name)), "{output:?}");
+    }
+}
+
+/// The page's first example is a good stack in canonical layout but for its aligned inputs.
+#[test]
+fn the_documented_example_is_good() {
+    let page = include_str!("../../docs/stack-format.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    assert_eq!(said(example, &NoLoader), "nothing\n");
+    let formatted = stack::format::format(&source("example", example)).expect("good TOML");
+    assert_eq!(formatted, example.replace("project  =", "project ="));
 }

@@ -105,20 +105,13 @@ pub fn identity(view: View<'_>, list: &ListType, value: &Json) -> Result<Element
     }
 }
 
-/// The value of a key field that an item leaves out. Required scalars of built-in types have their zero.
+/// The value of a key field that an item leaves out. Scalars of built-in types that are always written
+/// have their zero.
 fn key_default(items: View<'_>, key: &str) -> Option<Json> {
     let schema = items?;
     let property = schema.property(key)?;
     if let Some(default) = &property.default {
         return Some((**default).clone());
     }
-    if schema.name.is_empty() || !schema.required.iter().any(|name| &**name == key) {
-        return None;
-    }
-    Some(match property.schema.kind {
-        Type::String => Json::from(""),
-        Type::Integer | Type::Number => Json::from(0),
-        Type::Boolean => Json::from(false),
-        _ => return None,
-    })
+    property.always.then(|| builtin::zero(&property.schema))?
 }

@@ -43,12 +43,14 @@ pub fn computed(name: &str) -> Option<Defaulter> {
         "core.v1.Pod" => pod,
         "core.v1.Probe" => probe,
         "core.v1.ReplicationController" => replication_controller,
+        "core.v1.Secret" => secret,
         "core.v1.Service" => service,
         "core.v1.Volume" => volume,
         "networking.v1.NetworkPolicySpec" => network_policy,
         "rbac.v1.Subject" => subject,
         "apiextensions.v1.CustomResourceDefinition" => custom_resource_definition,
         "apiextensions.v1.CustomResourceDefinitionNames" => names,
+        "apiextensions.v1.CustomResourceDefinitionStatus" => accepted_names,
         _ => return None,
     })
 }
@@ -254,6 +256,22 @@ fn probe(probe: &mut Object) {
     }
 }
 
+/// `stringData` is write-only: decoding moves it into `data`.
+fn secret(secret: &mut Object) {
+    use base64::Engine as _;
+    let Some(texts) = secret.get("stringData").and_then(Json::as_object) else { return };
+    // What a plan does not know yet cannot be moved.
+    if !texts.values().all(|value| value.is_string() || value.is_null()) {
+        return;
+    }
+    let encode = |value: &Json| base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
+    let texts: Vec<(String, String)> = texts.iter().map(|(key, value)| (key.clone(), encode(value))).collect();
+    secret.shift_remove("stringData");
+    if let Some(data) = child(secret, "data", true) {
+        data.extend(texts.into_iter().map(|(key, value)| (key, value.into())));
+    }
+}
+
 fn service(service: &mut Object) {
     let Some(spec) = child(service, "spec", true) else { return };
     if text(spec, "sessionAffinity") == "ClientIP" {
@@ -329,6 +347,14 @@ fn names(names: &mut Object) {
     if !kind.is_empty() {
         set_default(names, "singular", kind.to_lowercase());
         set_default(names, "listKind", format!("{kind}List"));
+    }
+}
+
+/// Until names are accepted the status has empty ones.
+fn accepted_names(status: &mut Object) {
+    if let Some(names) = child(status, "acceptedNames", true) {
+        set_default(names, "plural", "");
+        set_default(names, "kind", "");
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::openapi::{default, prune};
+use crate::openapi::{apply, decode, default, prune, recordings, validate};
 
 fn of(api_version: &str, kind: &str) -> Arc<Schema> {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
@@ -116,6 +116,18 @@ fn values_that_are_set_stay() {
 }
 
 #[test]
+fn decoding_moves_and_fills_in() {
+    let mut secret = json!({"data": {"a": "YQ=="}, "stringData": {"a": "b", "c": "d"}});
+    default::apply(&of("v1", "Secret"), &mut secret);
+    assert_eq!(secret, json!({"data": {"a": "Yg==", "c": "ZA=="}, "type": "Opaque", "metadata": {}}));
+    let mut set = json!({"spec": {}});
+    default::apply(&of("apps/v1", "StatefulSet"), &mut set);
+    assert_eq!(set["status"], json!({"replicas": 0, "availableReplicas": 0}));
+    // The typed object before decoding: what is always written, and nothing else.
+    assert_eq!(default::zero(&of("v1", "Namespace")), json!({"metadata": {}, "spec": {}, "status": {}}));
+}
+
+#[test]
 fn pods_request_what_they_may_use() {
     let mut pod = json!({"spec": {"hostNetwork": true, "volumes": [{"name": "v"}], "containers": [{
         "name": "c", "image": "i:1", "ports": [{"containerPort": 80}],
@@ -197,5 +209,112 @@ proptest! {
         prop_assert_eq!(&named, &prune::prune(schema, &mut object));
         prop_assert!(prune::prune(schema, &mut object).is_empty());
         prop_assert_eq!(named.is_empty(), !object.to_string().contains("stranger") && named.is_empty());
+    }
+}
+
+#[test]
+fn created_objects_come_out_as_from_a_real_server() {
+    let mut compared = 0;
+    for exchange in
+        ["03-crud", "06-crd", "11-workloads"].iter().filter_map(|name| recordings::exchanges(name)).flatten()
+    {
+        let (request, answer) = (&exchange["request"], &exchange["response"]["body"]);
+        let (api_version, kind) =
+            (answer["apiVersion"].as_str().unwrap_or_default(), answer["kind"].as_str().unwrap_or_default());
+        // Status is the server's on creation, and it fills in what is not a default.
+        let decided_elsewhere = ["Pod", "Service", "Job", "Event", "TokenRequest", "Eviction"];
+        let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+        let Some(schema) = schema(group, version, kind) else { continue };
+        let created = request["method"] == "POST" && exchange["response"]["status"] == 201;
+        if !created || decided_elsewhere.contains(&kind) || !request["body"].is_object() {
+            continue;
+        }
+        let mut object = request["body"].clone();
+        prune::prune(&schema, &mut object);
+        default::apply(&schema, &mut object);
+        let mut answer = answer.clone();
+        for object in [&mut object, &mut answer] {
+            for name in ["metadata", "kind", "apiVersion"] {
+                object[name] = Json::Null;
+            }
+        }
+        assert_eq!(object, answer, "{}", exchange["name"]);
+        compared += 1;
+    }
+    if recordings::exchanges("03-crud").is_some() {
+        assert!(compared > 15, "only {compared} creations were comparable");
+    }
+}
+
+/// Objects as a real server returned them, lists and watch events taken apart.
+fn recorded_objects() -> Vec<(String, Json)> {
+    let names = [
+        "02-namespaces",
+        "03-crud",
+        "04-apply",
+        "05-patch",
+        "06-crd",
+        "07-delete",
+        "08-list",
+        "09-watch",
+        "11-workloads",
+        "11-workloads-kubemark",
+        "07-delete-kubemark",
+        "12-admission",
+    ];
+    let mut found = Vec::new();
+    for name in names {
+        for exchange in recordings::exchanges(name).into_iter().flatten() {
+            let label = format!("{name} {}", exchange["name"]);
+            let mut stack = vec![exchange["response"]["body"].clone()];
+            while let Some(value) = stack.pop() {
+                match value {
+                    Json::Array(items) => stack.extend(items),
+                    Json::Object(mut object) => {
+                        stack.extend(object.shift_remove("items").filter(Json::is_array));
+                        stack.extend(object.shift_remove("object"));
+                        if object.contains_key("metadata") && object.contains_key("kind") {
+                            found.push((label.clone(), Json::Object(object)));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn objects_of_a_real_server_are_known_valid_and_complete() {
+    let objects = recorded_objects();
+    let mut wrong = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for (label, object) in &objects {
+        let api_version = object["apiVersion"].as_str().unwrap_or_default();
+        let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let Some(schema) = schema(group, version, kind) else { continue };
+        seen.insert(kind);
+        let unknown = prune::unknown(&schema, object);
+        if !unknown.is_empty() {
+            wrong.push(format!("{label} {kind}: unknown {unknown:?}"));
+        }
+        wrong.extend(validate::validate(&schema, object).iter().map(|error| format!("{label} {kind}: {error}")));
+        wrong.extend(decode::check(&schema, object).map(|error| format!("{label} {kind}: {error}")));
+        let mut defaulted = object.clone();
+        default::apply(&schema, &mut defaulted);
+        let changes = apply::compare(&schema, object, &defaulted);
+        for (what, set) in [("adds", changes.added), ("removes", changes.removed), ("changes", changes.modified)] {
+            if !set.is_empty() {
+                wrong.push(format!("{label} {kind}: defaulting {what} {}", set.to_string().replace('\n', " ")));
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{} mistakes\n{}", wrong.len(), wrong.join("\n"));
+    if !objects.is_empty() {
+        assert!(seen.len() > 15, "only {seen:?}");
     }
 }

@@ -19,6 +19,12 @@ const ADMISSION: &str = "admissionregistration.k8s.io";
 /// From so many objects with the same two or more preconditions on, a barrier stands between them.
 const BARRIER_FROM: usize = 4;
 
+/// Positions of objects, each with others and the reason: who waits for whom, either way round.
+type Waits = BTreeMap<usize, Reasons>;
+
+/// Positions of objects, with the reason.
+type Reasons = BTreeMap<usize, &'static str>;
+
 /// A defined kind.
 struct Definition {
     at: usize,
@@ -46,7 +52,7 @@ pub(super) fn infer(objects: &Objects<'_>, resources: &[Resource], found: &mut F
     let grants = grants(objects, found);
     let hooks = hooks(objects);
     // What might wait for what; the last step throws out what would wait for itself.
-    let mut wanted: BTreeMap<usize, BTreeMap<usize, &'static str>> = BTreeMap::new();
+    let mut wanted: Waits = BTreeMap::new();
     for object in &objects.all {
         let definition = definitions.get(&(object.group, object.kind));
         let plural = definition.map_or_else(|| object.plural(), |definition| definition.plural.clone());
@@ -220,14 +226,9 @@ fn selects<'a>(selector: Option<&Value>, label: &dyn Fn(&str) -> Option<&'a str>
 
 /// What each object waits for, with the reason: the wanted edges without those whose target needs, through
 /// whatever chain, the object itself.
-fn without_cycles(
-    objects: &Objects<'_>,
-    resources: &[Resource],
-    found: &Found,
-    wanted: BTreeMap<usize, BTreeMap<usize, &'static str>>,
-) -> BTreeMap<usize, BTreeMap<usize, &'static str>> {
+fn without_cycles(objects: &Objects<'_>, resources: &[Resource], found: &Found, wanted: Waits) -> Waits {
     let needs = Needs::new(objects, resources);
-    let mut accepted: BTreeMap<usize, BTreeMap<usize, &'static str>> = BTreeMap::new();
+    let mut accepted: Waits = BTreeMap::new();
     for (target, dependents) in wanted {
         let reached = needs.reach(target, found, &accepted);
         for (dependent, reason) in dependents {
@@ -263,12 +264,7 @@ impl<'a> Needs<'a> {
     }
 
     /// `from` and everything that it needs, directly or not.
-    fn reach(
-        &self,
-        from: usize,
-        found: &Found,
-        accepted: &BTreeMap<usize, BTreeMap<usize, &'static str>>,
-    ) -> BTreeSet<usize> {
+    fn reach(&self, from: usize, found: &Found, accepted: &Waits) -> BTreeSet<usize> {
         let mut reached = BTreeSet::from([from]);
         let mut components: BTreeSet<&str> = BTreeSet::new();
         let mut stack = vec![from];
@@ -291,9 +287,9 @@ impl<'a> Needs<'a> {
 }
 
 /// Turns what was accepted into edges, through barriers where that is fewer.
-fn connect(objects: &Objects<'_>, found: &mut Found, accepted: BTreeMap<usize, BTreeMap<usize, &'static str>>) {
+fn connect(objects: &Objects<'_>, found: &mut Found, accepted: Waits) {
     // Objects of one kind that wait for the same things for the same reasons.
-    let mut groups: BTreeMap<(&str, &str, BTreeMap<usize, &'static str>), Vec<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, &str, Reasons), Vec<usize>> = BTreeMap::new();
     for (dependent, targets) in accepted {
         let object = &objects.all[dependent];
         groups.entry((object.group, object.kind, targets)).or_default().push(dependent);

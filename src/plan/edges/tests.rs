@@ -353,3 +353,94 @@ fn plurals_of_built_in_kinds() {
     let kinds = ["Pod", "NetworkPolicy", "Ingress", "Endpoints", "StorageClass", "Gateway"];
     assert_eq!(kinds.map(plural), ["pods", "networkpolicies", "ingresses", "endpoints", "storageclasses", "gateways"]);
 }
+
+#[test]
+fn the_rest_of_what_objects_name() {
+    let of = |api: &str, kind: &str, namespace: Option<&str>, name: &str, rest: serde_json::Value| {
+        let mut manifest = core(kind, namespace, name);
+        manifest["apiVersion"] = json!(api);
+        manifest.as_object_mut().expect("a map").extend(rest.as_object().expect("a map").clone());
+        manifest
+    };
+    let n = Some("n");
+    let found = edges(vec![
+        of(
+            "apps/v1",
+            "StatefulSet",
+            n,
+            "set",
+            json!({"spec": {"serviceName": "svc", "template": {"spec": {}},
+            "volumeClaimTemplates": [{"spec": {"storageClassName": "fast"}}]}}),
+        ),
+        of(
+            "autoscaling/v2",
+            "HorizontalPodAutoscaler",
+            n,
+            "hpa",
+            json!({"spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "set"}}}),
+        ),
+        of(
+            "networking.k8s.io/v1",
+            "Ingress",
+            n,
+            "ing",
+            json!({"spec": {"ingressClassName": "c", "tls": [{"secretName": "tls"}],
+            "rules": [{"http": {"paths": [{"backend": {"service": {"name": "svc"}}}]}}]}}),
+        ),
+        of("networking.k8s.io/v1", "IngressClass", None, "c", json!({})),
+        core("Secret", n, "tls"),
+        core("Service", n, "svc"),
+        of("v1", "PersistentVolumeClaim", n, "pvc", json!({"spec": {"storageClassName": "fast"}})),
+        of("storage.k8s.io/v1", "StorageClass", None, "fast", json!({})),
+        of(
+            "apiregistration.k8s.io/v1",
+            "APIService",
+            None,
+            "v1.x",
+            json!({"spec": {"service": {"namespace": "n", "name": "api"}}}),
+        ),
+        service("n", "api", "server"),
+        deployment("n", "server", json!({})),
+        of(
+            "admissionregistration.k8s.io/v1",
+            "ValidatingAdmissionPolicyBinding",
+            None,
+            "b",
+            json!({"spec": {"policyName": "p"}}),
+        ),
+        of("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", None, "p", json!({})),
+        of(
+            "batch/v1",
+            "CronJob",
+            n,
+            "job",
+            json!({"spec": {"jobTemplate": {"spec": {"template": {"spec":
+            {"volumes": [{"secret": {"secretName": "tls"}}]}}}}}}),
+        ),
+        of(
+            "gateway.networking.k8s.io/v1",
+            "GatewayClass",
+            None,
+            "gc",
+            json!({"spec": {"parametersRef": {"group": "", "kind": "Secret", "name": "tls", "namespace": "n"}}}),
+        ),
+        of("v1", "ConfigMap", n, "plain", json!({"data": {"name": "svc"}})),
+    ]);
+    assert_eq!(
+        found,
+        [
+            "APIService/v1.x > Deployment/n/server",
+            "APIService/v1.x > Service/n/api",
+            "CronJob/n/job > Secret/n/tls",
+            "GatewayClass/gc > Secret/n/tls",
+            "HorizontalPodAutoscaler/n/hpa > StatefulSet/n/set",
+            "Ingress/n/ing > IngressClass/c",
+            "Ingress/n/ing > Secret/n/tls",
+            "Ingress/n/ing > Service/n/svc",
+            "PersistentVolumeClaim/n/pvc > StorageClass/fast",
+            "StatefulSet/n/set > Service/n/svc",
+            "StatefulSet/n/set > StorageClass/fast",
+            "ValidatingAdmissionPolicyBinding/b > ValidatingAdmissionPolicy/p",
+        ]
+    );
+}

@@ -3,7 +3,8 @@
 //! GKE through Google's own client, Compute Engine and Resource Manager through small typed calls. Knows
 //! nothing of attributes or diffs.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use google_cloud_auth::credentials::{self, AccessTokenCredentials, anonymous};
@@ -29,6 +30,7 @@ pub struct GoogleClient {
     manager: OnceCell<ClusterManager>,
     credentials: OnceCell<Option<AccessTokenCredentials>>,
     http: OnceCell<reqwest::Client>,
+    projects: Mutex<BTreeSet<String>>,
 }
 
 impl GoogleClient {
@@ -42,6 +44,7 @@ impl GoogleClient {
             manager: OnceCell::new(),
             credentials: OnceCell::new(),
             http: OnceCell::new(),
+            projects: Mutex::default(),
         })
     }
 
@@ -55,12 +58,23 @@ impl GoogleClient {
             manager: OnceCell::new_with(Some(manager)),
             credentials: OnceCell::new_with(Some(None)),
             http: OnceCell::new(),
+            projects: Mutex::default(),
         })
     }
 
     /// Whether another endpoint than Google's is used.
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()
+    }
+
+    /// Remembers a project that a resource of the stack is in.
+    pub fn note(&self, project: &str) {
+        self.projects.lock().unwrap_or_else(PoisonError::into_inner).insert(project.to_owned());
+    }
+
+    /// The projects that were noted.
+    pub fn projects(&self) -> BTreeSet<String> {
+        self.projects.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The clock.

@@ -417,6 +417,7 @@ impl ClusterDriver {
 
     async fn get(&self, place: &Place) -> Result<Option<Cluster>, ProviderError> {
         let name = place.cluster();
+        self.client.note(&place.project);
         let answer = self.client.call(|gke| async move { gke.get_cluster().set_name(name).send().await }).await;
         match answer {
             Ok(cluster) => Ok(Some(cluster)),
@@ -468,7 +469,7 @@ impl Driver for ClusterDriver {
                     Err(error) => Err(error),
                 },
                 // A name that is not known yet cannot be there yet.
-                Err(_) if subject.recorded.is_none() => Ok(None),
+                Err(_) if subject.id.is_none() => Ok(None),
                 Err(error) => Err(error),
             };
             answers.push(answer);
@@ -534,7 +535,7 @@ impl Driver for ClusterDriver {
                 pool::take(&self.client, &format!("{}/nodePools/{name}", place.cluster()), step).await?
             }
         };
-        Ok(Ack { operation: operation::path(&place.parent(), &operation), observed: None, more, ..Ack::default() })
+        Ok(Ack { operation: operation::path(&place.parent(), &operation), more, ..Ack::default() })
     }
 
     async fn delete(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
@@ -601,6 +602,9 @@ impl Driver for ClusterDriver {
 fn is_known(subject: &Subject, cluster: &Cluster) -> bool {
     match &subject.id {
         Some(id) => *id == cluster.id,
-        None => subject.recorded.is_some() && !cluster.resource_labels.contains_key(MARK),
+        None => {
+            let applied = subject.recorded.as_deref().is_some_and(|recorded| recorded.get("attrs").is_some());
+            applied && !cluster.resource_labels.contains_key(MARK)
+        }
     }
 }

@@ -59,3 +59,6 @@ fn foreign(what: &str, owner: Option<&str>) -> ProviderError {
     };
     ProviderError::new(ErrorClass::AlreadyExists, text).hint(hint)
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,24 +204,24 @@ impl Place {
         })
     }
 
-    /// From whatever names the subject: what is wanted, what was applied, the handle.
+    /// Where the resource is: as recorded, by its handle, and as desired where neither is there yet. What is
+    /// being made anew has no record, but may still have the handle of the pool before it.
     fn find(subject: &Subject) -> Result<Self, ProviderError> {
-        let recorded = subject.recorded.as_deref().and_then(|recorded| recorded.get("attrs"));
         let by_id = || {
-            let id = subject.id.as_deref()?;
-            let parts = id.split('/').collect::<Vec<_>>();
+            let parts = subject.id.as_deref()?.split('/').collect::<Vec<_>>();
             let [_, project, _, location, _, cluster, _, name] = parts[..] else { return None };
             let [project, location, cluster, name] = [project, location, cluster, name].map(str::to_owned);
             Some(Place { project, location, cluster, name })
         };
-        // The handle and the record say where it is; the desired attributes where it shall be.
-        by_id()
-            .or_else(|| recorded.and_then(Place::of))
-            .or_else(|| subject.desired.as_deref().and_then(Place::of))
-            .ok_or_else(|| {
-                let text = format!("{}: project, location, cluster or name is not known", subject.address);
-                ProviderError::new(ErrorClass::Invalid, text)
-            })
+        let desired = || subject.desired.as_deref().and_then(Place::of);
+        let found = match applied(subject) {
+            Some(attrs) => by_id().or_else(|| Place::of(attrs)).or_else(desired),
+            None => desired().or_else(by_id),
+        };
+        found.ok_or_else(|| {
+            let text = format!("{}: project, location, cluster or name is not known", subject.address);
+            ProviderError::new(ErrorClass::Invalid, text)
+        })
     }
 
     fn parent(&self) -> String {
@@ -245,6 +245,11 @@ impl Place {
     }
 }
 
+/// The attributes as last applied; `None` before that, when state has at most the intent.
+fn applied(subject: &Subject) -> Option<&Value> {
+    subject.recorded.as_deref()?.get("attrs")
+}
+
 /// Does things to node pools.
 pub struct NodePoolDriver {
     client: Arc<GoogleClient>,
@@ -258,6 +263,7 @@ impl NodePoolDriver {
 
     async fn get(&self, place: &Place) -> Result<Option<NodePool>, ProviderError> {
         let name = place.pool();
+        self.client.note(&place.project);
         let answer = self.client.call(|gke| async move { gke.get_node_pool().set_name(name).send().await }).await;
         match answer {
             Ok(pool) => Ok(Some(pool)),
@@ -282,7 +288,7 @@ impl Driver for NodePoolDriver {
                 Ok(place) => place,
                 Err(error) => {
                     // A name that is not known yet cannot be there yet.
-                    answers.push(if subject.recorded.is_none() { Ok(None) } else { Err(error) });
+                    answers.push(if applied(subject).is_none() { Ok(None) } else { Err(error) });
                     continue;
                 }
             };
@@ -301,7 +307,7 @@ impl Driver for NodePoolDriver {
             answers.push(match &lists[&parent] {
                 Err(error) => Err(error.clone()),
                 Ok(pools) => match pools.iter().find(|pool| pool.name == place.name) {
-                    Some(pool) if subject.recorded.is_some() || pool::is_ours(pool, ownership) => {
+                    Some(pool) if applied(subject).is_some() || pool::is_ours(pool, ownership) => {
                         Ok(Some(self.observe(&place, pool).await))
                     }
                     // Somebody else's pool of that name: creating ours will say so.
@@ -359,7 +365,7 @@ impl Driver for NodePoolDriver {
             return Ok(Ack { observed: Some(observed), ..Ack::default() });
         };
         let operation = pool::take(&self.client, &place.pool(), step).await?;
-        Ok(Ack { operation: operation::path(&place.parent(), &operation), observed: None, more, ..Ack::default() })
+        Ok(Ack { operation: operation::path(&place.parent(), &operation), more, ..Ack::default() })
     }
 
     async fn delete(&self, subject: &Subject, _: &Observed) -> Result<Ack, ProviderError> {

@@ -61,7 +61,7 @@ pub async fn served(cluster: &Cluster, api_version: &str, key: &ObjectKey) -> Re
 ///
 /// # Errors
 /// [`ErrorClass::AlreadyExists`] when it is there and not ours, unless the request adopts.
-pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Observed, ProviderError> {
+pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, ProviderError> {
     let (api_version, key) = identify(&request.attrs)?;
     let resource = served(cluster, &api_version, &key).await?;
     let path = resource.object(key.namespace.as_deref(), &key.name);
@@ -111,7 +111,7 @@ fn makers(live: &Json) -> String {
 ///
 /// # Errors
 /// [`ErrorClass::Conflict`] when others own a field, or the object was made anew since it was read.
-pub async fn update(cluster: &Cluster, request: &ApplyRequest) -> Result<Observed, ProviderError> {
+pub async fn update(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, ProviderError> {
     let (api_version, key) = identify(&request.attrs)?;
     let resource = served(cluster, &api_version, &key).await?;
     let manifest = canonical(&request.attrs);
@@ -145,7 +145,7 @@ async fn send(
     ownership: &Ownership,
     uid: Option<&str>,
     force: bool,
-) -> Result<Observed, ProviderError> {
+) -> Result<Json, ProviderError> {
     let mut body = manifest.to_json();
     let Some(metadata) = body["metadata"].as_object_mut() else {
         return Err(ProviderError::new(ErrorClass::Invalid, format!("{key}: the manifest has no metadata")));
@@ -161,10 +161,8 @@ async fn send(
     let manager = object::manager(&ownership.id);
     let path = resource.object(key.namespace.as_deref(), &key.name);
     let path = format!("{path}?fieldManager={}&fieldValidation=Strict&force={force}", escape(&manager));
-    match cluster.write(Method::PATCH, &path, Content::Apply, &body).await {
-        Ok(live) => Ok(observed(&live)),
-        Err(refusal) => Err(explain(&refusal, key, &body)),
-    }
+    let answer = cluster.write(Method::PATCH, &path, Content::Apply, &body).await;
+    answer.map_err(|refusal| explain(&refusal, key, &body))
 }
 
 /// The error, with what is missing where something is.

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::causes::{self, Explanation};
 use super::client::{Cluster, Connections};
-use super::{apply, delete, read, settle};
+use super::{apply, delete, read, settle, status};
 use crate::env::clock::Timestamp;
 use crate::resource::driver::{Ack, ApplyRequest, Driver, Ownership, Poll, Subject};
 use crate::resource::error::{ErrorClass, ProviderError};
@@ -94,14 +94,14 @@ impl Driver for ObjectDriver {
 
     async fn create(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
         let cluster = self.cluster(&request.subject)?;
-        let observed = apply::create(&cluster, request).await?;
-        Ok(Ack { observed: Some(observed), ..Ack::default() })
+        let live = apply::create(&cluster, request).await?;
+        Ok(acknowledged(&live))
     }
 
     async fn update(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
         let cluster = self.cluster(&request.subject)?;
-        let observed = apply::update(&cluster, request).await?;
-        Ok(Ack { observed: Some(observed), ..Ack::default() })
+        let live = apply::update(&cluster, request).await?;
+        Ok(acknowledged(&live))
     }
 
     async fn delete(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
@@ -161,6 +161,12 @@ impl Driver for ObjectDriver {
     }
 }
 
+/// The answer to an apply; spares the first poll where storing is all there is to it.
+fn acknowledged(live: &Json) -> Ack {
+    let readiness = status::is_at_once(live).then_some(Readiness::Current);
+    Ack { observed: Some(apply::observed(live)), readiness, ..Ack::default() }
+}
+
 /// Readiness with its causes.
 fn join(readiness: Readiness, found: Explanation) -> Readiness {
     match readiness {
@@ -178,3 +184,6 @@ fn join(readiness: Readiness, found: Explanation) -> Readiness {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

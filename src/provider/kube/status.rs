@@ -62,6 +62,23 @@ pub fn readiness(object: &Json) -> Readiness {
     }
 }
 
+/// Whether objects of this kind are what they should be as soon as they are stored: no controller has a say.
+pub fn is_at_once(object: &Json) -> bool {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
+    let group = text("/apiVersion").split_once('/').map_or("", |(group, _)| group);
+    let stored = match group {
+        "" => match text("/kind") {
+            "Service" => text("/spec/type") != "LoadBalancer",
+            kind => matches!(kind, "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints"),
+        },
+        "rbac.authorization.k8s.io" | "scheduling.k8s.io" | "node.k8s.io" | "discovery.k8s.io" => true,
+        "storage.k8s.io" => matches!(text("/kind"), "StorageClass" | "CSIDriver"),
+        "networking.k8s.io" => matches!(text("/kind"), "NetworkPolicy" | "IngressClass"),
+        _ => false,
+    };
+    stored && object.pointer("/metadata/deletionTimestamp").is_none()
+}
+
 /// Why a deleted object is still there; `None` when it is not being deleted.
 fn terminating(object: &Json) -> Option<String> {
     object.pointer("/metadata/deletionTimestamp")?;

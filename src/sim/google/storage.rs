@@ -13,9 +13,13 @@ use serde_json::{Value as Json, json};
 
 use super::Google;
 use super::answer::{Call, Refusal, respond};
-use super::container::operations::nanos;
 
 const BUCKETS: &str = "google/storage-buckets";
+
+/// Storage's times have milliseconds.
+fn millis(google: &Google) -> String {
+    google.clock.now().rfc3339_micros().replace("000Z", "Z")
+}
 
 fn objects(bucket: &str) -> String {
     format!("google/storage-objects/{bucket}")
@@ -46,7 +50,7 @@ fn route(google: &Google, call: &Call, way: &str, words: &[&str]) -> Result<Resp
                 let text = "Your previous request to create the named bucket succeeded and you already own it.";
                 return Err(Refusal::new(409, "", "conflict", text));
             }
-            google.world.put(BUCKETS, &name, json!({"_created": nanos(google.clock.now()), "body": body}));
+            google.world.put(BUCKETS, &name, json!({"_created": millis(google), "body": body}));
             ok(bucket(google, &name)?)
         }
         ["storage", "v1", "b"] => {
@@ -147,7 +151,7 @@ fn store(google: &Google, call: &Call, bucket: &str, name: &str, kind: &str, byt
     let etag = google.digits(&format!("etag {generation}"), 16);
     let stored = json!({
         "generation": generation, "etag": etag, "size": bytes.len().to_string(), "type": kind,
-        "created": nanos(google.clock.now()), "data": STANDARD.encode(bytes),
+        "created": millis(google), "data": STANDARD.encode(bytes),
     });
     let shown = metadata(bucket, name, &stored);
     google.world.put(&objects(bucket), name, stored);
@@ -159,7 +163,7 @@ fn upload(google: &Google, call: &Call, bucket: &str) -> Result<Response<Body>, 
         call.headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or("application/octet-stream").to_owned();
     if call.query("uploadType") == Some("multipart") {
         let bad = || Refusal::new(400, "", "invalid", "Invalid multipart request.");
-        let boundary = kind.split("boundary=").nth(1).map(|b| b.trim_matches('"')).ok_or_else(bad)?;
+        let boundary = kind.split("boundary=").nth(1).map(|b| b.trim_matches(['"', '\''])).ok_or_else(bad)?;
         let parts = multipart(&call.bytes, boundary).ok_or_else(bad)?;
         let [about, content] = parts.as_slice() else { return Err(bad()) };
         let about: Json = serde_json::from_slice(about).map_err(|_| bad())?;
@@ -182,8 +186,10 @@ fn multipart(bytes: &[u8], boundary: &str) -> Option<Vec<Vec<u8>>> {
     let mut at = find(0, mark.as_bytes())? + mark.len();
     while let Some(end) = find(at, mark.as_bytes()) {
         let part = &bytes[at..end];
-        let body = part.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
-        parts.push(part[body..].strip_suffix(b"\r\n").unwrap_or(&part[body..]).to_vec());
+        // Some clients end their lines with \n alone.
+        let (length, line): (usize, &[u8]) = if part.starts_with(b"\r\n") { (4, b"\r\n") } else { (2, b"\n") };
+        let body = part.windows(length).position(|w| w == line.repeat(2))? + length;
+        parts.push(part[body..].strip_suffix(line).unwrap_or(&part[body..]).to_vec());
         at = end + mark.len();
     }
     Some(parts)

@@ -1,7 +1,8 @@
-//! The simulated internet: HTTP CONNECT on the simulator's main port leads to the addresses of load balancers.
+//! The simulated internet: as an HTTP proxy, the simulator's main port leads to the addresses of load balancers.
 //!
-//! A client that has `HTTPS_PROXY` set to the simulator reaches `https://203.0.113.10/` as it would a real
-//! load balancer. Who answers behind an address is the [`DataPlane`]'s business.
+//! A client that has `HTTPS_PROXY` and `HTTP_PROXY` set to the simulator reaches `https://203.0.113.10/` by
+//! CONNECT and `http://203.0.113.10/` by requests that name the whole URL, as it would a real load balancer.
+//! Who answers behind an address is the [`DataPlane`]'s business.
 
 use std::sync::Arc;
 
@@ -61,6 +62,46 @@ pub fn tunnel(request: Request<Incoming>, plane: &dyn DataPlane) -> Response<Bod
     Response::new(Body::empty())
 }
 
+/// Whether a request names a whole URL: it is meant for a proxy.
+pub fn is_proxied<B>(request: &Request<B>) -> bool {
+    request.uri().scheme().is_some() && request.uri().authority().is_some()
+}
+
+/// Passes a plain HTTP request on to whoever answers at its URL; 502 when nobody does.
+pub async fn forward(mut request: Request<Body>, plane: &dyn DataPlane) -> Response<Body> {
+    let bad = |text: String| {
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = StatusCode::BAD_GATEWAY;
+        response
+    };
+    let Some(authority) = request.uri().authority().cloned() else { return bad("no host\n".to_owned()) };
+    let (host, port) = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
+    let Some(peer) = plane.dial(host, port) else {
+        return bad(format!("connect {host}:{port}: connection refused\n"));
+    };
+    let (ours, theirs) = tokio::io::duplex(64 << 10);
+    tokio::spawn(async move { peer.serve(Box::new(theirs)).await });
+    let (mut sender, connection) = match hyper::client::conn::http1::handshake(TokioIo::new(ours)).await {
+        Ok(open) => open,
+        Err(error) => return bad(format!("{error}\n")),
+    };
+    tokio::spawn(connection.with_upgrades());
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    if let Ok(path) = path.parse() {
+        *request.uri_mut() = path;
+    }
+    let headers = request.headers_mut();
+    headers.remove("proxy-connection");
+    if let Ok(host) = authority.as_str().parse() {
+        headers.insert(axum::http::header::HOST, host);
+    }
+    *request.version_mut() = axum::http::Version::HTTP_11;
+    match sender.send_request(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) => bad(format!("{error}\n")),
+    }
+}
+
 /// A peer that is a socket of this machine: an API server that a client reaches through the proxy.
 #[derive(Clone, Copy, Debug)]
 pub struct Relay(pub std::net::SocketAddr);
@@ -71,5 +112,47 @@ impl Peer for Relay {
         if let Ok(mut target) = tokio::net::TcpStream::connect(self.0).await {
             tokio::io::copy_bidirectional(&mut stream, &mut target).await.ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::net::{self, Answering};
+
+    /// Answers with the host and path that it was asked for.
+    struct Echo;
+
+    #[async_trait]
+    impl Peer for Echo {
+        async fn serve(&self, stream: Box<dyn Stream>) {
+            let answering: Answering = Arc::new(|request: Request<Incoming>| {
+                Box::pin(async move {
+                    let host = request.headers()["host"].to_str().unwrap_or_default().to_owned();
+                    Ok(Response::new(Body::from(format!("{host} {}", request.uri()))))
+                })
+            });
+            net::connection(TokioIo::new(stream), answering).await;
+        }
+    }
+
+    struct OneHost;
+
+    impl DataPlane for OneHost {
+        fn dial(&self, host: &str, port: u16) -> Option<Arc<dyn Peer>> {
+            (host == "203.0.113.10" && port == 80).then(|| Arc::new(Echo) as Arc<dyn Peer>)
+        }
+    }
+
+    #[tokio::test]
+    async fn plain_requests_reach_the_address_in_their_url() {
+        let request = |url: &str| Request::builder().uri(url).body(Body::empty()).expect("request");
+        let there = request("http://203.0.113.10/a?b=c");
+        assert!(is_proxied(&there) && !is_proxied(&request("/a")));
+        let response = forward(there, &OneHost).await;
+        let body = axum::body::to_bytes(response.into_body(), 1024).await.expect("body");
+        assert_eq!(body, "203.0.113.10 /a?b=c");
+        let nowhere = forward(request("http://203.0.113.11/"), &OneHost).await;
+        assert_eq!(nowhere.status(), StatusCode::BAD_GATEWAY);
     }
 }

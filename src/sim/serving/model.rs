@@ -220,6 +220,7 @@ impl Model {
 }
 
 #[cfg(test)]
+#[expect(missing_docs, reason = "tests")]
 pub mod tests {
     use super::*;
 

@@ -12,6 +12,9 @@ use crate::stack::check::Checker;
 use crate::stack::decode::Use;
 use crate::stack::model::Stack;
 
+/// The most members of a circle that are named.
+const LONGEST: usize = 8;
+
 /// Components as nodes; an edge runs from a component to what it needs and holds the place that says so.
 #[derive(Default)]
 struct Needs<'a> {
@@ -85,13 +88,18 @@ impl Checker<'_> {
             let Some(&start) = knot.iter().min_by_key(|node| needs.graph[**node]) else { continue };
             let circle = needs.circle(start, &knot);
             let Some((_, first)) = circle.first() else { continue };
-            let mut names = circle.iter().map(|(node, _)| needs.graph[*node]).collect::<Vec<_>>();
-            let steps = circle.iter().map(|(node, span)| {
+            // A person follows a few steps; of a long circle the first ones are named.
+            let steps = circle.iter().take(LONGEST).map(|(node, span)| {
                 let (line, _) = span.line_column();
                 format!("{} needs it in {}:{line}", needs.graph[*node], span.source.name)
             });
             let detail = format!("Going round: {}.", steps.collect::<Vec<_>>().join(", "));
-            names.push(needs.graph[start]);
+            let mut names =
+                circle.iter().take(LONGEST).map(|(node, _)| needs.graph[*node].to_owned()).collect::<Vec<_>>();
+            if circle.len() > LONGEST {
+                names.push(format!("({} more)", circle.len() - LONGEST));
+            }
+            names.push(needs.graph[start].to_owned());
             let summary = match circle.len() {
                 1 => format!("{} needs itself", names[0]),
                 _ => format!("components need each other: {}", names.join(" -> ")),

@@ -39,6 +39,15 @@ impl Checker<'_> {
             self.manifests(name, manifests);
             self.depends_on(&format!("manifests.{name}"), &manifests.depends_on);
         }
+        for (name, stored) in &stack.values {
+            let mut secret = None;
+            stored.input.value.visit_templates(&mut |template| secret = secret.or(template.secrets().next()));
+            if let Some(input) = secret {
+                let summary = format!("values.{name} would store the secret input {input}");
+                let hint = "refer to the input where it is used".to_owned();
+                self.mistake(&stored.input.span, summary, "values are kept in state", Some(hint));
+            }
+        }
         self.outputs(stack);
         self.moves(stack);
     }

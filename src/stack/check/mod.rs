@@ -75,7 +75,12 @@ impl<'a> Checker<'a> {
         let section = component.split('.').next().unwrap_or(component);
         let known = SECTIONS.into_iter().chain(SINGLE).chain(["inputs", "objects"]);
         if SECTIONS.contains(&section) || SINGLE.contains(&section) {
-            return None;
+            let table = self.tree.get(section).and_then(Tree::table);
+            let names = table.into_iter().flatten().take(10).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+            return Some(match &names[..] {
+                [] => format!("declare it: [{component}]"),
+                names => format!("[{section}] has {}", names.join(", ")),
+            });
         }
         diag::suggest(section, known).map(|close| format!("did you mean {close}?"))
     }

@@ -10,20 +10,16 @@ pub mod istio;
 pub mod kserve;
 pub mod lws;
 pub mod objects;
+pub mod operators;
 pub mod pki;
+pub mod vllm;
 pub mod work;
 
 use std::sync::Arc;
 
-use super::Controller;
 use super::programs::Program;
 
 /// The programs of all add-ons, for the table of a cluster.
 pub fn programs() -> Vec<Arc<dyn Program>> {
     vec![Arc::new(cert_manager::CertManager), Arc::new(istio::Istiod), Arc::new(istio::Proxy), Arc::new(istio::Cni)]
-}
-
-/// What kubelets do for add-ons: to be run with the rights of the cluster's own controllers.
-pub fn node_controllers() -> Vec<Arc<dyn Controller>> {
-    vec![Arc::new(gpu::Devices)]
 }

@@ -77,6 +77,11 @@ pub fn set_condition(conditions: &mut Json, now: Timestamp, generation: Option<i
     if let Some(generation) = generation {
         new["observedGeneration"] = json!(generation);
     }
+    if condition.reason.is_empty()
+        && let Some(new) = new.as_object_mut()
+    {
+        new.remove("reason");
+    }
     match old {
         Some(old) => *old = new,
         None => entries.push(new),

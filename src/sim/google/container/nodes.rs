@@ -459,7 +459,8 @@ pub fn node_object(cluster: &ClusterName, pool: &Json, instance: &Json, other_cp
         "topology.kubernetes.io/zone": zone,
     });
     let mut taints = Vec::new();
-    let mut capacity = json!({
+    // Accelerators become capacity when a device plugin has registered them.
+    let capacity = json!({
         "cpu": cpus.to_string(),
         "memory": format!("{}Ki", memory_mb * 1024 * 98 / 100),
         "ephemeral-storage": format!("{}Ki", config["diskSizeGb"].as_u64().unwrap_or(100) * 1024 * 1024 * 94 / 100),
@@ -494,8 +495,6 @@ pub fn node_object(cluster: &ClusterName, pool: &Json, instance: &Json, other_cp
         labels["cloud.google.com/gke-tpu-topology"] = json!(topology);
         labels["cloud.google.com/gke-accelerator-count"] = json!(chips.to_string());
         taints.push(json!({"key": "google.com/tpu", "value": "present", "effect": "NoSchedule"}));
-        capacity["google.com/tpu"] = json!(chips.to_string());
-        allocatable["google.com/tpu"] = json!(chips.to_string());
     }
     if config["queuedProvisioning"]["enabled"] == true || pool["queuedProvisioning"]["enabled"] == true {
         taints.push(json!({"key": "cloud.google.com/gke-queued", "value": "true", "effect": "NoSchedule"}));

@@ -327,7 +327,10 @@ pub fn show(google: &Google, operation: &Operation, version: Version) -> Json {
         "targetLink": target,
         "startTime": nanos(operation.start),
     });
-    if let Some(progress) = progress(operation) {
+    // The answer to the request itself has none.
+    if now > operation.start
+        && let Some(progress) = progress(operation)
+    {
         out["progress"] = progress;
     }
     if let Some(end) = operation.end {

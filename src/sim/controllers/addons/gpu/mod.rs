@@ -1,6 +1,5 @@
-//! GPUs: node feature discovery, NVIDIA's operator and its operands, and devices as kubelets see them.
+//! GPUs: node feature discovery, NVIDIA's operator and its operands.
 
-mod devices;
 mod discovery;
 mod operands;
 mod policy;
@@ -9,8 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-
-pub use devices::Devices;
 
 use super::objects::{core, label, list, pod_ready, text};
 use super::work::Loop;
@@ -106,6 +103,14 @@ impl Program for Gpu {
 
     fn start(&self, instance: &Instance, around: &Surroundings) -> Start {
         operands::start(instance, around)
+    }
+
+    fn devices(&self, instance: &Instance, _: &Surroundings, node: &Json) -> Vec<(String, u64)> {
+        let plugin = label(&instance.pod, "app") == "nvidia-device-plugin-daemonset" && !instance.is_init();
+        match hardware(node) {
+            Some(_) if plugin => vec![("nvidia.com/gpu".to_owned(), count(node))],
+            _ => Vec::new(),
+        }
     }
 
     fn controllers(&self, instance: &Instance) -> Vec<Arc<dyn Controller>> {

@@ -13,10 +13,12 @@ mod trust;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use gateway::certificate;
+
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-use super::objects::{core, is_true, pod_ready, text};
+use super::objects::{core, pod_ready, text};
 use super::work::Loop;
 use crate::sim::controllers::image::Image;
 use crate::sim::controllers::programs::{Instance, Program, Start};
@@ -211,9 +213,4 @@ impl Program for Cni {
 pub fn is_ours(api: &dyn Api, gateway: &Json) -> bool {
     api.get(&gateway_api("GatewayClass"), "", text(gateway, "/spec/gatewayClassName"))
         .is_some_and(|class| text(&class, "/spec/controllerName") == CONTROLLER)
-}
-
-/// Whether a Gateway's configuration has reached its proxies.
-pub fn programmed(gateway: &Json) -> bool {
-    is_true(gateway, "Accepted")
 }

@@ -16,8 +16,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-pub use download::StorageInitializer;
+pub use download::{StorageInitializer, megabytes as weights};
 pub use picker::EndpointPicker;
+pub use picker::negotiates_http2;
 
 use super::objects::{core, list, secret_text, text};
 use super::work::Loop;

@@ -4,19 +4,23 @@
 //! for tables and for words, so that parser and schema cannot drift apart. What a value means beside other
 //! values is for `check`.
 
+pub(crate) mod declare;
+mod shapes;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Deref, Range};
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::address::Address;
 use crate::diag::{self, Diagnostic, Span};
 use crate::stack::model::InputType;
 use crate::stack::reference::{self, Piece};
 use crate::stack::tree::{Node, Tree};
-use crate::value::{Part, Reference, Template, Value};
+use crate::value::{Part, Reference, Template};
+
+pub(crate) use declare::{choice, table};
+pub(crate) use shapes::{Decode, Entry, Field};
 
 /// A value with the place it was written at.
 #[derive(Clone)]
@@ -314,7 +318,9 @@ impl<'a> Decoder<'a> {
             if known.contains(&key.as_str()) {
                 continue;
             }
-            let hint = match diag::suggest(key, known.iter().copied()) {
+            // A word left unfinished is further from the whole one than a slip is.
+            let unfinished = || known.iter().copied().find(|whole| key.len() > 2 && whole.starts_with(key.as_str()));
+            let hint = match diag::suggest(key, known.iter().copied()).or_else(unfinished) {
                 Some(close) => format!("did you mean `{close}`?"),
                 None => format!("known keys: {}", known.join(", ")),
             };
@@ -362,361 +368,6 @@ fn place(tree: &Tree, text: &str, range: &Range<usize>) -> Span {
         _ => whole.clone(),
     }
 }
-
-/// A type that stands in a stack file.
-pub(crate) trait Decode: Sized {
-    /// Reads it; `None` after reporting why not.
-    fn decode(tree: &Tree, decoder: &mut Decoder<'_>) -> Option<Self>;
-    /// Its JSON Schema.
-    fn schema(generator: &mut SchemaGenerator) -> Schema;
-    /// Whether a `${…}` may stand in its place although it is no text.
-    const REFERABLE: bool = true;
-    /// Whether it is a table, whose mistakes spoil nothing around it.
-    const TABLE: bool = false;
-}
-
-impl<T: Decode> Decode for Spanned<T> {
-    fn decode(tree: &Tree, decoder: &mut Decoder<'_>) -> Option<Self> {
-        let before = std::mem::take(&mut decoder.pending);
-        let value = T::decode(tree, decoder);
-        let pending = std::mem::replace(&mut decoder.pending, before);
-        Some(Spanned { value: value?, span: tree.span.clone(), pending })
-    }
-
-    fn schema(generator: &mut SchemaGenerator) -> Schema {
-        let schema = T::schema(generator);
-        let text = schema.get("type").is_some_and(|kind| kind == "string") || schema.get("type").is_none();
-        if text || !T::REFERABLE {
-            return schema;
-        }
-        json_schema!({ "anyOf": [schema, { "type": "string", "pattern": r"\$\{.+\}" }] })
-    }
-}
-
-/// A key of a table: required, optional, or a collection that may be left out.
-pub(crate) trait Field: Sized {
-    /// Whether the key must be there.
-    const REQUIRED: bool;
-    /// Reads the key's value.
-    fn field(table: &Tree, key: &str, what: &str, decoder: &mut Decoder<'_>) -> Option<Self>;
-    /// The JSON Schema of the key's value.
-    fn schema(generator: &mut SchemaGenerator) -> Schema;
-}
-
-impl<T: Decode> Field for Spanned<T> {
-    const REQUIRED: bool = true;
-
-    fn field(table: &Tree, key: &str, what: &str, decoder: &mut Decoder<'_>) -> Option<Self> {
-        match table.get(key) {
-            Some(tree) => Decode::decode(tree, decoder),
-            None => {
-                decoder.missing(table, key, what);
-                None
-            }
-        }
-    }
-
-    fn schema(generator: &mut SchemaGenerator) -> Schema {
-        <Self as Decode>::schema(generator)
-    }
-}
-
-impl<T: Decode> Field for Option<T> {
-    const REQUIRED: bool = false;
-
-    fn field(table: &Tree, key: &str, _: &str, decoder: &mut Decoder<'_>) -> Option<Self> {
-        match table.get(key) {
-            // What is wrong has been said; the table's other keys are looked at as if this one were absent.
-            Some(tree) => Some(T::decode(tree, decoder)),
-            None => Some(None),
-        }
-    }
-
-    fn schema(generator: &mut SchemaGenerator) -> Schema {
-        T::schema(generator)
-    }
-}
-
-impl<T: Decode> Field for Vec<T> {
-    const REQUIRED: bool = false;
-
-    fn field(table: &Tree, key: &str, _: &str, decoder: &mut Decoder<'_>) -> Option<Self> {
-        Some(table.get(key).and_then(|tree| Decode::decode(tree, decoder)).unwrap_or_default())
-    }
-
-    fn schema(generator: &mut SchemaGenerator) -> Schema {
-        <Self as Decode>::schema(generator)
-    }
-}
-
-impl<T: Decode> Decode for Vec<T> {
-    const REFERABLE: bool = false;
-
-    fn decode(tree: &Tree, decoder: &mut Decoder<'_>) -> Option<Self> {
-        match &tree.node {
-            Node::List(items) => {
-                let decoded = items.iter().map(|item| T::decode(item, decoder)).collect::<Vec<_>>();
-                if T::TABLE { Some(decoded.into_iter().flatten().collect()) } else { decoded.into_iter().collect() }
-            }
-            _ => {
-                decoder.pending(tree, &[InputType::List], "an array")?;
-                Some(Vec::new())
-            }
-        }
-    }
-
-    fn schema(generator: &mut SchemaGenerator) -> Schema {
-        let items = T::schema(generator);
-        json_schema!({ "type": "array", "items": items })
-    }
-}
-
-/// A value under a name of the user's choice.
-pub(crate) trait Entry: Decode {
-    /// The section whose entries are components, `node_pools`.
-    const SECTION: Option<&'static str> = None;
-    /// Why nothing may be referred to in it, if so.
-    const LITERAL: Option<&'static str> = None;
-    /// What is wrong with a name, if anything.
-    fn check_key(key: &str) -> Result<(), String>;
-}
-
-impl<T: Entry> Field for BTreeMap<String, T> {
-    const REQUIRED: bool = false;
-
-    fn field(table: &Tree, key: &str, _: &str, decoder: &mut Decoder<'_>) -> Option<Self> {
-        Some(table.get(key).and_then(|tree| Decode::decode(tree, decoder)).unwrap_or_default())
-    }
-
-    fn schema(generator: &mut SchemaGenerator) -> Schema {
-        <Self as Decode>::schema(generator)
-    }
-}
-
-impl<T: Entry> Decode for BTreeMap<String, T> {
-    const REFERABLE: bool = false;
-
-    fn decode(tree: &Tree, decoder: &mut Decoder<'_>) -> Option<Self> {
-        let Some(table) = tree.table() else {
-            match T::SECTION {
-                Some(_) => decoder.wrong_type(tree, "a table"),
-                None => {
-                    decoder.pending(tree, &[InputType::Map], "a table")?;
-                    return Some(BTreeMap::new());
-                }
-            }
-            return None;
-        };
-        let mut decoded = BTreeMap::new();
-        for (key, entry) in table {
-            if let Err(why) = T::check_key(key) {
-                let summary = format!("{} is not a valid name", quoted(key));
-                decoder.mistake(Diagnostic::error(summary).at(entry.key.clone(), why));
-            }
-            let read = |decoder: &mut Decoder<'_>| T::decode(&entry.value, decoder);
-            let value = match (T::SECTION, T::LITERAL) {
-                (Some(section), _) => decoder.within(format!("{section}.{key}"), read),
-                (None, Some(why)) => decoder.literally(why, read),
-                (None, None) => read(decoder),
-            };
-            // An entry with a mistake is reported and left out, so that the others are looked at further.
-            if let Some(value) = value {
-                decoded.insert(key.clone(), value);
-            }
-        }
-        Some(decoded)
-    }
-
-    fn schema(generator: &mut SchemaGenerator) -> Schema {
-        let entries = T::schema(generator);
-        json_schema!({ "type": "object", "additionalProperties": entries })
-    }
-}
-
-impl Decode for Value {
-    fn decode(tree: &Tree, decoder: &mut Decoder<'_>) -> Option<Self> {
-        Some(match &tree.node {
-            Node::String(_) | Node::Pieces(_) => match decoder.text(tree)? {
-                Words::Known(text) => Value::String(text),
-                Words::Pending(_) => {
-                    decoder.pending = true;
-                    Value::Null
-                }
-                Words::Deferred(template) => template.into(),
-            },
-            Node::Int(number) => Value::Int(*number),
-            Node::Float(number) => Value::Float(*number),
-            Node::Bool(truth) => Value::Bool(*truth),
-            Node::Datetime(text) => Value::String(text.clone()),
-            Node::List(items) => {
-                let decoded = items.iter().map(|item| Value::decode(item, decoder)).collect::<Vec<_>>();
-                Value::List(decoded.into_iter().collect::<Option<_>>()?)
-            }
-            Node::Table(table) => {
-                let decoded = table.iter().map(|(key, entry)| (key, Value::decode(&entry.value, decoder)));
-                let decoded = decoded.collect::<Vec<_>>();
-                Value::Map(decoded.into_iter().map(|(key, value)| Some((key.clone(), value?))).collect::<Option<_>>()?)
-            }
-        })
-    }
-
-    fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({})
-    }
-}
-
-/// The JSON Schema of a table that `table!` declares.
-pub(crate) fn table_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
-}
-
-/// Doc comment lines as one description.
-pub(crate) fn description(lines: &[&str]) -> String {
-    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
-}
-
-/// A property's schema with its description.
-pub(crate) fn described(mut schema: Schema, description: String) -> serde_json::Value {
-    schema.insert("description".to_owned(), description.into());
-    schema.to_value()
-}
-
-/// Declares a table of the stack file: the struct, how it is read, and its JSON Schema.
-///
-/// The doc comment of a key is its description in editors, and its first line's beginning explains a missing
-/// key. `in "[cluster]"` is how messages call the table.
-macro_rules! table {
-    (@key $field:ident) => { stringify!($field) };
-    (@key $field:ident $key:literal) => { $key };
-    (
-        $(#[doc = $doc:literal])*
-        pub struct $name:ident in $place:literal {
-            $( $(#[doc = $note:literal])* pub $field:ident $(as $key:literal)? : $type:ty, )*
-        }
-    ) => {
-        $(#[doc = $doc])*
-        #[derive(Clone, Debug)]
-        pub struct $name {
-            $( $(#[doc = $note])* pub $field: $type, )*
-            /// Where the table stands.
-            pub span: $crate::diag::Span,
-        }
-
-        impl PartialEq for $name {
-            fn eq(&self, other: &Self) -> bool {
-                true $( && self.$field == other.$field )*
-            }
-        }
-
-        impl $crate::stack::decode::Decode for $name {
-            const REFERABLE: bool = false;
-            const TABLE: bool = true;
-
-            fn decode(
-                tree: &$crate::stack::tree::Tree,
-                decoder: &mut $crate::stack::decode::Decoder<'_>,
-            ) -> Option<Self> {
-                use $crate::stack::decode::Field;
-                if tree.table().is_none() {
-                    decoder.wrong_type(tree, "a table");
-                    return None;
-                }
-                decoder.unknown_keys(tree, &[$( table!(@key $field $($key)?) ),*], $place);
-                $(
-                    let $field = {
-                        let note = $crate::stack::decode::description(&[$($note),*]);
-                        let what = note.split(['.', ';', ':']).next().unwrap_or_default();
-                        <$type as Field>::field(tree, table!(@key $field $($key)?), what, decoder)
-                    };
-                )*
-                Some($name { $( $field: $field?, )* span: tree.span.clone() })
-            }
-
-            fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                $crate::stack::decode::table_schema::<Self>(generator)
-            }
-        }
-
-        impl schemars::JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                use $crate::stack::decode::{Field, described, description};
-                let (mut properties, mut required) = (serde_json::Map::new(), Vec::<&str>::new());
-                $(
-                    let schema = <$type as Field>::schema(generator);
-                    let key = table!(@key $field $($key)?);
-                    properties.insert(key.to_owned(), described(schema, description(&[$($note),*])));
-                    if <$type as Field>::REQUIRED {
-                        required.push(key);
-                    }
-                )*
-                let mut schema = schemars::json_schema!({
-                    "type": "object",
-                    "description": description(&[$($doc),*]),
-                    "properties": properties,
-                    "additionalProperties": false,
-                });
-                if !required.is_empty() {
-                    schema.insert("required".to_owned(), required.into());
-                }
-                schema
-            }
-        }
-    };
-}
-pub(crate) use table;
-
-/// Declares a value that is one of a few words.
-macro_rules! choice {
-    (
-        $(#[doc = $doc:literal])*
-        pub enum $name:ident { $( $(#[doc = $note:literal])* $variant:ident = $word:literal, )* }
-    ) => {
-        $(#[doc = $doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum $name { $( $(#[doc = $note])* $variant, )* }
-
-        impl $name {
-            /// All words.
-            pub const WORDS: &'static [&'static str] = &[$($word),*];
-
-            /// The word as written in a stack file.
-            pub fn word(self) -> &'static str {
-                match self { $( $name::$variant => $word, )* }
-            }
-
-            /// The value that a word stands for.
-            pub fn from_word(word: &str) -> Option<Self> {
-                match word { $( $word => Some($name::$variant), )* _ => None }
-            }
-        }
-
-        impl $crate::stack::decode::Decode for $name {
-            fn decode(
-                tree: &$crate::stack::tree::Tree,
-                decoder: &mut $crate::stack::decode::Decoder<'_>,
-            ) -> Option<Self> {
-                let word = decoder.known_text(tree, "a string", Self::WORDS[0])?;
-                let found = Self::from_word(&word);
-                if found.is_none() {
-                    decoder.mistake($crate::stack::decode::not_a_choice(tree, &word, Self::WORDS));
-                }
-                found
-            }
-
-            fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "anyOf": [
-                    { "enum": Self::WORDS },
-                    { "type": "string", "pattern": r"\$\{.+\}" },
-                ] })
-            }
-        }
-    };
-}
-pub(crate) use choice;
 
 /// A word that is none of `words`.
 pub(crate) fn not_a_choice(tree: &Tree, word: &str, words: &[&str]) -> Diagnostic {

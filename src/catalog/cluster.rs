@@ -1,0 +1,258 @@
+//! `[cluster]` and `[node_pools]`: Google's resources.
+
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use crate::address::Address;
+use crate::catalog::accelerators::{Accelerator, Family};
+use crate::catalog::expansion::{Expansion, mistake};
+use crate::catalog::timing;
+use crate::diag::Diagnostic;
+use crate::resource::model::{Need, Resource};
+use crate::stack::model::{Cluster, NodePool, ReleaseChannel, TaintEffect};
+use crate::stack::{Provisioning, Spanned};
+use crate::value::Value;
+
+/// The machine type of the system pool unless the stack says another: offered wherever T4s and TPUs are.
+const SYSTEM_MACHINE: &str = "n1-standard-4";
+
+/// Nodes get all of Google's APIs that their service account may use; the account's rights bound them.
+const SCOPES: &[&str] = &["https://www.googleapis.com/auth/cloud-platform"];
+
+/// The accelerator of a pool, if it has one that exists.
+pub(super) fn accelerator(pool: &NodePool) -> Option<&'static Accelerator> {
+    Accelerator::find(pool.accelerator.as_ref()?)
+}
+
+pub(super) fn expand(expansion: &mut Expansion<'_>) {
+    let Some(cluster) = &expansion.stack.cluster else { return };
+    if let Some(kubeconfig) = &cluster.kubeconfig {
+        let what = "a cluster given by a kubeconfig cannot be used yet";
+        let hint = "give project and location, to have a cluster made";
+        expansion.report(mistake(what, &kubeconfig.span, "to come").hint(hint));
+        return;
+    }
+    let (Some(project), Some(location)) = (&cluster.project, &cluster.location) else { return };
+    if cluster.private.as_ref().is_some_and(|private| private.value) {
+        let what = "private clusters are not supported yet";
+        expansion.report(mistake(what, &cluster.span, "`private` is set here").hint("leave `private` out"));
+    }
+    if let Some(fallback) = cluster.fallback_locations.first() {
+        expansion.report(
+            Diagnostic::warning("fallback locations are not tried yet")
+                .at(fallback.span.clone(), "a stock-out in `location` ends the apply"),
+        );
+    }
+    let name = cluster.name.as_ref().map_or(&*expansion.stack.name.value, |name| &**name).to_owned();
+    add_cluster(expansion, cluster, &name, project, location);
+    let place = Place { project, location, cluster: &name };
+    for (pool_name, pool) in &expansion.stack.node_pools {
+        add_pool(expansion, pool_name, pool, &place);
+    }
+}
+
+/// Where a pool is.
+struct Place<'a> {
+    project: &'a str,
+    location: &'a str,
+    cluster: &'a str,
+}
+
+fn add_cluster(
+    expansion: &mut Expansion<'_>,
+    cluster: &Cluster,
+    name: &str,
+    project: &str,
+    location: &Spanned<crate::stack::Location>,
+) {
+    let system = cluster.system_pool.as_ref();
+    let mut pool = json!({
+        "name": "system",
+        "machine_type": system.and_then(|s| s.machine_type.as_ref()).map_or(SYSTEM_MACHINE, |m| &**m),
+        "nodes": system.and_then(|s| s.nodes.as_ref()).map_or(2, |n| n.get()),
+        "oauth_scopes": SCOPES,
+    });
+    if let Some(bounds) = system.and_then(|s| s.autoscale.as_ref()) {
+        pool["autoscale"] = json!({"min": bounds.min, "max": bounds.max});
+    }
+    put(&mut pool, "disk_size_gb", system.and_then(|s| s.disk_size_gb.as_ref()).map(|n| n.get()));
+    let channel = cluster.release_channel.as_ref().map_or(ReleaseChannel::Regular, |channel| channel.value);
+    let mut attrs = json!({
+        "name": name, "project": project, "location": &***location,
+        "release_channel": channel.word(),
+        "addons": {"http_load_balancing": true, "horizontal_pod_autoscaling": true},
+        // The stack brings definitions of its own; GKE would revert any change to its.
+        "gateway_api": "disabled",
+        "system_pool": pool,
+    });
+    put(&mut attrs, "version", cluster.version.as_ref().map(|v| v.to_string()));
+    put(&mut attrs, "network", cluster.network.as_ref().map(|v| v.to_string()));
+    put(&mut attrs, "subnetwork", cluster.subnetwork.as_ref().map(|v| v.to_string()));
+    if !cluster.labels.is_empty() {
+        attrs["labels"] = cluster.labels.iter().map(|(key, label)| (key.clone(), Json::from(&*label.0))).collect();
+    }
+    let timing = timing::cluster(location.is_zone());
+    expansion.add(Resource {
+        address: Address::new("cluster"),
+        kind: "gke.cluster",
+        attrs: Value::from_json(&attrs),
+        needs: Vec::new(),
+        connection: None,
+        ceded: Vec::new(),
+        timeout: cluster.timeout.as_ref().map_or(timing.timeout, |timeout| timeout.value),
+        estimate: timing.estimate,
+        origin: None,
+    });
+}
+
+fn add_pool(expansion: &mut Expansion<'_>, name: &str, pool: &NodePool, place: &Place<'_>) {
+    let row = match &pool.accelerator {
+        None => None,
+        Some(wanted) => match Accelerator::find(wanted) {
+            Some(row) => Some(row),
+            None => {
+                let hint = match Accelerator::suggest(wanted) {
+                    Some(close) => format!("did you mean \"{close}\"?"),
+                    None => {
+                        let names = crate::catalog::accelerators::ACCELERATORS.iter().map(|row| row.name);
+                        format!("known: {}", names.collect::<Vec<_>>().join(", "))
+                    }
+                };
+                let what = format!("there is no accelerator \"{}\"", &***wanted);
+                expansion.report(mistake(what, &wanted.span, "not known").hint(hint));
+                return;
+            }
+        },
+    };
+    let machine = match (&pool.machine_type, row) {
+        (Some(machine), _) => machine.to_string(),
+        (None, Some(row)) => row.machine_type.to_owned(),
+        (None, None) => SYSTEM_MACHINE.to_owned(),
+    };
+    if let Some(row) = row
+        && !row.machine_prefixes.iter().any(|prefix| machine.starts_with(prefix))
+    {
+        let what = format!("{} does not come with machine type {machine}", row.name);
+        let span = pool.machine_type.as_ref().map_or(&pool.span, |machine| &machine.span);
+        let hint = format!(
+            "leave `machine_type` out for {}, or choose one of {}*",
+            row.machine_type,
+            row.machine_prefixes.join("*, ")
+        );
+        expansion.report(mistake(what, span, "GKE refuses this pair").hint(hint));
+    }
+    let zone = pool.zone.as_ref().map_or(place.location, |zone| &**zone);
+    if let Some(row) = row.filter(|row| !row.offered_in(zone)) {
+        let span = pool.accelerator.as_ref().map_or(pool.span.clone(), |wanted| wanted.span.clone());
+        let near =
+            row.zones.iter().filter(|z| z.split('-').next() == zone.split('-').next()).copied().collect::<Vec<_>>();
+        let list = if near.is_empty() { row.zones } else { &near };
+        expansion.report(
+            Diagnostic::warning(format!("{zone} is not known to offer {}", row.name))
+                .at(span, "may not be to be had here")
+                .hint(format!("zones that do: {}", list.join(", "))),
+        );
+    }
+    let mut attrs = json!({
+        "name": name, "cluster": place.cluster, "project": place.project, "location": place.location,
+        "machine_type": machine,
+        "nodes": pool.nodes.as_ref().map_or(1, |nodes| nodes.get()),
+        "oauth_scopes": SCOPES,
+        "auto_repair": true, "auto_upgrade": true, "max_surge": 1,
+    });
+    if let Some(bounds) = &pool.autoscale {
+        attrs["autoscale"] = json!({"min": bounds.min, "max": bounds.max});
+    }
+    put(&mut attrs, "disk_size_gb", pool.disk_size_gb.as_ref().map(|size| size.get()));
+    if let Some(zone) = &pool.zone {
+        attrs["node_locations"] = json!([&***zone]);
+    }
+    let mut labels =
+        pool.labels.iter().map(|(key, label)| (key.clone(), Json::from(&*label.0))).collect::<serde_json::Map<_, _>>();
+    match row {
+        Some(row) if row.family == Family::Gpu => {
+            attrs["accelerator"] = json!({"type": row.kind, "count": row.per_node, "gpu_driver": "default"});
+            if expansion.addon("gpu-operator").is_some() {
+                // Two device plugins would race; Google's stays off nodes with this label, from their birth.
+                labels.insert("gke-no-default-nvidia-gpu-device-plugin".to_owned(), "true".into());
+            }
+        }
+        Some(row) => slice(pool, row, &mut attrs),
+        None => {}
+    }
+    if !labels.is_empty() {
+        attrs["labels"] = Json::Object(labels);
+    }
+    if !pool.taints.is_empty() {
+        attrs["taints"] = pool.taints.iter().map(taint).collect();
+    }
+    provisioning(expansion, pool, row, &mut attrs);
+    let timing = match row.map(|row| row.family) {
+        None => timing::PLAIN_POOL,
+        Some(Family::Gpu) => timing::GPU_POOL,
+        Some(Family::Tpu) => timing::TPU_POOL,
+    };
+    expansion.add(Resource {
+        address: Address::new(format!("node_pools.{name}")),
+        kind: "gke.node_pool",
+        attrs: Value::from_json(&attrs),
+        needs: vec![Need { on: Address::new("cluster"), reason: "the pool is part of the cluster".to_owned() }],
+        connection: Some(Address::new("cluster")),
+        ceded: Vec::new(),
+        timeout: pool.timeout.as_ref().map_or(timing.timeout, |timeout: &Spanned<Duration>| timeout.value),
+        estimate: timing.estimate,
+        origin: None,
+    });
+}
+
+/// The shape of a TPU pool: a single host names no topology, a slice has as many nodes as fill it.
+fn slice(pool: &NodePool, row: &Accelerator, attrs: &mut Json) {
+    // Google's samples state it for TPUs.
+    attrs["reservation"] = "none".into();
+    if row.hosts > 1 {
+        let topology = pool.topology.as_ref().map_or(row.topology.unwrap_or_default(), |topology| &***topology);
+        attrs["nodes"] = row.hosts.into();
+        attrs["tpu_topology"] = topology.into();
+        attrs["placement"] = "compact".into();
+    }
+}
+
+fn provisioning(expansion: &mut Expansion<'_>, pool: &NodePool, row: Option<&Accelerator>, attrs: &mut Json) {
+    match pool.provisioning.as_ref().map(|provisioning| (&provisioning.value, &provisioning.span)) {
+        None | Some((Provisioning::OnDemand, _)) => {}
+        Some((Provisioning::Spot, _)) => attrs["spot"] = true.into(),
+        Some((Provisioning::Reservation(name), _)) => attrs["reservation"] = name.as_str().into(),
+        Some((Provisioning::FlexStart, span)) => {
+            if row.is_none() {
+                let what = "flex-start is for accelerators";
+                expansion.report(mistake(what, span, "this pool has none").hint("use spot or on-demand"));
+            }
+            // Queued capacity: the pool starts empty, scales up to its size, and is never repaired.
+            let nodes = attrs["nodes"].as_i64().unwrap_or(1).max(1);
+            let max = pool.autoscale.as_ref().map_or(nodes, |bounds| bounds.max);
+            attrs["flex_start"] = true.into();
+            attrs["nodes"] = 0.into();
+            attrs["autoscale"] = json!({"min": 0, "max": max});
+            attrs["reservation"] = "none".into();
+            attrs["auto_repair"] = false.into();
+        }
+    }
+}
+
+fn taint(taint: &crate::stack::model::Taint) -> Json {
+    let effect = match taint.effect.value {
+        TaintEffect::NoSchedule => "NoSchedule",
+        TaintEffect::PreferNoSchedule => "PreferNoSchedule",
+        TaintEffect::NoExecute => "NoExecute",
+    };
+    let mut json = json!({"key": &**taint.key, "effect": effect});
+    put(&mut json, "value", taint.value.as_ref().map(|value| value.0.clone()));
+    json
+}
+
+fn put(json: &mut Json, key: &str, value: Option<impl Into<Json>>) {
+    if let Some(value) = value {
+        json[key] = value.into();
+    }
+}

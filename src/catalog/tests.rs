@@ -1,0 +1,418 @@
+use std::sync::{Arc, LazyLock};
+
+use super::*;
+use crate::diag::Source;
+use crate::graph::Graph;
+use crate::plan::edges;
+use crate::stack::inputs::Given;
+use crate::stack::{self, NoLoader};
+
+const STACKS: [(&str, &str); 4] = [
+    ("gpu-t4", include_str!("../../stacks/gpu-t4.toml")),
+    ("tpu-v6e", include_str!("../../stacks/tpu-v6e.toml")),
+    ("rhaii-gpu-t4", include_str!("../../stacks/rhaii-gpu-t4.toml")),
+    ("rhaii-tpu-v6e", include_str!("../../stacks/rhaii-tpu-v6e.toml")),
+];
+
+/// Files by name.
+struct Files(BTreeMap<&'static str, &'static str>);
+
+impl Loader for Files {
+    fn load(&self, _: &str, path: &str) -> Result<Arc<Source>, String> {
+        let text = self.0.get(path).ok_or_else(|| "no such file".to_owned())?;
+        Ok(Arc::new(Source { name: path.to_owned(), text: (*text).to_owned() }))
+    }
+}
+
+fn try_expand(text: &str, loader: &dyn Loader) -> Result<(Desired, Vec<Diagnostic>), Diagnostics> {
+    let source = Arc::new(Source { name: "stack.toml".to_owned(), text: text.to_owned() });
+    let given = Given { synthesize: true, ..Given::default() };
+    let vars = BTreeMap::<String, String>::new();
+    let loaded = stack::load(source, &NoLoader, &given, &vars).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    expand(&loaded.stack, &ExpandOptions { loader, secrets: loaded.inputs.secret_origins() })
+}
+
+fn expanded(text: &str) -> Desired {
+    match try_expand(text, &NoLoader) {
+        Ok((desired, warnings)) => {
+            assert_eq!(warnings, [], "no warnings");
+            desired
+        }
+        Err(mistakes) => panic!("{mistakes}"),
+    }
+}
+
+/// One of the four stacks, expanded once.
+fn named(name: &str) -> &'static Desired {
+    static EXPANDED: LazyLock<BTreeMap<&str, Desired>> =
+        LazyLock::new(|| STACKS.iter().map(|(name, text)| (*name, expanded(text))).collect());
+    &EXPANDED[name]
+}
+
+/// Everything that a resource needs, directly or not.
+fn needed(graph: &Graph<Address>, by: &Address) -> BTreeSet<Address> {
+    let mut found = BTreeSet::new();
+    let mut stack = vec![by.clone()];
+    while let Some(at) = stack.pop() {
+        let next = graph.dependencies(&at).into_iter().map(|(dependency, _)| dependency.clone());
+        stack.extend(next.filter(|dependency| found.insert(dependency.clone())).collect::<Vec<_>>());
+    }
+    found
+}
+
+/// Summaries of the mistakes of the T4 stack with one text replaced by another.
+fn mistakes(name: &str, from: &str, to: &str) -> Vec<String> {
+    let text = STACKS.iter().find(|(known, _)| *known == name).expect("a stack").1;
+    assert!(text.contains(from), "{from}");
+    match try_expand(&text.replace(from, to), &NoLoader) {
+        Ok((_, warnings)) => warnings.into_iter().map(|d| format!("warning: {}", d.summary)).collect(),
+        Err(Diagnostics(found)) => found.into_iter().map(|d| d.summary).collect(),
+    }
+}
+
+fn find<'d>(desired: &'d Desired, part: &str) -> &'d Resource {
+    let mut found = desired.resources.iter().filter(|resource| resource.address.as_str().contains(part));
+    let first = found.next().unwrap_or_else(|| panic!("no {part}"));
+    assert!(found.next().is_none(), "more than one {part}");
+    first
+}
+
+/// The whole graph of a stack: needs, connections, references, inferred edges.
+fn graph(desired: &Desired) -> Graph<Address> {
+    let mut graph = Graph::new();
+    for resource in &desired.resources {
+        graph.add(resource.address.clone());
+        if resource.address.object_key().is_some() {
+            // A component stands for all its objects.
+            graph.depend(Address::new(resource.address.component()), resource.address.clone(), "is part of it");
+        }
+        if let Some(connection) = &resource.connection {
+            graph.depend(resource.address.clone(), connection.clone(), "is in it");
+        }
+        for need in &resource.needs {
+            graph.depend(resource.address.clone(), need.on.clone(), need.reason.clone());
+        }
+        resource.attrs.visit_templates(&mut |template| {
+            for reference in template.references() {
+                graph.depend(resource.address.clone(), reference.address.clone(), "refers to it");
+            }
+        });
+    }
+    for edge in edges::infer(&desired.resources).edges {
+        graph.depend(edge.dependent, edge.dependency, edge.reason);
+    }
+    graph
+}
+
+#[test]
+fn the_stacks_expand_to_these_objects() {
+    for (name, _) in STACKS {
+        let desired = named(name);
+        let lines = desired.resources.iter().map(|resource| match &resource.origin {
+            Some(origin) => format!("{}  ({origin})", resource.address),
+            None => resource.address.to_string(),
+        });
+        insta::assert_snapshot!(format!("objects_{name}"), lines.collect::<Vec<_>>().join("\n"));
+    }
+}
+
+#[test]
+fn the_resources_of_google_and_of_the_workload_are_these() {
+    for (name, _) in STACKS {
+        let desired = named(name);
+        let shown = desired
+            .resources
+            .iter()
+            .filter(|resource| resource.origin.is_none() && resource.address.component() != "addons.cert-manager");
+        let texts = shown.map(|resource| {
+            let json = serde_json::to_string_pretty(&resource.attrs.to_json()).expect("json");
+            format!("{}\n{json}", resource.address)
+        });
+        insta::assert_snapshot!(format!("attributes_{name}"), texts.collect::<Vec<_>>().join("\n\n"));
+    }
+}
+
+#[test]
+fn every_edge_leads_somewhere_and_there_is_no_circle() {
+    for (name, _) in STACKS {
+        let desired = named(name);
+        let graph = graph(desired);
+        let order = graph.order().unwrap_or_else(|circle| panic!("{name}: {circle:?}"));
+        let components = desired.resources.iter().map(|r| r.address.component()).collect::<BTreeSet<_>>();
+        let barriers = edges::infer(&desired.resources).barriers;
+        for node in order {
+            let known = desired.resources.iter().any(|resource| resource.address == node)
+                || components.contains(node.as_str())
+                || barriers.contains(&node);
+            assert!(known, "{name}: {node} is needed and not there");
+        }
+    }
+}
+
+#[test]
+fn what_a_model_relies_on_is_there_before_it() {
+    for (name, _) in STACKS {
+        let desired = named(name);
+        let graph = graph(desired);
+        let model = &find(desired, "/LLMInferenceService.").address;
+        let needed = needed(&graph, model);
+        for on in ["cluster", "addons.kserve", "addons.istio", "gateway"] {
+            assert!(needed.contains(on), "{name}: {on}");
+        }
+        let pool = desired.resources.iter().find(|r| r.address.as_str().starts_with("node_pools.")).expect("a pool");
+        assert!(needed.contains(&pool.address), "{name}: pool");
+        // Everything but what hangs on the model or on its gateway is needed by it.
+        let spare = desired.resources.iter().filter(|r| !needed.contains(&r.address) && r.address != *model);
+        let spare = spare.map(|r| r.address.to_string()).collect::<Vec<_>>();
+        insta::assert_snapshot!(format!("not_needed_by_the_model_{name}"), spare.join("\n"));
+    }
+}
+
+#[test]
+fn operators_outlive_their_objects() {
+    for (dependent, on, name) in [
+        ("/ClusterPolicy.", "/Deployment.apps/gpu-operator/gpu-operator", "gpu-t4"),
+        ("/Gateway.gateway.networking.k8s.io/", "/Deployment.apps/istio-system/istiod", "gpu-t4"),
+        ("/Certificate.cert-manager.io/kserve/", "/Deployment.apps/cert-manager/cert-manager", "gpu-t4"),
+        ("/LLMInferenceService.", "/Deployment.apps/kserve/llmisvc-controller-manager", "gpu-t4"),
+        (
+            "/LLMInferenceServiceConfig.serving.kserve.io/kserve/kserve-config-llm-template",
+            "/Deployment.apps/kserve/llmisvc-controller-manager",
+            "gpu-t4",
+        ),
+        ("/IstioCNI.", "/Deployment.apps/istio-system/servicemesh-operator3", "rhaii-gpu-t4"),
+        ("/Istio.", "/Deployment.apps/istio-system/servicemesh-operator3", "rhaii-gpu-t4"),
+        ("/CertManager.", "/Deployment.apps/cert-manager-operator/", "rhaii-gpu-t4"),
+        ("/LeaderWorkerSetOperator.", "/Deployment.apps/openshift-lws-operator/", "rhaii-gpu-t4"),
+        ("/Gateway.gateway.networking.k8s.io/", "/Istio.sailoperator.io/default", "rhaii-gpu-t4"),
+        ("/Certificate.cert-manager.io/opendatahub/llmisvc", "/CertManager.", "rhaii-gpu-t4"),
+    ] {
+        let desired = named(name);
+        let all = |part: &str| {
+            let found = desired.resources.iter().filter(|r| r.address.as_str().contains(part)).collect::<Vec<_>>();
+            // The shortest is the one that is meant where one name begins another.
+            found
+                .into_iter()
+                .min_by_key(|r| r.address.as_str().len())
+                .unwrap_or_else(|| panic!("no {part}"))
+                .address
+                .clone()
+        };
+        assert!(needed(&graph(desired), &all(dependent)).contains(&all(on)), "{dependent} needs {on}");
+    }
+}
+
+#[test]
+fn secrets_stay_names_and_are_listed() {
+    let desired = named("rhaii-gpu-t4");
+    assert_eq!(desired.secrets.keys().collect::<Vec<_>>(), ["hf_token", "pull_secret"]);
+    for resource in &desired.resources {
+        if resource.address.as_str().contains("/Secret/") && resource.attrs.get("data").is_some() {
+            assert!(!resource.attrs.is_known(), "{}", resource.address);
+        }
+    }
+    let spaces = desired.resources.iter().filter_map(|r| {
+        let key = r.address.object_key()?;
+        key.ends_with("pull-secret").then(|| key.split('/').nth(1).expect("a namespace"))
+    });
+    let mut spaces = spaces.collect::<Vec<_>>();
+    spaces.sort_unstable();
+    let expected = [
+        "cert-manager",
+        "cert-manager-operator",
+        "istio-system",
+        "kube-system",
+        "opendatahub",
+        "openshift-lws-operator",
+        "rhaii-inference",
+    ];
+    assert_eq!(spaces, expected);
+}
+
+#[test]
+fn every_image_of_red_hats_is_pulled_with_a_login() {
+    for name in ["rhaii-gpu-t4", "rhaii-tpu-v6e"] {
+        let desired = named(name);
+        let logged_in = |namespace: &str, account: &str| {
+            let account = format!("/ServiceAccount/{namespace}/{account}");
+            desired
+                .resources
+                .iter()
+                .any(|r| r.address.as_str().ends_with(&account) && r.attrs.get("imagePullSecrets").is_some())
+        };
+        for resource in &desired.resources {
+            let path: &[&str] = if resource.address.as_str().contains("/LLMInferenceService.") {
+                &["spec", "template"]
+            } else {
+                &["spec", "template", "spec"]
+            };
+            let Some(spec) =
+                resource.attrs.at(path).filter(|spec| spec.to_json().to_string().contains("\"registry.redhat.io"))
+            else {
+                continue;
+            };
+            let namespace = resource.attrs.at(&["metadata", "namespace"]).and_then(Value::as_str).expect("a namespace");
+            let account = spec.get("serviceAccountName").and_then(Value::as_str).unwrap_or("default");
+            assert!(spec.get("imagePullSecrets").is_some() || logged_in(namespace, account), "{}", resource.address);
+        }
+    }
+}
+
+#[test]
+fn outputs_and_proofs_refer_to_resources() {
+    for (name, _) in STACKS {
+        let desired = named(name);
+        let proof = &desired.proofs[0];
+        assert_eq!((desired.proofs.len(), proof.model.as_str()), (1, "Qwen/Qwen2.5-3B-Instruct"));
+        assert_eq!(proof.server_name.as_deref(), Some(format!("inference.{name}.internal").as_str()));
+        let values = desired.outputs.values().map(|o| &o.value).chain([&proof.url]).chain(&proof.ca);
+        for value in values {
+            value.visit_templates(&mut |template| {
+                assert!(!template.is_sensitive());
+                for reference in template.references() {
+                    assert!(desired.resources.iter().any(|r| r.address == reference.address), "{reference}");
+                }
+            });
+        }
+        assert_eq!(desired.outputs["endpoint"].value, proof.url);
+        assert_eq!(desired.outputs["model"].value, Value::from("Qwen/Qwen2.5-3B-Instruct"));
+    }
+}
+
+#[test]
+fn parts_that_do_not_fit_are_named() {
+    let t4 = "accelerator = \"nvidia-t4\"";
+    let cases: &[(&str, &str, &str, &[&str])] = &[
+        ("gpu-t4", t4, "accelerator = \"nvidia-t5\"", &["there is no accelerator \"nvidia-t5\""]),
+        ("gpu-t4", "[addons.kserve]", "", &["workloads.qwen-3b-gpu needs [addons.kserve]"]),
+        (
+            "gpu-t4",
+            "location = \"europe-west4-a\"",
+            "location = \"europe-west9-a\"",
+            &["warning: europe-west9-a is not known to offer nvidia-t4"],
+        ),
+        (
+            "gpu-t4",
+            t4,
+            "accelerator = \"nvidia-t4\"\nmachine_type = \"g2-standard-8\"",
+            &["nvidia-t4 does not come with machine type g2-standard-8"],
+        ),
+        (
+            "gpu-t4",
+            "replicas = 1",
+            "replicas = 2",
+            &["2 replicas do not fit into node_pools.gpu, which has room for 1"],
+        ),
+        (
+            "gpu-t4",
+            "replicas = 1",
+            "replicas = 1\ntensor_parallel = 2",
+            &["tensor_parallel = 2 on nodes with 1 of nvidia-t4"],
+        ),
+        (
+            "gpu-t4",
+            "replicas = 1",
+            "replicas = 1\nimage = \"vllm/vllm-tpu:x\"",
+            &["vllm/vllm-tpu:x is no image for nvidia-t4"],
+        ),
+        (
+            "gpu-t4",
+            "replicas = 1",
+            "replicas = 1\nrouting = \"cache-aware\"",
+            &["cache-aware routing is not supported yet"],
+        ),
+        ("gpu-t4", "[addons.istio]", "[addons.istio]\nversion = \"1.29.0\"", &["istio 1.29.0 is not in the catalogue"]),
+        ("gpu-t4", "[addons.istio]", "[addons.istio]\nvalues = { a = 1 }", &["the stand-in of istio takes no values"]),
+        (
+            "gpu-t4",
+            "[addons.gpu-operator]",
+            "[addons.gpu-operator]\ndistribution = \"rhaii\"",
+            &["gpu-operator has no rhaii distribution"],
+        ),
+        ("gpu-t4", "[addons.lws]", "[addons.lws]\n[charts.x]\nsource = \"./x\"", &["charts.x cannot be rendered yet"]),
+        (
+            "tpu-v6e",
+            "tensor_parallel = 4",
+            "tensor_parallel = 8",
+            &["tensor_parallel = 8 on nodes with 4 of tpu-v6e-4"],
+        ),
+        (
+            "tpu-v6e",
+            "tensor_parallel = 4",
+            "tensor_parallel = 2",
+            &["warning: tensor_parallel = 2 leaves 2 chips idle"],
+        ),
+        (
+            "tpu-v6e",
+            "replicas = 1",
+            "replicas = 1\nimage = \"vllm/vllm-openai:x\"",
+            &["vllm/vllm-openai:x is no image for tpu-v6e-4"],
+        ),
+    ];
+    for (name, from, to, expected) in cases {
+        assert_eq!(mistakes(name, from, to), *expected, "{to}");
+    }
+    let login = "[registries.\"registry.redhat.io\"]\npull_secret = \"${inputs.pull_secret}\"";
+    let found = mistakes("rhaii-gpu-t4", login, "");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].ends_with("come from registry.redhat.io, which needs a login"), "{found:?}");
+}
+
+#[test]
+fn manifests_of_the_users_own() {
+    let files = Files(BTreeMap::from([
+        (
+            "a.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\napiVersion: example.com/v1\nkind: Wide\nmetadata: {name: w}\n",
+        ),
+        (
+            "crd.yaml",
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: wides.example.com}\n\
+                      spec: {group: example.com, scope: Cluster, names: {kind: Wide, plural: wides}}\n",
+        ),
+        ("bad.yaml", "kind: [\n"),
+        ("again.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: default}\n"),
+    ]));
+    let stack = |files: &str| {
+        format!(
+            "name = \"m\"\n[cluster]\nproject = \"sim-project\"\nlocation = \"europe-west4-a\"\n[values.v]\ninput = 1\n\
+                 [manifests.own]\nfiles = [{files}]\ndepends_on = [\"values.v\"]\n"
+        )
+    };
+    let (desired, _) = try_expand(&stack("\"a.yaml\", \"crd.yaml\""), &files).expect("good");
+    let config = find(&desired, "ConfigMap/default/c");
+    assert_eq!(config.origin.as_deref(), Some("a.yaml"));
+    assert_eq!(config.needs[0].on, Address::new("values.v"));
+    find(&desired, "manifests.own/Wide.example.com/w");
+    let bad = try_expand(&stack("\"bad.yaml\", \"none.yaml\", \"a.yaml\", \"again.yaml\""), &files).expect_err("bad");
+    let summaries = bad.0.iter().map(|d| d.summary.as_str()).collect::<Vec<_>>();
+    assert_eq!(summaries.len(), 3, "{summaries:?}");
+    assert!(summaries.iter().any(|s| s.contains("cannot read none.yaml")), "{summaries:?}");
+    assert!(summaries.iter().any(|s| s.contains("are the same object")), "{summaries:?}");
+}
+
+#[test]
+fn slices_and_ways_of_buying() {
+    let stack = |pool: &str| {
+        let text = format!(
+            "name = \"m\"\n[cluster]\nproject = \"sim-project\"\nlocation = \"europe-west4-a\"\n[node_pools.p]\n{pool}\n"
+        );
+        find(&expanded(&text), "node_pools.p").attrs.clone()
+    };
+    let slice = stack("accelerator = \"tpu-v6e-16\"");
+    assert_eq!((slice.get("nodes"), slice.get("tpu_topology")), (Some(&Value::Int(4)), Some(&Value::from("4x4"))));
+    let flex = stack("accelerator = \"nvidia-t4\"\nnodes = 2\nprovisioning = \"flex-start\"");
+    assert_eq!((flex.get("nodes"), flex.at(&["autoscale", "max"])), (Some(&Value::Int(0)), Some(&Value::Int(2))));
+    let single = stack("accelerator = \"tpu-v6e-4\"\nprovisioning = \"reservation:mine\"");
+    assert_eq!((single.get("reservation"), single.get("tpu_topology")), (Some(&Value::from("mine")), None));
+    assert_eq!(stack("accelerator = \"nvidia-t4\"").get("labels"), None);
+}
+
+#[test]
+fn the_stacks_cost_what_their_comments_say() {
+    let per_day = |name: &str| crate::cost::estimate(&named(name).resources).per_day();
+    for (name, expected) in [("gpu-t4", 28.0), ("tpu-v6e", 300.0), ("rhaii-gpu-t4", 28.0), ("rhaii-tpu-v6e", 300.0)] {
+        let found = per_day(name);
+        assert!((found - expected).abs() < expected * 0.03, "{name}: {found}");
+    }
+}

@@ -1,0 +1,293 @@
+//! What a stack costs an hour: a price table with its sources, and an estimate from desired resources. Pure.
+//!
+//! List prices in US dollars without discounts, free tiers, taxes and traffic. What the table does not know is
+//! unknown, never zero. Not for bills of the past and not for budgets, which compare an estimate.
+
+mod prices;
+
+use crate::address::Address;
+use crate::resource::model::Resource;
+use crate::value::Value;
+use prices::{PRICES, Purchase};
+
+/// Nodes of GKE have a disk of this size unless the pool says otherwise.
+const DISK_GB: f64 = 100.0;
+
+/// What one thing costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// The resource.
+    pub address: Address,
+    /// What it is: "2 × n1-standard-4", "cluster fee".
+    pub what: String,
+    /// US dollars an hour; `None` when the table has no price for it.
+    pub per_hour: Option<f64>,
+    /// Where the price is from, or which price is missing.
+    pub source: String,
+}
+
+/// What everything costs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Estimate {
+    /// In the order of the resources.
+    pub lines: Vec<Line>,
+}
+
+impl Estimate {
+    /// US dollars an hour of all that has a price: with [`Estimate::is_complete`] false, at least that much.
+    pub fn per_hour(&self) -> f64 {
+        self.lines.iter().filter_map(|line| line.per_hour).sum()
+    }
+
+    /// US dollars a day.
+    pub fn per_day(&self) -> f64 {
+        self.per_hour() * 24.0
+    }
+
+    /// Whether everything has a price.
+    pub fn is_complete(&self) -> bool {
+        self.lines.iter().all(|line| line.per_hour.is_some())
+    }
+
+    /// What has none.
+    pub fn unknown(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(|line| line.per_hour.is_none())
+    }
+}
+
+/// Estimates resources. Attributes are those of the kinds' documentation; what is deferred has no price.
+pub fn estimate<'r>(resources: impl IntoIterator<Item = &'r Resource>) -> Estimate {
+    Estimate { lines: resources.into_iter().flat_map(of).collect() }
+}
+
+/// The lines of one resource; none for what costs nothing by itself.
+pub fn of(resource: &Resource) -> Vec<Line> {
+    let lines = match resource.kind {
+        "gke.cluster" => cluster(&resource.attrs),
+        "gke.node_pool" => pool(&resource.attrs, &resource.attrs),
+        "k8s.object" => object(&resource.attrs),
+        _ => Vec::new(),
+    };
+    lines
+        .into_iter()
+        .map(|(what, price)| {
+            let (per_hour, source) = match price {
+                Ok((per_hour, source)) => (Some(per_hour), source.to_owned()),
+                Err(missing) => (None, missing),
+            };
+            Line { address: resource.address.clone(), what, per_hour, source }
+        })
+        .collect()
+}
+
+/// Dollars an hour and the source, or what is missing.
+type Price = Result<(f64, &'static str), String>;
+
+fn text<'a>(attrs: &'a Value, key: &str) -> Option<&'a str> {
+    attrs.get(key).and_then(Value::as_str)
+}
+
+/// A count of things, as a factor.
+#[expect(clippy::cast_precision_loss, reason = "nodes and gigabytes are far below 2^52")]
+fn factor(number: i64) -> f64 {
+    number as f64
+}
+
+fn times(price: Price, count: f64) -> Price {
+    price.map(|(per_hour, source)| (per_hour * count, source))
+}
+
+fn cluster(attrs: &Value) -> Vec<(String, Price)> {
+    let fee = &PRICES.cluster_fee;
+    let mut lines = vec![("cluster fee".to_owned(), Ok((fee.per_hour, fee.source.as_str())))];
+    if let Some(system) = attrs.get("system_pool") {
+        lines.extend(pool(system, attrs));
+    }
+    lines
+}
+
+/// The region of a zone or region.
+fn region(location: &str) -> &str {
+    match location.match_indices('-').nth(1) {
+        Some((at, _)) => &location[..at],
+        None => location,
+    }
+}
+
+/// Nodes of a pool: per zone, three zones in a region unless they are named.
+fn nodes(attrs: &Value, place: &Value) -> Option<i64> {
+    let count = attrs.get("nodes").and_then(Value::as_int);
+    let most = attrs.at(&["autoscale", "max"]).and_then(Value::as_int);
+    // Queued capacity starts empty and is there to be filled.
+    let count = if attrs.get("flex_start").and_then(Value::as_bool) == Some(true) { most.or(count) } else { count }?;
+    let named = [attrs, place].iter().find_map(|v| v.get("node_locations").and_then(Value::as_list)).map(<[_]>::len);
+    let location = text(place, "location")?;
+    let zones = match named {
+        Some(zones) => i64::try_from(zones).unwrap_or(1).max(1),
+        None if region(location) == location => 3,
+        None => 1,
+    };
+    Some(count * zones)
+}
+
+fn pool(attrs: &Value, place: &Value) -> Vec<(String, Price)> {
+    let (Some(machine), Some(location), Some(nodes)) =
+        (text(attrs, "machine_type"), text(place, "location"), nodes(attrs, place))
+    else {
+        return vec![("nodes".to_owned(), Err("machine type, place or number is not known yet".to_owned()))];
+    };
+    let region = region(location);
+    let is = |key: &str| attrs.get(key).and_then(Value::as_bool) == Some(true);
+    let purchase = match (is("spot"), is("flex_start")) {
+        (true, _) => Purchase::Spot,
+        (false, true) => Purchase::FlexStart,
+        (false, false) => Purchase::OnDemand,
+    };
+    let count = factor(nodes);
+    let suffix = purchase.words();
+    let mut lines =
+        vec![(format!("{nodes} × {machine}{suffix}"), times(PRICES.machine(machine, region, purchase), count))];
+    if let Some(kind) = attrs.at(&["accelerator", "type"]).and_then(Value::as_str) {
+        let each = attrs.at(&["accelerator", "count"]).and_then(Value::as_int).unwrap_or(1);
+        let price = times(PRICES.gpu(kind, region, purchase), factor(nodes * each));
+        lines.push((format!("{} × {kind}{suffix}", nodes * each), price));
+    }
+    // TPU machines take Hyperdisks, whose price the table does not have.
+    let usual = if machine.starts_with("ct") { "hyperdisk-balanced" } else { "pd-balanced" };
+    let kind = text(attrs, "disk_type").unwrap_or(usual);
+    let size = attrs.get("disk_size_gb").and_then(Value::as_int).map_or(DISK_GB, factor);
+    lines.push((format!("{nodes} × {size} GB {kind}"), times(PRICES.disk(kind), size * count)));
+    lines
+}
+
+fn object(manifest: &Value) -> Vec<(String, Price)> {
+    let kind = text(manifest, "kind").unwrap_or_default();
+    let balancer = match kind {
+        "Gateway" => text(manifest, "apiVersion").is_some_and(|api| api.starts_with("gateway.networking.k8s.io/")),
+        "Service" => manifest.at(&["spec", "type"]).and_then(Value::as_str) == Some("LoadBalancer"),
+        "Ingress" => true,
+        _ => false,
+    };
+    if balancer {
+        let rule = &PRICES.forwarding_rule;
+        return vec![("load balancer".to_owned(), Ok((rule.per_hour, rule.source.as_str())))];
+    }
+    if kind != "PersistentVolumeClaim" {
+        return Vec::new();
+    }
+    let class = manifest.at(&["spec", "storageClassName"]).and_then(Value::as_str).unwrap_or("standard-rwo");
+    let disk = match class {
+        "standard-rwo" => "pd-balanced",
+        "standard" => "pd-standard",
+        "premium-rwo" => "pd-ssd",
+        other => other,
+    };
+    let size = manifest.at(&["spec", "resources", "requests", "storage"]).and_then(Value::as_str).and_then(gigabytes);
+    let price = match size {
+        Some(size) => times(PRICES.disk(disk), size),
+        None => Err("the size is not known".to_owned()),
+    };
+    vec![(format!("volume of class {class}"), price)]
+}
+
+/// A quantity of storage in GB as disks are billed.
+fn gigabytes(quantity: &str) -> Option<f64> {
+    let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &quantity[digits.len()..] {
+        "Gi" | "G" => 1.0,
+        "Ti" | "T" => 1024.0,
+        "Mi" | "M" => 1.0 / 1024.0,
+        _ => return None,
+    };
+    Some(digits.parse::<f64>().ok()? * unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn resource(kind: &'static str, attrs: serde_json::Value) -> Resource {
+        Resource {
+            address: Address::new("node_pools.p"),
+            kind,
+            attrs: Value::from_json(&attrs),
+            needs: Vec::new(),
+            connection: None,
+            ceded: Vec::new(),
+            timeout: Duration::ZERO,
+            estimate: Duration::ZERO,
+            origin: None,
+        }
+    }
+
+    fn pool(attrs: serde_json::Value) -> Estimate {
+        estimate(&[resource("gke.node_pool", attrs)])
+    }
+
+    fn near(left: f64, right: f64) -> bool {
+        (left - right).abs() < 0.0005
+    }
+
+    #[test]
+    fn a_t4_node_costs_machine_gpu_and_disk() {
+        let gpu = json!({"machine_type": "n1-standard-4", "location": "us-central1-a", "nodes": 1,
+            "accelerator": {"type": "nvidia-tesla-t4", "count": 1}});
+        let found = pool(gpu.clone());
+        assert!(found.is_complete() && near(found.per_hour(), 0.19 + 0.35 + 10.0 / 730.0), "{found:?}");
+        let mut spot = gpu;
+        spot["spot"] = json!(true);
+        assert!(near(pool(spot).lines[1].per_hour.expect("a price"), 0.175));
+    }
+
+    #[test]
+    fn a_tpu_host_costs_its_chips_and_its_disk_is_unknown() {
+        let at = |location: &str, more: serde_json::Value| {
+            let mut attrs = json!({"machine_type": "ct6e-standard-4t", "location": location, "nodes": 1});
+            attrs.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+            pool(attrs)
+        };
+        let found = at("europe-west4-a", json!({}));
+        assert!(near(found.per_hour(), 11.88) && !found.is_complete(), "{found:?}");
+        assert!(found.unknown().next().expect("the disk").source.contains("hyperdisk-balanced"));
+        assert!(near(at("us-east5-b", json!({})).per_hour(), 10.8));
+        let flex = json!({"nodes": 0, "flex_start": true, "autoscale": {"min": 0, "max": 1}});
+        assert!(near(at("us-east5-b", flex).per_hour(), 5.4));
+    }
+
+    #[test]
+    fn what_the_table_does_not_know_is_unknown_and_not_nothing() {
+        let found = pool(json!({"machine_type": "n1-standard-4", "location": "mars-north1-a", "nodes": 1}));
+        assert_eq!(found.lines[0].per_hour, None);
+        let found = pool(json!({"machine_type": "z9-huge", "location": "us-central1-a", "nodes": 2}));
+        assert!(found.lines[0].source.contains("z9-huge"), "{found:?}");
+    }
+
+    #[test]
+    fn regional_pools_have_nodes_in_three_zones() {
+        let attrs = json!({"machine_type": "n1-standard-4", "location": "us-central1", "nodes": 1});
+        assert!(near(pool(attrs).lines[0].per_hour.expect("a price"), 0.57));
+    }
+
+    #[test]
+    fn clusters_balancers_and_volumes() {
+        let cluster =
+            json!({"location": "europe-west4-a", "system_pool": {"machine_type": "n1-standard-4", "nodes": 2}});
+        let found = estimate(&[
+            resource("gke.cluster", cluster),
+            resource("k8s.object", json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway"})),
+            resource(
+                "k8s.object",
+                json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "spec": {"resources": {"requests": {"storage": "73Gi"}}}}),
+            ),
+            resource("k8s.object", json!({"apiVersion": "v1", "kind": "ConfigMap"})),
+        ]);
+        let prices = found.lines.iter().map(|line| line.per_hour.expect("a price")).collect::<Vec<_>>();
+        let expected = [0.1, 2.0 * 0.20917, 20.0 / 730.0, 0.025, 0.01];
+        assert!(prices.len() == 5 && prices.iter().zip(expected).all(|(a, b)| near(*a, b)), "{prices:?}");
+    }
+}

@@ -1,0 +1,178 @@
+//! The inside of a simulated cluster, put together: API server, controllers, programs of images, data plane.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Response;
+use axum::middleware::{self, Next};
+use serde_json::Value as Json;
+use tokio::task::AbortHandle;
+
+use super::cluster_faults::ClusterFaults;
+use super::controllers::faults::Faults;
+use super::controllers::kubelet::Logs;
+use super::controllers::runner::Handle;
+use super::controllers::webhooks::ServiceWebhooks;
+use super::controllers::{Surroundings, addons, cluster};
+use super::google::compute::cloud::ClusterCloud;
+use super::google::container::ClusterFacts;
+use super::kube::admission;
+use super::kube::api::{Api, Gvk};
+use super::kube::server::{self, ApiServer};
+use super::net::internet::{Peer, Stream};
+use super::serving::{DataPlane, gateway};
+use super::simulator::{Interior, Interiors, Simulator};
+
+/// Clusters as GKE makes them, with the programs of all add-ons.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clusters;
+
+impl Interiors for Clusters {
+    fn open(
+        &self,
+        simulator: &Arc<Simulator>,
+        facts: &ClusterFacts,
+        ca_pem: &str,
+    ) -> Result<Arc<dyn Interior>, String> {
+        let clock = simulator.clock.clone();
+        let faults: Arc<dyn Faults> = Arc::new(ClusterFaults(simulator.google.clone()));
+        let programs = cluster::programs(addons::programs());
+        let webhooks = Arc::new(ServiceWebhooks::new(clock.clone(), programs.clone(), faults.clone()));
+        let mut plugins = admission::standard();
+        plugins.extend(admission::google());
+        let server = ApiServer::open(server::Parts {
+            cluster: facts.id.clone(),
+            world: simulator.world.clone(),
+            clock: clock.clone(),
+            random: simulator.random.clone(),
+            webhooks: webhooks.clone(),
+            plugins,
+            version: format!("v{}", facts.version),
+        });
+        let api = server.api();
+        webhooks.serve(&api);
+        let loops = tokio::spawn(server.clone().run()).abort_handle();
+        let logs = Arc::new(Logs::default());
+        let controllers = cluster::start(cluster::Parts {
+            around: Surroundings { api: api.clone(), clock: clock.clone() },
+            ca_pem: ca_pem.to_owned(),
+            programs,
+            cloud: Arc::new(ClusterCloud::new(simulator.google.clone(), facts.clone())),
+            faults,
+            logs: logs.clone(),
+        });
+        let plane = DataPlane::new(api.clone(), clock);
+        Ok(Arc::new(Inside { server, api, logs, plane, loops, _controllers: controllers }))
+    }
+}
+
+/// One cluster's inside while it runs.
+struct Inside {
+    server: Arc<ApiServer>,
+    api: Arc<dyn Api>,
+    logs: Arc<Logs>,
+    plane: Arc<DataPlane>,
+    loops: AbortHandle,
+    _controllers: Handle,
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.loops.abort();
+    }
+}
+
+impl Interior for Inside {
+    fn api(&self) -> Arc<dyn Api> {
+        self.api.clone()
+    }
+
+    fn router(&self) -> Router {
+        let source = LogSource { api: self.api.clone(), logs: self.logs.clone() };
+        super::kube::router(self.server.clone()).layer(middleware::from_fn_with_state(source, fill_log))
+    }
+
+    fn load_balancer(&self, _: &str, address: &str, port: u16) -> Option<Arc<dyn Peer>> {
+        let destination = SocketAddr::new(address.parse().ok()?, port);
+        let peer = Behind { plane: self.plane.clone(), destination };
+        self.plane.reachable(destination).then(|| Arc::new(peer) as Arc<dyn Peer>)
+    }
+}
+
+/// An address of a load balancer.
+struct Behind {
+    plane: Arc<DataPlane>,
+    destination: SocketAddr,
+}
+
+#[async_trait]
+impl Peer for Behind {
+    async fn serve(&self, stream: Box<dyn Stream>) {
+        if let Err(error) = gateway::serve(stream, &self.plane, self.destination).await {
+            tracing::debug!(%error, destination = %self.destination, "a connection to a load balancer ended");
+        }
+    }
+}
+
+#[derive(Clone)]
+struct LogSource {
+    api: Arc<dyn Api>,
+    logs: Arc<Logs>,
+}
+
+/// Lets `pods/log` say what the kubelet has: the API server decides whether it may be read and of what, and
+/// answers with what it knows itself; where that is nothing, the kubelet's lines take its place.
+async fn fill_log(State(source): State<LogSource>, request: Request, next: Next) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let mut response = next.run(request).await;
+    let words: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let ["api", "v1", "namespaces", namespace, "pods", pod, "log"] = words.as_slice() else { return response };
+    let Some(pod) = source.api.get(&Gvk::new("", "v1", "Pod"), namespace, pod) else { return response };
+    if response.status().as_u16() == 200 {
+        *response.body_mut() = Body::from(log(&source.logs, &pod, &query));
+        response.headers_mut().remove("content-length");
+    }
+    response
+}
+
+/// A container's lines as the query asks for them.
+fn log(logs: &Logs, pod: &Json, query: &str) -> String {
+    let parameter = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(n, _)| *n == name).map(|(_, value)| value)
+    };
+    let first = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
+    let container = parameter("container").unwrap_or(first);
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    let lines = logs.read(uid, container, parameter("previous") == Some("true"));
+    let tail = parameter("tailLines").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+    let stamped = parameter("timestamps") == Some("true");
+    let shown = lines.iter().skip(lines.len().saturating_sub(tail));
+    let line = |(at, text): &(crate::env::clock::Timestamp, String)| {
+        if stamped { format!("{} {text}\n", at.rfc3339_micros()) } else { format!("{text}\n") }
+    };
+    shown.map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::clock::Timestamp;
+    use serde_json::json;
+
+    #[test]
+    fn a_log_is_cut_and_stamped_as_asked() {
+        let logs = Logs::default();
+        let lines = ["a", "b", "c"].map(str::to_owned).to_vec();
+        logs.begin("u", "main", Timestamp(0), lines);
+        let pod = json!({"metadata": {"uid": "u"}, "spec": {"containers": [{"name": "main"}]}});
+        assert_eq!(log(&logs, &pod, ""), "a\nb\nc\n");
+        assert_eq!(log(&logs, &pod, "tailLines=1&timestamps=true"), "1970-01-01T00:00:00.000000Z c\n");
+        assert_eq!(log(&logs, &pod, "container=other"), "");
+    }
+}

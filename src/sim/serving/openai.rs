@@ -1,0 +1,410 @@
+//! A model server's HTTP interface: paths, answers, streams, as a recorded vLLM gives them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use http::{HeaderMap, Method};
+use serde_json::{Value as Json, json};
+
+use super::asked::{self, Api, Asked};
+use super::metrics;
+use super::model::{Job, Model, Plan};
+use super::tokens;
+use crate::env::clock::SharedClock;
+
+/// A request, read to its end.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Method.
+    pub method: Method,
+    /// Path, without query.
+    pub path: String,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+}
+
+/// Events of a stream, each a complete frame.
+pub type Events = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+
+/// The body of an answer.
+pub enum Body {
+    /// At once.
+    Whole(Bytes),
+    /// Piece by piece, on the clock.
+    Events(Events),
+}
+
+/// An answer.
+pub struct Answer {
+    /// Status.
+    pub status: u16,
+    /// Headers, the length of a whole body excepted.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body.
+    pub body: Body,
+}
+
+impl Answer {
+    /// A whole answer.
+    pub fn whole(status: u16, media: &str, body: impl Into<Bytes>) -> Answer {
+        let headers = if media.is_empty() { Vec::new() } else { vec![("content-type", media.to_owned())] };
+        Answer { status, headers, body: Body::Whole(body.into()) }
+    }
+
+    fn json(status: u16, body: &Json) -> Answer {
+        Answer::whole(status, "application/json", body.to_string())
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+const PATHS: &[(&str, &str)] = &[
+    ("/health", "GET"),
+    ("/ping", "GET"),
+    ("/load", "GET"),
+    ("/version", "GET"),
+    ("/metrics", "GET"),
+    ("/v1/models", "GET"),
+    ("/v1/completions", "POST"),
+    ("/v1/chat/completions", "POST"),
+    ("/tokenize", "POST"),
+];
+
+/// Answers a request.
+pub async fn answer(model: &Arc<Model>, clock: &SharedClock, request: Request) -> Answer {
+    let path = request.path.as_str();
+    let known = PATHS.iter().find(|(known, _)| *known == path);
+    let mut answer = route(model, clock, &request, known).await;
+    let handler = known.map_or("none", |(path, _)| path);
+    if path != "/metrics" && path != "/health" {
+        model.answered(handler, request.method.as_str(), answer.status);
+    }
+    answer.headers.push(("server", "uvicorn".to_owned()));
+    answer.headers.push(("date", http_date(clock)));
+    if answer.status != 401 {
+        answer.headers.push(("vary", "Origin".to_owned()));
+    }
+    if model.build.arguments.request_id_headers {
+        let given = request.headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        answer.headers.push(("x-request-id", given.unwrap_or_else(|| model.next_id())));
+    }
+    answer
+}
+
+/// The clock's time as HTTP writes it.
+pub fn http_date(clock: &SharedClock) -> String {
+    let seconds = i64::try_from(clock.now().seconds()).unwrap_or(i64::MAX);
+    let instant = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+    instant.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+async fn route(model: &Arc<Model>, clock: &SharedClock, request: &Request, known: Option<&(&str, &str)>) -> Answer {
+    let arguments = &model.build.arguments;
+    if request.path.starts_with("/v1/") && !arguments.api_keys.is_empty() {
+        let given = request.headers.get("authorization").and_then(|v| v.to_str().ok());
+        let key = given.and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default();
+        if !arguments.api_keys.iter().any(|k| k == key) {
+            return Answer::json(401, &json!({"error": "Unauthorized"}));
+        }
+    }
+    let Some((path, method)) = known else { return Answer::json(404, &json!({"detail": "Not Found"})) };
+    if request.method.as_str() != *method {
+        return Answer::json(405, &json!({"detail": "Method Not Allowed"})).with("allow", *method);
+    }
+    let content_type = request.headers.get("content-type").and_then(|v| v.to_str().ok());
+    match *path {
+        "/health" | "/ping" => Answer::whole(200, "", Bytes::new()),
+        "/load" => Answer::json(200, &json!({"server_load": model.counters().0.running})),
+        "/version" => Answer::json(200, &json!({"version": model.build.version})),
+        "/metrics" => Answer::whole(200, "text/plain; version=1.0.0; charset=utf-8", metrics::page(model)),
+        "/v1/models" => Answer::json(200, &models(model, clock)),
+        "/tokenize" => match asked::parse(content_type, &request.body) {
+            Ok(body) => {
+                let text = body["prompt"].as_str().unwrap_or_default();
+                let tokens = tokens::tokens(text);
+                let limit = model.build.max_model_len;
+                Answer::json(
+                    200,
+                    &json!({"count": tokens.len(), "max_model_len": limit, "tokens": tokens, "token_strs": null}),
+                )
+            }
+            Err(refusal) => Answer::json(refusal.status, &refusal.body),
+        },
+        path => {
+            let api = if path.ends_with("/chat/completions") { Api::Chat } else { Api::Completions };
+            let parsed = asked::parse(content_type, &request.body);
+            match parsed.and_then(|body| asked::understand(model, api, &body)) {
+                Ok(asked) => {
+                    let given = request.headers.get("x-request-id").and_then(|v| v.to_str().ok()).map(str::to_owned);
+                    let id = given.unwrap_or_else(|| model.next_id());
+                    generate(model, clock, api, asked, &id).await
+                }
+                Err(refusal) => Answer::json(refusal.status, &refusal.body),
+            }
+        }
+    }
+}
+
+fn models(model: &Model, clock: &SharedClock) -> Json {
+    let created = clock.now().seconds();
+    let arguments = &model.build.arguments;
+    let entries: Vec<Json> = arguments
+        .served_names
+        .iter()
+        .map(|name| {
+            json!({
+                "id": name, "object": "model", "created": created, "owned_by": "vllm", "root": arguments.model,
+                "parent": null, "max_model_len": model.build.max_model_len,
+                "permission": [{
+                    "id": format!("modelperm-{}", model.next_id()), "object": "model_permission", "created": created,
+                    "allow_create_engine": false, "allow_sampling": true, "allow_logprobs": true,
+                    "allow_search_indices": false, "allow_view": true, "allow_fine_tuning": false,
+                    "organization": "*", "group": null, "is_blocking": false,
+                }],
+            })
+        })
+        .collect();
+    json!({"object": "list", "data": entries})
+}
+
+/// A request being answered; ends in the model's books when it is dropped.
+struct Running {
+    model: Arc<Model>,
+    plans: Vec<Plan>,
+    complete: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for plan in &self.plans {
+            self.model.finished(plan, self.complete);
+        }
+    }
+}
+
+/// Waits for simulated time while a client waits for us.
+async fn pass(clock: &SharedClock, duration: Duration) {
+    let _lent = clock.lend();
+    clock.sleep(duration).await;
+}
+
+fn fingerprint(model: &Model) -> String {
+    let build = &model.build;
+    let words: Vec<u32> = build.arguments.model.bytes().map(u32::from).collect();
+    format!("vllm-{}-{:08x}", build.version, tokens::digest(&build.version, &words) >> 32)
+}
+
+/// What the answer to one request says around its text.
+struct Frame {
+    id: String,
+    api: Api,
+    created: u64,
+    model: String,
+    fingerprint: String,
+    prompt_tokens: u64,
+    details: bool,
+    cached: u64,
+}
+
+impl Frame {
+    fn usage(&self, written: u64, stream: bool) -> Json {
+        let mut usage = json!({"prompt_tokens": self.prompt_tokens, "total_tokens": self.prompt_tokens + written,
+            "completion_tokens": written});
+        let details = json!({"cached_tokens": self.cached, "created_cache_tokens": null, "multimodal_tokens": null});
+        match (self.details, stream) {
+            (true, false) => usage["prompt_tokens_details"] = details,
+            (true, true) => {
+                usage["prompt_tokens_details"] = json!({"cached_tokens": self.cached, "created_cache_tokens": 0})
+            }
+            (false, false) => usage["prompt_tokens_details"] = Json::Null,
+            (false, true) => {}
+        }
+        if !stream {
+            usage["completion_tokens_details"] = Json::Null;
+        }
+        usage
+    }
+
+    fn event(&self, choices: Json) -> Json {
+        let object = if self.api == Api::Chat { "chat.completion.chunk" } else { "text_completion" };
+        json!({"id": self.id, "object": object, "created": self.created, "model": self.model, "choices": choices})
+    }
+}
+
+async fn generate(model: &Arc<Model>, clock: &SharedClock, api: Api, asked: Asked, id: &str) -> Answer {
+    let now = clock.now();
+    let mut plans = Vec::new();
+    for prompt in &asked.prompts {
+        for choice in 0..asked.n {
+            let job = Job {
+                prompt: prompt.clone(),
+                salt: asked.salt.clone(),
+                max_tokens: asked.max_tokens,
+                stop: asked.stop.clone(),
+                choice,
+            };
+            plans.push(model.begin(now, &job));
+        }
+    }
+    let frame = Frame {
+        id: format!("{}-{id}", if api == Api::Chat { "chatcmpl" } else { "cmpl" }),
+        api,
+        created: now.seconds(),
+        model: asked.model.clone(),
+        fingerprint: fingerprint(model),
+        prompt_tokens: asked.prompts.iter().map(|p| p.len() as u64).sum(),
+        details: model.build.arguments.prompt_tokens_details,
+        cached: plans.iter().map(|p| p.cached).sum(),
+    };
+    let mut running = Running { model: model.clone(), plans, complete: false };
+    if asked.stream {
+        let events = events(clock.clone(), running, frame, &asked);
+        return Answer {
+            status: 200,
+            headers: vec![("content-type", "text/event-stream; charset=utf-8".to_owned())],
+            body: Body::Events(events),
+        };
+    }
+    let longest = running.plans.iter().map(Plan::whole).max().unwrap_or_default();
+    pass(clock, longest).await;
+    running.complete = true;
+    Answer::json(200, &whole(&frame, &running.plans))
+}
+
+fn whole(frame: &Frame, plans: &[Plan]) -> Json {
+    let written: u64 = plans.iter().map(|p| p.pieces.len() as u64).sum();
+    let choices: Vec<Json> = plans
+        .iter()
+        .enumerate()
+        .map(|(index, plan)| {
+            let text = plan.pieces.concat();
+            match frame.api {
+                Api::Chat => json!({
+                    "index": index,
+                    "message": {"role": "assistant", "content": text.trim_start(), "refusal": null, "annotations": null,
+                        "audio": null, "function_call": null, "reasoning": null},
+                    "logprobs": null, "finish_reason": plan.finish, "stop_reason": null, "token_ids": null,
+                    "routed_experts": null,
+                }),
+                Api::Completions => json!({
+                    "index": index, "text": text, "logprobs": null, "finish_reason": plan.finish, "stop_reason": null,
+                    "token_ids": null, "prompt_logprobs": null, "prompt_token_ids": null, "routed_experts": null,
+                }),
+            }
+        })
+        .collect();
+    let object = if frame.api == Api::Chat { "chat.completion" } else { "text_completion" };
+    let mut body = json!({
+        "id": frame.id, "object": object, "created": frame.created, "model": frame.model, "choices": choices,
+        "service_tier": null, "system_fingerprint": frame.fingerprint, "usage": frame.usage(written, false),
+    });
+    let nulls: &[&str] = match frame.api {
+        Api::Chat => &[
+            "prompt_logprobs",
+            "prompt_token_ids",
+            "prompt_text",
+            "kv_transfer_params",
+            "ec_transfer_params",
+            "metrics",
+        ],
+        Api::Completions => &["kv_transfer_params", "ec_transfer_params", "metrics"],
+    };
+    for field in nulls {
+        body[*field] = Json::Null;
+    }
+    body
+}
+
+/// One frame of the stream and the wait before it.
+type Timed = (Duration, String);
+
+/// All frames of a streamed answer, in order.
+fn frames(frame: &Frame, plans: &[Plan], include_usage: bool, continuous: bool) -> Vec<Timed> {
+    let mut frames: Vec<Timed> = Vec::new();
+    let mut total = 0;
+    for (index, plan) in plans.iter().enumerate() {
+        let mut wait = plan.first;
+        if frame.api == Api::Chat {
+            let delta = json!({"role": "assistant", "content": ""});
+            let mut event =
+                frame.event(json!([{"index": index, "delta": delta, "logprobs": null, "finish_reason": null}]));
+            if continuous {
+                event["usage"] = with_details(frame.usage(0, true));
+            }
+            event["prompt_token_ids"] = Json::Null;
+            event["prompt_text"] = Json::Null;
+            frames.push((wait, event.to_string()));
+            wait = Duration::ZERO;
+        }
+        let mut pieces: Vec<&str> = plan.pieces.iter().map(String::as_str).collect();
+        if pieces.is_empty() {
+            pieces.push("");
+        }
+        let last = pieces.len() - 1;
+        for (at, piece) in pieces.into_iter().enumerate() {
+            total += 1;
+            let finish = if at == last { json!(plan.finish) } else { Json::Null };
+            let choice = match frame.api {
+                Api::Chat => {
+                    let piece = if at == 0 { piece.trim_start() } else { piece };
+                    let mut choice =
+                        json!({"index": index, "delta": {"content": piece}, "logprobs": null, "finish_reason": finish});
+                    if at == last {
+                        choice["stop_reason"] = Json::Null;
+                    }
+                    choice["token_ids"] = Json::Null;
+                    choice
+                }
+                Api::Completions => json!({"index": index, "text": piece, "logprobs": null, "finish_reason": finish,
+                    "stop_reason": null, "prompt_token_ids": null, "token_ids": null}),
+            };
+            let mut event = frame.event(json!([choice]));
+            if continuous {
+                event["usage"] = with_details(frame.usage(total, true));
+            }
+            if at == last && index + 1 == plans.len() && !include_usage {
+                event["system_fingerprint"] = json!(frame.fingerprint);
+            }
+            frames.push((wait, event.to_string()));
+            wait = plan.each;
+        }
+    }
+    if include_usage {
+        let mut event = frame.event(json!([]));
+        let written = plans.iter().map(|p| p.pieces.len() as u64).sum();
+        event["usage"] = frame.usage(written, true);
+        event["system_fingerprint"] = json!(frame.fingerprint);
+        frames.push((Duration::ZERO, event.to_string()));
+    }
+    frames.push((Duration::ZERO, "[DONE]".to_owned()));
+    frames
+}
+
+fn with_details(mut usage: Json) -> Json {
+    usage["completion_tokens_details"] = Json::Null;
+    usage
+}
+
+fn events(clock: SharedClock, running: Running, frame: Frame, asked: &Asked) -> Events {
+    let frames = frames(&frame, &running.plans, asked.include_usage, asked.continuous_usage);
+    // The books are closed when the stream is dropped, read to its end or not.
+    let state = (clock, running, frames.into_iter());
+    Box::pin(stream::unfold(state, |(clock, mut running, mut frames)| async move {
+        let (wait, text) = frames.next()?;
+        if !wait.is_zero() {
+            pass(&clock, wait).await;
+        }
+        if text == "[DONE]" {
+            running.complete = true;
+        }
+        Some((Bytes::from(format!("data: {text}\n\n")), (clock, running, frames)))
+    }))
+}
