@@ -56,11 +56,7 @@ impl Scope for Outputs {
 ///
 /// # Errors
 /// When nothing can be read at all.
-pub async fn status(
-    platforms: &Platforms,
-    subject: Subject<'_>,
-    sink: &Arc<dyn Sink>,
-) -> Result<Status, Diagnostics> {
+pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn Sink>) -> Result<Status, Diagnostics> {
     let state = subject.state;
     let Preview { plan, observed } = preview::preview(platforms, subject).await?;
     let mut outputs = Outputs(BTreeMap::new());

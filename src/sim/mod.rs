@@ -10,6 +10,6 @@ pub mod google;
 pub mod kube;
 pub mod net;
 pub mod nodes;
-pub mod simulator;
 pub mod serving;
+pub mod simulator;
 pub mod world;

@@ -87,7 +87,12 @@ pub fn status(
                 ));
             }
             Err(error) => {
-                out.push_str(&format!("{:width$}  {}: {}\n", tame(component), paint.red("did not answer"), tame(error)));
+                out.push_str(&format!(
+                    "{:width$}  {}: {}\n",
+                    tame(component),
+                    paint.red("did not answer"),
+                    tame(error)
+                ));
             }
         }
     }
