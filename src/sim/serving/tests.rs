@@ -364,7 +364,12 @@ async fn red_hat(cluster: &Cluster) {
         stand_in!("upstream/gpu-operator"),
         stand_in!("rhaii/istio"),
         stand_in!("rhaii/lws"),
-        stand_in!("crds/kserve"),
+        // The conversion webhook is where the controller is.
+        documents(
+            &include_str!("../../catalog/standins/crds/kserve.yaml")
+                .replace("kserve/llmisvc", "opendatahub/llmisvc")
+                .replace("namespace: kserve", "namespace: opendatahub"),
+        ),
         stand_in!("rhaii/kserve"),
     ] {
         cluster.apply(objects).await;
