@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 
 mod architecture;
+mod gcloud;
 mod gke_client;
 mod gke_conformance;
 mod kube_conformance;
