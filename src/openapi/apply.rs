@@ -20,7 +20,7 @@ mod merge;
 pub mod scale;
 mod shape;
 
-pub use compare::{Comparison, compare, field_set};
+pub use compare::{Comparison, compare, field_set, same as same_values};
 pub use managed::{Entry, Identity, Managed};
 pub use merge::remove;
 

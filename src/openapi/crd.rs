@@ -189,7 +189,14 @@ fn limit(limits: &mut Limits, keyword: &str, value: &Json, source: &Map<String, 
                 .as_array()
                 .into_iter()
                 .flatten()
-                .map(|rule| Rule { rule: text(rule, "rule"), message: text(rule, "message") })
+                .map(|rule| Rule {
+                    rule: text(rule, "rule"),
+                    message: text(rule, "message"),
+                    message_expression: text(rule, "messageExpression"),
+                    reason: text(rule, "reason"),
+                    field_path: text(rule, "fieldPath"),
+                    ..Rule::default()
+                })
                 .collect();
         }
         _ => return false,

@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod builtin;
+pub mod cel;
 pub mod crd;
 pub mod decode;
 pub mod default;

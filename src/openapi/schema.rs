@@ -6,11 +6,12 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value as Json};
 
 use super::builtin;
+use super::cel::Program;
 
 /// The JSON type that a schema asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,17 +156,44 @@ pub struct Limits {
     pub one_of: Vec<Arc<Schema>>,
     /// This does not hold.
     pub not: Option<Arc<Schema>>,
-    /// `x-kubernetes-validations`: rules in CEL with their messages. Kept as text, not evaluated.
+    /// `x-kubernetes-validations`: rules in CEL with their messages.
     pub rules: Vec<Rule>,
 }
 
 /// One entry of `x-kubernetes-validations`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Rule {
     /// The expression.
     pub rule: Box<str>,
-    /// What the API server says when it is false.
+    /// What the API server says when it is false; may be empty.
     pub message: Box<str>,
+    /// An expression that makes the message; may be empty.
+    pub message_expression: Box<str>,
+    /// `FieldValueInvalid` and others; empty is that.
+    pub reason: Box<str>,
+    /// Path from the value to the field to blame; may be empty.
+    pub field_path: Box<str>,
+    pub(super) program: Arc<OnceLock<Option<Program>>>,
+    pub(super) message_program: Arc<OnceLock<Option<Program>>>,
+}
+
+impl Rule {
+    /// The expression parsed at first use; `None` when it uses what is not supported.
+    pub fn program(&self) -> Option<&Program> {
+        self.program.get_or_init(|| Program::parse(&self.rule)).as_ref()
+    }
+
+    /// What to say about a value that breaks the rule.
+    pub fn say(&self, value: &Json, old: Option<&Json>) -> String {
+        let parsed = || self.message_program.get_or_init(|| Program::parse(&self.message_expression)).as_ref();
+        let made =
+            (!self.message_expression.is_empty()).then(parsed).flatten().and_then(|program| program.text(value, old));
+        match made {
+            Some(text) => text,
+            None if self.message.is_empty() => format!("failed rule: {}", self.rule),
+            None => self.message.to_string(),
+        }
+    }
 }
 
 /// Fills in what a built-in type leaves out; see `default`.

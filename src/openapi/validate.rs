@@ -2,13 +2,14 @@
 //!
 //! Wording and reasons are those of Kubernetes 1.36 for custom resources. Built-in types are checked the
 //! same way; what the API server checks in code beyond its OpenAPI (names, selectors, immutability) is not
-//! here. CEL rules are not evaluated.
+//! here. Of CEL rules those are evaluated that `cel` supports.
 
 use std::fmt;
 
 use serde_json::Value as Json;
 
 use super::builtin;
+use super::cel::Outcome;
 use super::schema::{Additional, Limits, ListType, Schema, Type};
 
 mod format;
@@ -153,12 +154,23 @@ pub fn validate_planned(schema: &Schema, value: &Json) -> Vec<FieldError> {
     let mut walk = Walk { errors: Vec::new(), path: String::new(), planned: true };
     walk.value(schema, None, value);
     walk.identities(schema, value);
+    if walk.errors.is_empty() && schema.rules_below {
+        walk.rules(schema, None, value);
+    }
     walk.errors
 }
 
 /// Whether the JSON form of a plan's value stands for something that is known only at apply.
 pub fn is_deferred(value: &Json) -> bool {
     value.as_object().is_some_and(|object| object.len() == 1 && object.contains_key("$deferred"))
+}
+
+fn holds_deferred(value: &Json) -> bool {
+    match value {
+        Json::Object(object) => is_deferred(value) || object.values().any(holds_deferred),
+        Json::Array(items) => items.iter().any(holds_deferred),
+        _ => false,
+    }
 }
 
 /// Like [`validate`] and [`validate_update`], for a part of an object: `path` is put before the fields' names but not into the
@@ -180,6 +192,8 @@ pub fn validate_under(path: &str, schema: &Schema, old: Option<&Json>, value: &J
             "some validation rules were not checked because the object was invalid; correct the existing errors to \
              complete validation",
         ));
+    } else if schema.rules_below {
+        walk.rules(schema, old, value);
     }
     if !path.is_empty() {
         for error in &mut walk.errors {
@@ -488,6 +502,64 @@ impl Walk {
                     let length = self.path.len();
                     self.path += &format!("[{index}]");
                     self.identities(below, item);
+                    self.path.truncate(length);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// CEL rules, outermost first. Those of values that did not change are not asked.
+    fn rules(&mut self, schema: &Schema, old: Option<&Json>, value: &Json) {
+        if old == Some(value) || value.is_null() || self.planned && is_deferred(value) {
+            return;
+        }
+        for rule in schema.limits().into_iter().flat_map(|limits| &limits.rules) {
+            let Some(program) = rule.program() else { continue };
+            if program.looks_back() && old.is_none() || program.holds(value, old) != Outcome::False {
+                continue;
+            }
+            // What is not known yet may still make the rule hold.
+            if self.planned && holds_deferred(value) {
+                continue;
+            }
+            let reason = match &*rule.reason {
+                "FieldValueForbidden" => Reason::Forbidden,
+                "FieldValueRequired" => Reason::Required,
+                "FieldValueDuplicate" => Reason::Duplicate,
+                _ => Reason::Invalid,
+            };
+            let path = format!("{}{}", self.path, rule.field_path);
+            let path = path.strip_prefix('.').map_or(path.clone(), str::to_owned);
+            self.errors.push(FieldError { path, reason, value: None, detail: rule.say(value, old) });
+        }
+        match value {
+            Json::Object(object) => {
+                for (key, child) in object {
+                    let (below, declared) = match (schema.property(key), &schema.additional) {
+                        (Some(property), _) => (&*property.schema, true),
+                        (None, Additional::Of(link)) => (&**link, false),
+                        _ => continue,
+                    };
+                    if !below.rules_below {
+                        continue;
+                    }
+                    let length = self.path.len();
+                    if declared {
+                        self.enter(key);
+                    } else {
+                        self.path += &format!("[{key}]");
+                    }
+                    self.rules(below, old.and_then(|old| old.get(key)), child);
+                    self.path.truncate(length);
+                }
+            }
+            Json::Array(items) => {
+                let Some(below) = schema.items.as_deref().filter(|below| below.rules_below) else { return };
+                for (index, item) in items.iter().enumerate() {
+                    let length = self.path.len();
+                    self.path += &format!("[{index}]");
+                    self.rules(below, counterpart(&schema.list, old, item), item);
                     self.path.truncate(length);
                 }
             }

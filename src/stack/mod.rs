@@ -122,6 +122,31 @@ pub fn load(
     Ok(Loaded { stack, inputs, warnings })
 }
 
+/// Everything that can be said about a stack with the inputs that are there: [`parse`], then [`Draft::bind`] if
+/// every input has a value. A missing value is no mistake of the file. Returns the warnings.
+///
+/// # Errors
+/// All mistakes that the first failing step finds.
+pub fn validate(
+    source: Arc<Source>,
+    loader: &dyn Loader,
+    given: &inputs::Given,
+    vars: &dyn Vars,
+) -> Result<Vec<Diagnostic>, Diagnostics> {
+    let (draft, mut warnings) = parse(source, loader)?;
+    let strict = inputs::Given { synthesize: false, ..given.clone() };
+    if let Ok((inputs, more)) = inputs::resolve(&draft, &strict, vars) {
+        warnings.extend(more);
+        draft.bind(&inputs)?;
+        return Ok(warnings);
+    }
+    // With every gap filled, what remains is wrong whatever the missing values are.
+    let filled = inputs::Given { synthesize: true, ..given.clone() };
+    let (_, more) = inputs::resolve(&draft, &filled, vars)?;
+    warnings.extend(more);
+    Ok(warnings)
+}
+
 /// One walk over a tree.
 struct Reading {
     inputs: Option<BTreeMap<String, Input>>,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::diag::{Diagnostics, Severity, Source};
-use crate::stack::{Draft, NoLoader, inputs, parse};
+use crate::stack::format::format;
+use crate::stack::{Draft, NoLoader, inputs, parse, validate};
 
 fn source(text: &str) -> Arc<Source> {
     Arc::new(Source { name: "stack.toml".to_owned(), text: text.to_owned() })
@@ -81,6 +82,19 @@ fn a_good_stack_binds() {
     ));
 }
 
+#[test]
+fn a_stack_is_validated_without_its_inputs() {
+    let check = |flags: &[&str]| {
+        let given =
+            inputs::Given { flags: flags.iter().map(|f| (*f).to_owned()).collect(), ..inputs::Given::default() };
+        let vars = std::collections::BTreeMap::new();
+        validate(source(GOOD), &NoLoader, &given, &vars).map_err(|Diagnostics(d)| d[0].summary.clone())
+    };
+    assert_eq!(check(&[]), Ok(vec![]));
+    assert_eq!(check(&["nodes=x"]).unwrap_err(), "the input nodes is a number, --var gives something else: \"x\"");
+    assert_eq!(check(&["project=my-project", "hf_token=x", "nodes=-1"]).unwrap_err(), "-1 is out of range");
+}
+
 /// Mistakes that change a good stack a little, as a tired person or a bad merge would.
 fn mutated() -> impl Strategy<Value = String> {
     let edit =
@@ -108,6 +122,9 @@ fn mutated() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn parsing_ends_in_a_stack_or_in_mistakes_with_places(text in mutated()) {
+        if let Ok(once) = format(&source(&text)) {
+            prop_assert_eq!(format(&source(&once)).unwrap(), once);
+        }
         match parse(source(&text), &NoLoader) {
             Ok((draft, _)) => {
                 let given = inputs::Given { synthesize: true, ..inputs::Given::default() };

@@ -16,9 +16,10 @@ use serde_json::{Value as Json, json};
 use stackwright::env::clock::{Clock, Sleep, Timestamp};
 use stackwright::env::random::SeededRandom;
 use stackwright::sim::kube::admission;
-use stackwright::sim::kube::api::{Api, Gvk, ServiceReference, Webhooks};
+use stackwright::openapi::fields::FieldSet;
+use stackwright::sim::kube::api::{Api, DeleteOptions, Gvk, ServiceReference, Webhooks};
 use stackwright::sim::kube::router;
-use stackwright::sim::kube::server::{ApiServer, Parts};
+use stackwright::sim::kube::server::{ApiServer, Parts, User};
 use stackwright::sim::world::World;
 use tower::ServiceExt;
 
@@ -27,8 +28,11 @@ const FLOORS: [(&str, usize); 5] =
     [("01-discovery", 0), ("02-namespaces", 0), ("03-crud", 0), ("04-apply", 0), ("05-patch", 0)];
 
 /// Exchanges that are replayed but not compared, each with the reason.
-const EXCEPTIONS: [(&str, &str, &str); 1] =
-    [("01-discovery", "openapi v3 root", "hashes of documents that are this server's own")];
+const EXCEPTIONS: [(&str, &str, &str); 3] = [
+    ("01-discovery", "openapi v3 root", "hashes of documents that are this server's own"),
+    ("01-discovery", "GET /version", "commit and compiler of the recorded build"),
+    ("01-discovery", "anonymous on /version", "commit and compiler of the recorded build"),
+];
 
 /// A clock that stands at a moment until the replay moves it on.
 struct StillClock(std::sync::Mutex<Timestamp>);
@@ -68,6 +72,8 @@ struct Replay {
     revisions: BTreeMap<String, String>,
     /// Recorded generated name to ours.
     names: BTreeMap<String, String>,
+    /// Recorded entity tag to ours.
+    tags: BTreeMap<String, String>,
 }
 
 impl Replay {
@@ -84,7 +90,7 @@ impl Replay {
             version: "v1.36.2".to_owned(),
         });
         let api = server.api();
-        Replay { server, api, clock, uids: BTreeMap::new(), revisions: BTreeMap::new(), names: BTreeMap::new() }
+        Replay { server, api, clock, uids: BTreeMap::new(), revisions: BTreeMap::new(), names: BTreeMap::new(), tags: BTreeMap::new() }
     }
 
     /// Puts our values in the place of recorded ones.
@@ -142,28 +148,66 @@ impl Replay {
         }
     }
 
-    /// What controllers had done in the recorded cluster before this exchange.
-    async fn controllers(&mut self, exchange: &Json) {
-        let method = exchange["request"]["method"].as_str().unwrap_or_default();
-        let body = &exchange["response"]["body"];
-        if method != "GET" || exchange["response"]["status"] != 200 {
-            if exchange["response"]["status"] == 404 && exchange["name"].as_str().unwrap_or_default().contains("(poll)")
-            {
-                self.finish_namespace(exchange).await;
-            }
+    /// Does what controllers had done in the recorded cluster before this exchange was answered.
+    async fn controllers(&self, exchange: &Json) {
+        let title = exchange["name"].as_str().unwrap_or_default();
+        let (status, body) = (&exchange["response"]["status"], &exchange["response"]["body"]);
+        if *status == 404 && title.contains("(poll)") {
+            self.finish_namespace(exchange).await;
             return;
         }
-        let _ = body;
+        let Some(kind) = Gvk::of(body).filter(|kind| kind.kind != "Status") else { return };
+        let text = |key: &str| body["metadata"][key].as_str().unwrap_or_default();
+        let Some(live) = self.api.get(&kind, text("namespace"), text("name")) else { return };
+        if exchange["request"]["method"] == "GET"
+            && !body["metadata"]["deletionTimestamp"].is_null()
+            && live["metadata"]["deletionTimestamp"].is_null()
+        {
+            let options = DeleteOptions::default();
+            self.api.delete(&kind, text("namespace"), text("name"), options).await.expect("it can be deleted");
+        }
+        for entry in body["metadata"]["managedFields"].as_array().into_iter().flatten() {
+            if entry["manager"] == "kube-controller-manager" && entry["subresource"] == "status" {
+                self.write_status(&kind, &live, body, &entry["fieldsV1"]).await;
+            }
+        }
+        // A namespace whose content is gone loses the finalizer of its spec, and stays for others.
+        if kind.kind == "Namespace" && body["spec"]["finalizers"].is_null() && !live["spec"]["finalizers"].is_null() {
+            let deleting = !body["metadata"]["deletionTimestamp"].is_null();
+            if deleting && exchange["request"]["method"] == "GET" {
+                let live = self.api.get(&kind, "", text("name")).expect("it is there");
+                self.finalize(&live).await;
+            }
+        }
     }
 
-    async fn finish_namespace(&mut self, exchange: &Json) {
+    /// Writes the part of a status that a controller owned.
+    async fn write_status(&self, kind: &Gvk, live: &Json, recorded: &Json, fields: &Json) {
+        let owned = FieldSet::from_json(fields).pick(recorded);
+        let mut object = live.clone();
+        lay_over(&mut object, &owned);
+        if object != *live {
+            self.api.update_status(object).await.unwrap_or_else(|why| panic!("{kind:?}: {why}"));
+        }
+    }
+
+    async fn finalize(&self, namespace: &Json) {
+        let mut object = namespace.clone();
+        object["spec"]["finalizers"] = json!([]);
+        self.api.update_subresource("finalize", object).await.expect("a namespace can be finalized");
+    }
+
+    async fn finish_namespace(&self, exchange: &Json) {
         let path = exchange["request"]["path"].as_str().unwrap_or_default();
         let Some(name) = path.strip_prefix("/api/v1/namespaces/") else { return };
         let kind = Gvk::new("", "v1", "Namespace");
         let Some(live) = self.api.get(&kind, "", name) else { return };
         let mut object = (*live).clone();
-        object["spec"]["finalizers"] = json!([]);
-        self.api.update_subresource("finalize", object).await.expect("a namespace can be finalized");
+        object["metadata"]["finalizers"] = json!([]);
+        let live = self.api.update(object).await.expect("finalizers can go");
+        if self.api.get(&kind, "", name).is_some() {
+            self.finalize(&live).await;
+        }
     }
 
     async fn send(&mut self, exchange: &Json) -> (u16, Option<String>, String) {
@@ -172,7 +216,8 @@ impl Replay {
         let path = self.ours_path(path);
         let mut builder = Request::builder().method(request["method"].as_str().unwrap_or("GET")).uri(path);
         for (key, value) in request["headers"].as_object().into_iter().flatten() {
-            builder = builder.header(key, value.as_str().unwrap_or_default());
+            let value = value.as_str().unwrap_or_default();
+            builder = builder.header(key, self.tags.get(value).map_or(value, String::as_str));
         }
         builder = builder.header("Host", "127.0.0.1:16443");
         match request["user"].as_str().unwrap_or_default() {
@@ -183,7 +228,10 @@ impl Replay {
             user if user.starts_with("limited") => {
                 builder = builder.header("Authorization", "Bearer admin").header("Impersonate-User", "limited");
             }
-            _ => builder = builder.header("Authorization", "Bearer admin"),
+            _ => {
+                let groups = ["system:masters", "system:authenticated"].map(str::to_owned).to_vec();
+                builder = builder.extension(User { name: "admin-t".to_owned(), uid: "u-admin".to_owned(), groups });
+            }
         }
         let body = match &request["body"] {
             Json::Null => String::new(),
@@ -194,6 +242,10 @@ impl Replay {
         let request = builder.body(Body::from(body)).expect("a request");
         let response = router(self.server.clone()).oneshot(request).await.expect("infallible");
         let code = response.status().as_u16();
+        let tag = response.headers().get("etag").and_then(|tag| tag.to_str().ok());
+        if let (Some(recorded), Some(ours)) = (exchange["response"]["headers"]["etag"].as_str(), tag) {
+            self.tags.insert(recorded.to_owned(), ours.to_owned());
+        }
         let warnings: Vec<String> = response
             .headers()
             .get_all("warning")
@@ -211,6 +263,26 @@ impl Replay {
             path = path.replace(recorded, ours);
         }
         path
+    }
+}
+
+/// Lays what somebody owns over an object; list items with the same `type` are one.
+fn lay_over(object: &mut Json, owned: &Json) {
+    match (object, owned) {
+        (Json::Object(object), Json::Object(owned)) => {
+            for (key, value) in owned {
+                lay_over(object.entry(key.clone()).or_insert(Json::Null), value);
+            }
+        }
+        (Json::Array(items), Json::Array(owned)) => {
+            for value in owned {
+                match items.iter_mut().find(|item| item["type"] == value["type"] && item["type"].is_string()) {
+                    Some(item) => lay_over(item, value),
+                    None => items.push(value.clone()),
+                }
+            }
+        }
+        (object, owned) => *object = owned.clone(),
     }
 }
 
@@ -378,7 +450,7 @@ async fn replay(file: &Path) -> (usize, usize, Vec<String>) {
     let recording: Json = serde_json::from_str(&text).expect("a recording");
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut replay = Replay::new();
-    prepare(&replay, &name).await;
+    prepare(&replay, &name, &recording).await;
     let start = Timestamp::parse(recording["recorded"].as_str().unwrap_or_default()).expect("a time");
     let (mut good, mut all, mut wrong) = (0, 0, Vec::new());
     for (number, exchange) in recording["exchanges"].as_array().into_iter().flatten().enumerate() {
@@ -406,7 +478,7 @@ async fn replay(file: &Path) -> (usize, usize, Vec<String>) {
 }
 
 /// The namespaces that the recorder made before it began, with what controllers put there.
-async fn prepare(replay: &Replay, file: &str) {
+async fn prepare(replay: &Replay, file: &str, recording: &Json) {
     let namespace = match file {
         "03-crud" => "rec-crud",
         "04-apply" => "rec-ssa",
@@ -417,6 +489,15 @@ async fn prepare(replay: &Replay, file: &str) {
     create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})).await.expect("namespace");
     let meta = json!({"name": "default", "namespace": namespace});
     create(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})).await.expect("account");
+    let Some(roots) = recording["exchanges"].as_array().into_iter().flatten().find_map(|exchange| {
+        let body = &exchange["response"]["body"];
+        (body["kind"] == "ConfigMap" && body["metadata"]["name"] == "kube-root-ca.crt").then_some(body)
+    }) else {
+        return;
+    };
+    let annotations = &roots["metadata"]["annotations"];
+    let meta = json!({"name": "kube-root-ca.crt", "namespace": namespace, "annotations": annotations});
+    create(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": roots["data"]})).await.expect("roots");
 }
 
 #[test]

@@ -61,7 +61,7 @@ const SETS: &[Set] = &[
         "cert-manager",
         standin!("crds/cert-manager.yaml", "crds/rhaii-cert-manager-operator.yaml", "rhaii/cert-manager.yaml"),
     ),
-    set("gateway-api", Upstream, "v1.5.1", "", standin!("crds/gateway-api.yaml")),
+    set("gateway-api", Upstream, "v1.5.1", "", standin!("crds/gateway-api.yaml", "crds/gateway-api-routes.yaml")),
     set("inference-extension", Upstream, "v1.5.0", "", standin!("crds/inference-extension.yaml")),
     set("istio", Upstream, "1.30.3", "istio-system", standin!("crds/istio.yaml", "upstream/istio.yaml")),
     set(

@@ -9,6 +9,8 @@ pub mod accounts;
 pub mod activation;
 pub mod addons;
 pub mod admission;
+#[cfg(test)]
+mod bench;
 pub mod bootstrap;
 pub mod cloud;
 pub mod cluster;
@@ -17,8 +19,6 @@ pub mod deployments;
 pub mod devices;
 pub mod durations;
 pub mod endpoints;
-#[cfg(test)]
-mod fake;
 pub mod faults;
 pub mod fields;
 pub mod garbage;

@@ -59,6 +59,8 @@ fn storage_hash(resource: &Resource) -> String {
     let version = match (resource.group.as_str(), resource.plural.as_str()) {
         // Events of both groups are stored as the core group's.
         ("events.k8s.io", "events") => return hash("", "v1", "Event"),
+        // CRDs are stored in the version they began with.
+        ("apiextensions.k8s.io", "customresourcedefinitions") => "v1beta1",
         _ => &resource.storage_version,
     };
     hash(&resource.group, version, &resource.kind)

@@ -134,6 +134,8 @@ pub(crate) async fn run(server: &Arc<ApiServer>, request: Request, change: Chang
     for key in paths.replicas.iter().rev() {
         part = json!({key.as_str(): part});
     }
+    let mut request = request;
+    request.options.through = std::mem::take(&mut request.subresource);
     let written = match change {
         Change::Apply(_) => {
             part["apiVersion"] = Json::from(resource.api_version());

@@ -265,6 +265,8 @@ pub(crate) fn own_name(object: &mut Json, name: &str) -> Result<(), Status> {
     Ok(())
 }
 
+const OTHER_NAMESPACE: &str = "the namespace of the provided object does not match the namespace sent on the request";
+
 /// Gives the object the namespace on the URL, refusing another.
 pub(crate) fn own_namespace(resource: &Resource, object: &mut Json, namespace: &str) -> Result<(), Status> {
     let meta = metadata(object);
@@ -273,13 +275,19 @@ pub(crate) fn own_namespace(resource: &Resource, object: &mut Json, namespace: &
         return Ok(());
     }
     match meta.get("namespace").and_then(Json::as_str) {
-        Some(given) if !given.is_empty() && given != namespace => Err(fault::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        )),
+        Some(given) if !given.is_empty() && given != namespace => Err(fault::bad_request(OTHER_NAMESPACE)),
         _ => {
             meta.insert("namespace".to_owned(), Json::from(namespace));
             Ok(())
         }
+    }
+}
+
+/// Removes from a new object what only the server gives.
+pub(crate) fn wipe(object: &mut Json) {
+    let meta = metadata(object);
+    for key in ["uid", "creationTimestamp", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        meta.shift_remove(key);
     }
 }
 
@@ -392,7 +400,12 @@ pub(crate) fn check_applied(request: &Request, config: &Json) -> Result<(), Stat
             Some(_) => check_name(config, &request.name)?,
         }
     }
-    Ok(())
+    match meta_text(config, "namespace") {
+        Some(given) if !given.is_empty() && given != request.namespace && request.resource.namespaced => {
+            Err(fault::bad_request(OTHER_NAMESPACE))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Cuts the configuration to the part that the endpoint owns.

@@ -39,6 +39,8 @@ pub(crate) struct Options {
     pub validation: Validation,
     /// Take conflicting fields over.
     pub force: bool,
+    /// The subresource whose endpoint the write came through when it changes the whole object: `scale`.
+    pub through: String,
 }
 
 /// A request for one object.
@@ -105,7 +107,9 @@ impl Request {
     }
 
     fn stamp(&self, server: &ApiServer) -> Stamp {
-        Stamp::new(server, &self.resource, &self.subresource, &self.options.manager)
+        let through = &self.options.through;
+        let subresource = if through.is_empty() { &self.subresource } else { through };
+        Stamp::new(server, &self.resource, subresource, &self.options.manager)
     }
 }
 
@@ -127,6 +131,7 @@ impl ApiServer {
         let mut read = typed::read(self, &request, object)?;
         let resource = request.resource.clone();
         typed::own_namespace(&resource, &mut read.object, &request.namespace)?;
+        typed::wipe(&mut read.object);
         builtin::default(self, &resource, &mut read.object);
         let schema = self.schema(&resource);
         fields::update(schema.as_deref(), None, &mut read.object, &request.stamp(self));
@@ -157,10 +162,9 @@ impl ApiServer {
         if meta_text(&object, "resourceVersion").is_some_and(|v| !v.is_empty() && v != "0") {
             return Err(fault::unclassified("resourceVersion should not be set on objects to be created"));
         }
+        typed::wipe(&mut object);
         let meta = metadata(&mut object);
-        for key in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"] {
-            meta.shift_remove(key);
-        }
+        meta.shift_remove("resourceVersion");
         meta.insert("uid".to_owned(), Json::from(self.random.uuid()));
         meta.insert("creationTimestamp".to_owned(), Json::from(self.now()));
         builtin::prepare_create(self, &resource, &mut object)?;
@@ -352,7 +356,6 @@ impl ApiServer {
         let resource = &request.resource;
         let mut config = config.clone();
         typed::check_applied(request, &config)?;
-        typed::own_namespace(resource, &mut config, &request.namespace)?;
         let live = self.store.get(&resource.table(), &request.key());
         let schema = self.schema(resource);
         let stamp = request.stamp(self);
@@ -369,6 +372,8 @@ impl ApiServer {
             }
             let mut object = fields::apply(schema.as_deref(), None, &config, &stamp, true)?;
             metadata(&mut object).shift_remove("resourceVersion");
+            typed::own_namespace(resource, &mut object, &request.namespace)?;
+            typed::wipe(&mut object);
             typed::canonical(resource, schema.as_deref(), &mut object);
             builtin::default(self, resource, &mut object);
             let mut create = request.clone();

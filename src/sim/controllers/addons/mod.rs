@@ -21,5 +21,18 @@ use super::programs::Program;
 
 /// The programs of all add-ons, for the table of a cluster.
 pub fn programs() -> Vec<Arc<dyn Program>> {
-    vec![Arc::new(cert_manager::CertManager), Arc::new(istio::Istiod), Arc::new(istio::Proxy), Arc::new(istio::Cni)]
+    vec![
+        Arc::new(cert_manager::CertManager),
+        Arc::new(istio::Istiod),
+        Arc::new(istio::Proxy),
+        Arc::new(istio::Cni),
+        Arc::new(lws::Lws),
+        Arc::new(kserve::Llmisvc),
+        Arc::new(kserve::download::StorageInitializer),
+        Arc::new(kserve::picker::EndpointPicker),
+        Arc::new(gpu::Discovery),
+        Arc::new(gpu::Gpu),
+        Arc::new(operators::Operator),
+        Arc::new(vllm::Vllm),
+    ]
 }

@@ -1,4 +1,4 @@
-//! A whole cluster at work, on a bare API server.
+//! A whole cluster at work, on the simulated API server.
 
 use std::sync::Mutex;
 
@@ -6,37 +6,35 @@ use async_trait::async_trait;
 use base64::Engine;
 use serde_json::{Value as Json, json};
 
+use super::super::bench::{Bench, gvk, simple};
 use super::super::cloud::MemoryCloud;
-use super::super::fake::{Bench, gvk};
 use super::super::faults::{Crash, NoFaults};
 use super::super::image::Image;
 use super::super::programs::{Instance, Start};
-use super::super::webhooks::ServiceWebhooks;
 use super::super::{admission, fields, pods};
 use super::*;
-use crate::sim::kube::api::{Api, DeleteOptions, ServiceReference, Webhooks};
+use crate::sim::kube::api::{DeleteOptions, ServiceReference, Webhooks};
 
 struct World {
     bench: Bench,
     cloud: Arc<MemoryCloud>,
-    programs: Programs,
     _handle: Handle,
 }
 
 fn world_with(addons: Vec<Arc<dyn Program>>, faults: Arc<dyn Faults>) -> World {
-    let bench = Bench::new();
-    let cloud = Arc::new(MemoryCloud::new(bench.around.clock.clone()));
     let programs = programs(addons);
+    let bench = Bench::new(programs.clone(), faults.clone());
+    let cloud = Arc::new(MemoryCloud::new(bench.around.clock.clone()));
     let parts = Parts {
         around: bench.around.clone(),
         ca_pem: "PEM".to_owned(),
-        programs: programs.clone(),
+        programs,
         cloud: cloud.clone(),
         faults,
         logs: Arc::default(),
     };
     let handle = bench.run(async { start(parts) });
-    World { bench, cloud, programs, _handle: handle }
+    World { bench, cloud, _handle: handle }
 }
 
 fn world() -> World {
@@ -54,16 +52,15 @@ impl World {
         labels["kubernetes.io/os"] = json!("linux");
         labels["topology.kubernetes.io/zone"] = json!("europe-west4-a");
         let give = json!({"cpu": "4", "memory": "15Gi", "pods": "110"});
-        self.bench
-            .create(json!({
-                "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
-                "spec": {"podCIDR": format!("10.8.{number}.0/24"), "taints": taints},
-                "status": {
-                    "addresses": [{"type": "InternalIP", "address": format!("10.164.0.{number}")}],
-                    "capacity": give, "allocatable": give,
-                },
-            }))
-            .await;
+        let metadata = json!({"name": name, "labels": labels});
+        let spec = json!({"podCIDR": format!("10.8.{number}.0/24"), "taints": taints});
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec});
+        let mut node = (*self.bench.create(node).await).clone();
+        node["status"] = json!({
+            "addresses": [{"type": "InternalIP", "address": format!("10.164.0.{number}")}],
+            "capacity": give, "allocatable": give,
+        });
+        self.bench.api.update_status(node).await.expect("status");
     }
 
     async fn deployment(&self, name: &str, replicas: u32, pod: Json) {
@@ -75,7 +72,7 @@ impl World {
     }
 
     fn pods(&self) -> Vec<Arc<Json>> {
-        self.bench.fake.list(&gvk("Pod"), Some("app"))
+        self.bench.api.list(&gvk("Pod"), Some("app"))
     }
 
     fn waiting(&self) -> String {
@@ -97,13 +94,9 @@ fn deployment(name: &str, replicas: u32, pod: Json) -> Json {
     })
 }
 
-fn simple(image: &str) -> Json {
-    json!({"containers": [{"name": "main", "image": image}]})
-}
-
 async fn remove(world: &World, kind: &str, namespace: &str, name: &str, propagation: &str) {
     let options = DeleteOptions { propagation: Some(propagation.to_owned()), ..DeleteOptions::default() };
-    world.bench.fake.delete(&gvk(kind), namespace, name, options).await.expect("delete");
+    world.bench.api.delete(&gvk(kind), namespace, name, options).await.expect("delete");
 }
 
 #[test]
@@ -123,9 +116,10 @@ fn a_deployment_becomes_available_and_then_nothing_moves() {
         let nodes: std::collections::BTreeSet<_> =
             world.pods().iter().map(|pod| fields::text(pod, "/spec/nodeName").to_owned()).collect();
         assert_eq!(nodes.len(), 2, "spread over both nodes");
-        let writes = world.bench.fake.writes();
+        world.bench.seconds(600).await;
+        let mut changes = world.bench.api.subscribe();
         world.bench.seconds(24 * 3600).await;
-        assert_eq!(world.bench.fake.writes(), writes, "an idle cluster writes nothing");
+        assert!(changes.try_recv().is_err(), "an idle cluster writes nothing");
     });
 }
 
@@ -137,9 +131,8 @@ fn a_rolling_update_keeps_serving_and_a_bad_one_misses_its_deadline() {
         world.node("n1", json!({}), json!([])).await;
         world.deployment("web", 4, simple("nginx:1")).await;
         world.bench.seconds(60).await;
-        let mut next = (*world.bench.get("Deployment", "app", "web").expect("web")).clone();
-        next["spec"]["template"]["spec"]["containers"][0]["image"] = json!("nginx:2");
-        world.bench.fake.update(next).await.expect("update");
+        let image = |object: &mut Json| object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("nginx:2");
+        world.bench.edit("Deployment", "app", "web", image).await;
         for _ in 0..120 {
             world.bench.seconds(1).await;
             let ready = world.pods().iter().filter(|pod| pods::is_ready(pod)).count();
@@ -148,9 +141,8 @@ fn a_rolling_update_keeps_serving_and_a_bad_one_misses_its_deadline() {
         let status = world.status("Deployment", "web");
         assert_eq!((&status["updatedReplicas"], &status["replicas"]), (&json!(4), &json!(4)));
         assert!(world.pods().iter().all(|pod| pod["spec"]["containers"][0]["image"] == "nginx:2"));
-        let mut next = (*world.bench.get("Deployment", "app", "web").expect("web")).clone();
-        next["spec"]["template"]["spec"]["containers"][0]["image"] = json!("NGINX");
-        world.bench.fake.update(next).await.expect("update");
+        let image = |object: &mut Json| object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("NGINX");
+        world.bench.edit("Deployment", "app", "web", image).await;
         world.bench.seconds(590).await;
         assert_eq!(world.waiting(), "InvalidImageName,InvalidImageName");
         let reason = |world: &World| {
@@ -194,7 +186,7 @@ fn a_red_hat_image_needs_a_login() {
         let pull = async |names: Json| {
             let mut account = (*world.bench.get("ServiceAccount", "app", "default").expect("account")).clone();
             account["imagePullSecrets"] = names;
-            world.bench.fake.update(account).await.expect("update");
+            world.bench.api.update(account).await.expect("update");
         };
         pull(json!([{"name": "quay"}])).await;
         world.bench.seconds(300).await;
@@ -244,11 +236,11 @@ fn what_a_pod_mounts_and_reads_must_be_there() {
 fn an_accelerator_needs_toleration_driver_and_device_plugin() {
     let world = world();
     world.bench.run(async {
-        world.namespace("kube-system").await;
         world.namespace("app").await;
         world.node("n1", json!({}), json!([])).await;
         world.node("n2", json!({}), json!([])).await;
-        let taint = json!({"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"});
+        // Not the usual taint, which GKE's admission makes every GPU Pod tolerate.
+        let taint = json!({"key": "dedicated", "value": "models", "effect": "NoSchedule"});
         let labels = json!({
             "cloud.google.com/gke-accelerator": "nvidia-tesla-t4", "cloud.google.com/gke-accelerator-count": "1",
             "cloud.google.com/gke-gpu-driver-version": "default",
@@ -262,12 +254,12 @@ fn an_accelerator_needs_toleration_driver_and_device_plugin() {
         assert_eq!(node["status"]["allocatable"]["nvidia.com/gpu"], "1");
         assert_eq!(
             fields::text(&world.pods()[0], "/status/conditions/0/message"),
-            "0/3 nodes are available: 1 node(s) had untolerated taint {nvidia.com/gpu: present}, 2 Insufficient \
+            "0/3 nodes are available: 1 node(s) had untolerated taint {dedicated: models}, 2 Insufficient \
              nvidia.com/gpu. preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No \
              preemption victims found for incoming pod."
         );
         remove(&world, "Deployment", "app", "web", "Background").await;
-        pod["tolerations"] = json!([{"key": "nvidia.com/gpu", "operator": "Exists"}]);
+        pod["tolerations"] = json!([{"key": "dedicated", "operator": "Exists"}]);
         world.bench.seconds(30).await;
         assert!(world.pods().is_empty());
         world.deployment("web", 1, pod).await;
@@ -282,17 +274,20 @@ fn a_refused_pod_is_told_on_its_owner_and_tried_again() {
     world.bench.run(async {
         world.namespace("app").await;
         world.node("n1", json!({}), json!([])).await;
-        world.bench.fake.refuse("Pod", "agent-", "insufficient quota to match these scopes: [x]");
-        let mut set = deployment("agent", 1, simple("agent:1"));
+        let mut pod = simple("agent:1");
+        pod["priorityClassName"] = json!("system-node-critical");
+        let mut set = deployment("agent", 1, pod);
         set["kind"] = json!("DaemonSet");
         set["spec"].as_object_mut().expect("spec").shift_remove("replicas");
         world.bench.create(set).await;
         world.bench.seconds(30).await;
-        let events = world.bench.events("DaemonSet");
-        let wanted =
-            "FailedCreate: Error creating: pods \"agent-\" is forbidden: insufficient quota to match these scopes: [x]";
-        assert_eq!(events, [wanted]);
-        world.bench.fake.permit_all();
+        let wanted = "FailedCreate: Error creating: pods \"agent-\" is forbidden: insufficient quota to match these scopes: \
+                      [{PriorityClass In [system-node-critical system-cluster-critical]}]";
+        assert_eq!(world.bench.events("DaemonSet"), [wanted]);
+        let quota = world.bench.get("ResourceQuota", "kube-system", "gcp-critical-pods").expect("quota");
+        let metadata = json!({"name": "gcp-critical-pods", "namespace": "app"});
+        let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": quota["spec"]});
+        world.bench.create(quota).await;
         world.bench.seconds(60).await;
         assert_eq!(world.status("DaemonSet", "agent")["numberAvailable"], 1);
     });
@@ -321,7 +316,7 @@ fn a_namespace_takes_its_content_along_and_waits_for_finalizers() {
         assert_eq!(entry["message"], message);
         let mut held = (*world.bench.get("ConfigMap", "app", "held").expect("held")).clone();
         fields::remove_finalizer(&mut held, "example.com/hold");
-        world.bench.fake.update(held).await.expect("update");
+        world.bench.api.update(held).await.expect("update");
         world.bench.seconds(10).await;
         assert!(world.bench.get("Namespace", "", "app").is_none());
     });
@@ -344,7 +339,7 @@ fn a_load_balancer_needs_nodes_and_time_and_goes_before_its_service() {
         assert!(world.bench.events("Service").join("\n").contains("SyncLoadBalancerFailed"));
         world.node("n1", json!({}), json!([])).await;
         world.bench.seconds(40).await;
-        assert_eq!(world.status("Service", "gate")["loadBalancer"], Json::Null);
+        assert_eq!(world.status("Service", "gate")["loadBalancer"]["ingress"], Json::Null);
         world.bench.seconds(40).await;
         assert_eq!(world.status("Service", "gate")["loadBalancer"]["ingress"][0]["ip"], "203.0.113.1");
         remove(&world, "Service", "app", "gate", "Background").await;
@@ -358,7 +353,6 @@ fn a_load_balancer_needs_nodes_and_time_and_goes_before_its_service() {
 fn a_claim_waits_for_its_first_consumer_and_its_disk_goes_with_it() {
     let world = world();
     world.bench.run(async {
-        world.namespace("kube-system").await;
         world.namespace("app").await;
         world.node("n1", json!({}), json!([])).await;
         world
@@ -455,7 +449,10 @@ fn a_crashing_container_backs_off_longer_each_time() {
 struct Oom(Mutex<bool>);
 
 impl Faults for Oom {
-    fn crash(&self, _: &Json, _: &str) -> Option<Crash> {
+    fn crash(&self, pod: &Json, _: &str) -> Option<Crash> {
+        if fields::namespace(pod) != "app" {
+            return None;
+        }
         let mut armed = self.0.lock().expect("lock");
         std::mem::take(&mut *armed).then(|| Crash { code: 137, oom: true, log: vec!["killed".to_owned()] })
     }
@@ -496,7 +493,6 @@ fn pods_of_a_removed_node_come_back_elsewhere() {
 fn statefulsets_start_in_order_with_claims_and_roll_from_the_end() {
     let world = world();
     world.bench.run(async {
-        world.namespace("kube-system").await;
         world.namespace("app").await;
         world.node("n1", json!({}), json!([])).await;
         let mut set = deployment("db", 2, simple("db:1"));
@@ -513,9 +509,8 @@ fn statefulsets_start_in_order_with_claims_and_roll_from_the_end() {
         world.bench.seconds(120).await;
         assert_eq!(world.status("StatefulSet", "db")["readyReplicas"], 2);
         assert!(world.bench.get("PersistentVolumeClaim", "app", "data-db-1").is_some());
-        let mut next = (*world.bench.get("StatefulSet", "app", "db").expect("db")).clone();
-        next["spec"]["template"]["spec"]["containers"][0]["image"] = json!("db:2");
-        world.bench.fake.update(next).await.expect("update");
+        let image = |object: &mut Json| object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("db:2");
+        world.bench.edit("StatefulSet", "app", "db", image).await;
         world.bench.seconds(120).await;
         let status = world.status("StatefulSet", "db");
         assert_eq!(status["currentRevision"], status["updateRevision"]);
@@ -597,9 +592,7 @@ impl Controller for Stamp {
 #[test]
 fn a_webhook_answers_only_when_everything_behind_it_is_there() {
     let world = world_with(vec![Arc::new(Hook)], Arc::new(NoFaults));
-    let webhooks = ServiceWebhooks::new(world.bench.around.clock.clone(), world.programs.clone(), Arc::new(NoFaults));
-    let api = world.bench.around.api.clone();
-    webhooks.serve(&api);
+    let webhooks = world.bench.webhooks.clone();
     world.bench.run(async {
         let at = |name: &str, port: u16| ServiceReference {
             namespace: "app".to_owned(),
@@ -654,6 +647,17 @@ fn controllers_of_a_program_run_while_it_is_ready() {
         assert!(!stamped("first"), "no node, no Pod, no controller");
         world.node("n1", json!({}), json!([])).await;
         world.bench.seconds(60).await;
+        assert!(!stamped("first"), "its ServiceAccount may not");
+        world
+            .bench
+            .create(json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                "metadata": {"name": "stamp", "namespace": "app"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+                "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "app"}],
+            }))
+            .await;
+        world.bench.seconds(60).await;
         assert!(stamped("first"));
         remove(&world, "Deployment", "app", "hook", "Foreground").await;
         world.bench.seconds(60).await;
@@ -675,7 +679,7 @@ fn an_orphaned_dependent_stays() {
         remove(&world, "Deployment", "app", "web", "Orphan").await;
         world.bench.seconds(60).await;
         assert!(world.bench.get("Deployment", "app", "web").is_none());
-        assert_eq!(world.bench.fake.list(&gvk("ReplicaSet"), Some("app")).len(), 1);
+        assert_eq!(world.bench.api.list(&gvk("ReplicaSet"), Some("app")).len(), 1);
         assert_eq!(world.pods().len(), 1);
     });
 }
