@@ -2,8 +2,8 @@
 
 mod admission;
 mod configs;
-mod download;
-mod picker;
+pub mod download;
+pub mod picker;
 mod presets;
 mod router;
 mod service;
