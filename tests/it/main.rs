@@ -1,11 +1,8 @@
 //! All integration tests, in one binary.
 
 mod architecture;
-<<<<<<< HEAD
 mod catalogue;
-=======
 mod gcloud;
->>>>>>> h/google
 mod gke_client;
 mod gke_conformance;
 mod kube_conformance;
