@@ -124,6 +124,7 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
             parallelism: job.planning.parallelism,
             sink,
             interrupt,
+            shuffle: None,
         };
         let applied = carry_out(&platforms, &mut session, run).await;
         progress.finish();

@@ -55,6 +55,9 @@ pub struct Run<'a> {
     pub parallelism: usize,
     /// Ctrl-C.
     pub interrupt: watch::Receiver<Interrupt>,
+    /// Start ready tasks in an order drawn from this seed instead of the most urgent first: for tests that
+    /// show that the graph alone keeps a run correct.
+    pub shuffle: Option<u64>,
 }
 
 /// How it went.
@@ -154,6 +157,10 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             let Some(&at) = numbers.get(task) else { continue };
             let own = plan.change(&task.address).filter(|c| c.action.acts()).map_or(0, |c| c.estimate_seconds);
             remaining[at] = own + dependents[at].iter().map(|&d| remaining[d]).max().unwrap_or(0);
+        }
+        if let Some(seed) = run.shuffle {
+            let random = crate::env::random::SeededRandom::new(seed);
+            remaining.iter_mut().for_each(|urgency| *urgency = random.next());
         }
         let ready = (0..tasks.len()).filter(|&at| missing[at] == 0);
         let ready = ready.map(|at| (std::cmp::Reverse(remaining[at]), at)).collect();

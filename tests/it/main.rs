@@ -5,11 +5,16 @@ mod catalogue;
 mod gcloud;
 mod gke_client;
 mod gke_conformance;
+mod kill;
 mod kube_conformance;
 mod kube_kubectl;
 mod kube_server;
+mod lab;
+mod necessity;
+mod order;
 mod scenarios;
 mod stack_files;
+mod stacks;
 
 /// A module that is not declared here would never run.
 #[test]

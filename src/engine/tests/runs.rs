@@ -100,6 +100,7 @@ impl Machine {
             secrets: BTreeMap::new(),
             parallelism: 10,
             interrupt: receiver,
+            shuffle: None,
         };
         let summary = dispatcher::run(&plan, &mut session, run).await?;
         session.compact()?;
