@@ -92,6 +92,7 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
         secrets: &secrets,
         options: &Options::default(),
         ttl: wanted.ttl(),
+        may_be_blind: false,
     };
     let status =
         with_platforms(&place, wanted.project(), async |platforms| status::status(&platforms, subject, &sink).await)?;

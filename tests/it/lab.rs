@@ -119,7 +119,14 @@ pub fn bring_up(desired: &Desired, secrets: &BTreeMap<String, String>, condition
         let mut session = backend.open("lab").expect("state");
         let options = Options::default();
         let nothing = BTreeMap::new();
-        let subject = Subject { desired, state: session.state(), secrets: &nothing, options: &options, ttl: None };
+        let subject = Subject {
+            desired,
+            state: session.state(),
+            secrets: &nothing,
+            options: &options,
+            ttl: None,
+            may_be_blind: false,
+        };
         let planned = preview(&platforms, subject).await.expect("a plan");
         let sink = Arc::new(Collected::default());
         let (_sender, interrupt) = tokio::sync::watch::channel(Interrupt::None);
