@@ -566,6 +566,7 @@ async fn prepare(replay: &Replay, file: &str, recording: &Json) {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the score is the output of this test")]
 fn answers_are_those_of_a_real_server() {
     let Some(folder) = recordings() else {
         println!("no recordings here: skipped");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use serde_json::{Value as Json, json};
-use stackwright::env::clock::{Clock, SharedClock, Timestamp};
+use stackwright::env::clock::{SharedClock, Timestamp};
 use stackwright::env::discrete::DiscreteClock;
 use stackwright::env::random::SeededRandom;
 use stackwright::sim::kube::admission;

@@ -199,10 +199,10 @@ pub(crate) fn prepare_update(
                 }
             }
             ("batch", "jobs") => keep_job(new, current),
-            ("", "persistentvolumeclaims") => {
-                if new["spec"]["volumeName"].is_null() && !current["spec"]["volumeName"].is_null() {
-                    new["spec"]["volumeName"] = current["spec"]["volumeName"].clone();
-                }
+            ("", "persistentvolumeclaims")
+                if new["spec"]["volumeName"].is_null() && !current["spec"]["volumeName"].is_null() =>
+            {
+                new["spec"]["volumeName"] = current["spec"]["volumeName"].clone();
             }
             ("", "serviceaccounts") => {
                 for key in ["secrets"] {

@@ -110,7 +110,7 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
 
 fn next<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
     let key = number(bytes)?;
-    let mut take = |bytes: &mut &'a [u8], length: usize| {
+    let take = |bytes: &mut &'a [u8], length: usize| {
         let (taken, rest) = bytes.split_at_checked(length)?;
         *bytes = rest;
         Some(taken)

@@ -314,12 +314,10 @@ pub(crate) fn keep(new: &mut Json, current: &Json, request: &Request) {
     let status = resource.subresource("status").is_some();
     let whole = (*current).clone();
     match request.subresource.as_str() {
-        "" => {
-            if status {
-                restore(new, current.get("status").cloned());
-                if current.get("status").is_none() {
-                    new.as_object_mut().map(|map| map.shift_remove("status"));
-                }
+        "" if status => {
+            restore(new, current.get("status").cloned());
+            if current.get("status").is_none() {
+                new.as_object_mut().map(|map| map.shift_remove("status"));
             }
         }
         "status" | "approval" => {
