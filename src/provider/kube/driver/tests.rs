@@ -1,3 +1,5 @@
+//! The driver against scripted answers: what is sent, and what is made of what comes back.
+
 use std::future::Future;
 
 use http::{Method, Request, Response};
