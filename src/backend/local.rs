@@ -40,7 +40,21 @@ impl LocalBackend {
     /// # Errors
     /// When the files cannot be read or are damaged.
     pub fn read(&self) -> Result<State, BackendError> {
-        Ok(self.load()?.state)
+        self.inspect().map(|(state, _)| state)
+    }
+
+    /// Reads without locking, with a message when the journal ends in an unfinished record.
+    ///
+    /// # Errors
+    /// As [`LocalBackend::read`].
+    pub fn inspect(&self) -> Result<(State, Option<String>), BackendError> {
+        let loaded = self.load()?;
+        let torn = loaded.journal_length - loaded.intact;
+        let note = (torn > 0).then(|| {
+            let journal = self.directory.join("journal");
+            format!("{}: the last {torn} bytes are an unfinished record and are not read", journal.display())
+        });
+        Ok((loaded.state, note))
     }
 
     /// Takes the lock and opens the history for writing.

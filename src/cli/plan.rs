@@ -22,7 +22,7 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
         wanted.check_budget()?;
     }
     let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
-    let state = run::read(&backend)?;
+    let state = run::read(&backend, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, false)?;
     let options = run::options(&args.planning, &wanted.stack, args.destroy);
     let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };

@@ -76,7 +76,7 @@ pub(super) fn read(path: &Path) -> Result<Source, Diagnostics> {
         };
         Diagnostics::from(diagnostic.hint(hint))
     })?;
-    Ok(stack::source(&path.display().to_string(), bytes)?)
+    stack::source(&path.display().to_string(), bytes)
 }
 
 fn given(inputs: &InputArgs, synthesize: bool) -> Result<stack::inputs::Given, Diagnostics> {

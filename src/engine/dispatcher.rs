@@ -200,10 +200,11 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let mut level = *interrupt.borrow_and_update();
         let mut broken: Option<BackendError> = None;
         loop {
-            if level == Interrupt::None && broken.is_none() {
-                if let Err(error) = self.start_ready() {
-                    broken = Some(error);
-                }
+            if level == Interrupt::None
+                && broken.is_none()
+                && let Err(error) = self.start_ready()
+            {
+                broken = Some(error);
             }
             if self.in_flight.is_empty() && (self.ready.is_empty() || level > Interrupt::None || broken.is_some()) {
                 break;
@@ -419,7 +420,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         if operation.is_none() {
             transitions.push(self.intent(change, Intent::Delete));
         }
-        Prepared::Launch(worker, Job::Delete { observed, operation })
+        Prepared::Launch(Box::new(worker), Job::Delete { observed, operation })
     }
 
     fn prepare_apply(
@@ -467,14 +468,14 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 }
                 transitions.push(self.intent(change, Intent::Update));
                 let changes = change.changes.clone();
-                Prepared::Launch(worker, Job::Update { attrs, changes, observed, adopt: false })
+                Prepared::Launch(Box::new(worker), Job::Update { attrs, changes, observed, adopt: false })
             }
             _ => {
                 let operation = left_behind(change);
                 if operation.is_none() {
                     transitions.push(self.intent(change, Intent::Create));
                 }
-                Prepared::Launch(worker, Job::Create { attrs, operation })
+                Prepared::Launch(Box::new(worker), Job::Create { attrs, operation })
             }
         }
     }
@@ -546,9 +547,8 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         }
         let digests = &self.plan.basis.secrets;
         let secrets = names.into_iter().filter_map(|n| digests.get(&n).map(|d| (n, d.clone()))).collect();
-        let exclusive = kind
-            .exclusive(&change.address, attrs)
-            .map(|key| self.exclusive.entry(key).or_insert_with(Default::default).clone());
+        let exclusive =
+            kind.exclusive(&change.address, attrs).map(|key| self.exclusive.entry(key).or_default().clone());
         Ok(Worker {
             shared: self.shared.clone(),
             number,
@@ -579,7 +579,7 @@ enum Prepared {
     /// No work, or state only.
     Nothing,
     /// A worker to start once its intent is durable.
-    Launch(Worker, Job),
+    Launch(Box<Worker>, Job),
     /// It cannot even be tried.
     Impossible(Failure),
 }

@@ -15,7 +15,7 @@ use stackwright::env::discrete::DiscreteClock;
 use stackwright::env::disk::RealDisk;
 use stackwright::env::memory_disk::MemoryDisk;
 use stackwright::env::random::SeededRandom;
-use stackwright::event::{Collected, Event};
+use stackwright::event::Collected;
 use stackwright::ops::apply::{Applied, Apply, apply};
 use stackwright::ops::platforms::Platforms;
 use stackwright::ops::preview::{Subject, preview};
@@ -68,8 +68,6 @@ pub struct Outcome {
     pub applied: Applied,
     /// Every failure, causes joined, in the order of their addresses.
     pub failures: Vec<String>,
-    /// All events.
-    pub events: Vec<Event>,
 }
 
 impl Outcome {
@@ -149,7 +147,6 @@ pub fn bring_up(desired: &Desired, secrets: &BTreeMap<String, String>, condition
             .chain(applied.unproved.iter().map(|(component, f)| format!("{component}: {}", f.causes.join(": "))))
             .collect::<Vec<_>>();
         failures.sort();
-        let events = std::mem::take(&mut *sink.0.lock().expect("events"));
-        Outcome { applied, failures, events }
+        Outcome { applied, failures }
     })
 }

@@ -1,4 +1,5 @@
 //! All integration tests, in one binary.
+#![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests run real processes and say what they skip")]
 
 mod architecture;
 mod catalogue;

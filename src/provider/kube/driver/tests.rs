@@ -16,10 +16,13 @@ use crate::resource::kind::Kind;
 /// What was asked: method, path with query, body.
 type Asked = Vec<(Method, String, Json)>;
 
+/// Answers still to give, by method and path.
+type Answers = BTreeMap<String, Vec<(u16, Json)>>;
+
 /// An API server that answers from a table, by method and path without query; 404 for the rest.
 #[derive(Clone, Default)]
 struct Server {
-    answers: Arc<Mutex<BTreeMap<String, Vec<(u16, Json)>>>>,
+    answers: Arc<Mutex<Answers>>,
     asked: Arc<Mutex<Asked>>,
 }
 
