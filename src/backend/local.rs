@@ -274,4 +274,25 @@ mod tests {
         assert_eq!(std::fs::metadata(directory.path().join("journal")).expect("journal").len(), 0);
         assert_eq!(backend.read().expect("read"), before);
     }
+
+    #[test]
+    fn a_full_disk_stops_the_run_and_loses_nothing() {
+        let disk = crate::env::memory_disk::MemoryDisk::new();
+        let backend = LocalBackend::new(Arc::new(disk.clone()), Path::new("state"), "demo");
+        let mut session = backend.open("x").expect("open");
+        session.commit(vec![begin()]).expect("commit");
+        for room in 0..40 {
+            disk.limit(Some(room));
+            let outputs = (0..4).map(|n| (format!("output-{n}"), crate::value::Value::from(n))).collect();
+            let failed = session.commit(vec![Transition::Outputs(outputs)]);
+            assert!(matches!(failed, Err(BackendError::Storage { .. })), "{room}");
+            // Nothing may follow a write that failed.
+            disk.limit(None);
+            assert!(session.commit(vec![Transition::Outputs(std::collections::BTreeMap::new())]).is_err());
+            drop(session);
+            session = backend.open("x").expect("mended");
+            assert_eq!(session.state().serial, 1, "{room}");
+        }
+        session.commit(vec![Transition::Outputs(std::collections::BTreeMap::new())]).expect("there is room again");
+    }
 }
