@@ -311,6 +311,7 @@ async fn upstream(cluster: &Cluster) {
     for crds in [
         stand_in!("crds/cert-manager"),
         stand_in!("crds/gateway-api"),
+        stand_in!("crds/gateway-api-routes"),
         stand_in!("crds/inference-extension"),
         stand_in!("crds/istio"),
         stand_in!("crds/lws"),
@@ -354,6 +355,7 @@ async fn red_hat(cluster: &Cluster) {
         stand_in!("crds/cert-manager"),
         stand_in!("crds/rhaii-cert-manager-operator"),
         stand_in!("crds/gateway-api"),
+        stand_in!("crds/gateway-api-routes"),
         stand_in!("crds/inference-extension"),
         stand_in!("crds/istio"),
         stand_in!("crds/rhaii-sail-operator"),
