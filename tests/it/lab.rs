@@ -79,6 +79,15 @@ impl Outcome {
 
 /// Brings a stack up in a new world.
 pub fn bring_up(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Conditions) -> Outcome {
+    // A test's thread has a quarter of a main thread's stack, and unoptimised futures are large.
+    std::thread::scope(|scope| {
+        let run = || run(desired, secrets, conditions);
+        let thread = std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, run).expect("a thread");
+        thread.join().expect("the run does not panic")
+    })
+}
+
+fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Conditions) -> Outcome {
     rustls::crypto::ring::default_provider().install_default().ok();
     // A fixed day: two runs see the same times.
     let clock = DiscreteClock::new(Timestamp(1_800_000_000_000));
