@@ -86,8 +86,10 @@ pub enum Event {
     },
     /// The user asked to stop.
     Interrupted {
-        /// Changes that are still being finished.
+        /// Changes that were started and are not finished.
         in_flight: usize,
+        /// Asked twice: they are left as they are, and the next run takes them up.
+        at_once: bool,
     },
     /// A model was asked for a completion.
     Proving {

@@ -232,7 +232,10 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                     }
                     level = *interrupt.borrow_and_update();
                     self.summary.interrupted = true;
-                    self.run.sink.emit(Event::Interrupted { in_flight: self.in_flight.len() });
+                    self.run.sink.emit(Event::Interrupted {
+                        in_flight: self.in_flight.len(),
+                        at_once: level == Interrupt::Leave,
+                    });
                     if level == Interrupt::Leave {
                         break;
                     }

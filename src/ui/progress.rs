@@ -11,7 +11,7 @@ use crate::address::Address;
 use crate::env::clock::{SharedClock, Timestamp};
 use crate::event::{Event, Sink};
 use crate::plan::model::{Action, Plan};
-use crate::ui::paint::{Paint, duration, tame};
+use crate::ui::paint::{Paint, count, duration, tame};
 
 /// Shows a run's events.
 pub struct Progress {
@@ -165,7 +165,8 @@ impl Sink for Progress {
             Event::Waiting { address, waiting_for, elapsed } => {
                 let name = address.component().to_owned();
                 let component = inner.components.entry(name.clone()).or_default();
-                let news = component.waiting.insert(address.clone(), waiting_for.clone()).as_ref() != Some(&waiting_for);
+                let news =
+                    component.waiting.insert(address.clone(), waiting_for.clone()).as_ref() != Some(&waiting_for);
                 let long = elapsed >= Duration::from_secs(10);
                 if inner.live.is_none() && (self.verbose || (news && long)) {
                     let text = format!(
@@ -201,11 +202,8 @@ impl Sink for Progress {
                 let over = component.done == component.total;
                 let since = component.begun.map_or(elapsed, |begun| now.since(begun));
                 let single = component.total <= 1;
-                let (text, time) = if self.verbose || single {
-                    (tame(address.as_str()), elapsed)
-                } else {
-                    (tame(&name), since)
-                };
+                let (text, time) =
+                    if self.verbose || single { (tame(address.as_str()), elapsed) } else { (tame(&name), since) };
                 if self.verbose || over {
                     let line = format!("{} complete after {}", completion(action), duration(time));
                     inner.line(&format!("{}: {}", self.paint.bold(&text), self.paint.green(&line)));
@@ -231,9 +229,17 @@ impl Sink for Progress {
                     inner.line(&self.paint.dim(&format!("{}: not tried, {}", tame(address.as_str()), tame(&because))));
                 }
             }
-            Event::Interrupted { in_flight } => inner.line(&self.paint.yellow(&format!(
-                "Interrupted: finishing {in_flight} started changes, starting nothing new. Press Ctrl-C again to leave at once."
-            ))),
+            Event::Interrupted { in_flight, at_once } => {
+                let begun = count(in_flight, "started change");
+                let text = if at_once {
+                    format!("Leaving at once: {begun} will be taken up by the next run.")
+                } else {
+                    format!(
+                        "Interrupted: finishing {begun}, starting nothing new. Press Ctrl-C again to leave at once."
+                    )
+                };
+                inner.line(&self.paint.yellow(&text));
+            }
             Event::Proving { component, url, waiting_for } => {
                 let text = match waiting_for {
                     None => format!("{}: asking {} for a completion", tame(&component), tame(&url)),

@@ -1,10 +1,10 @@
-//! Every object of every stack is there for a reason: without it the stack does not come up, or
-//! `tests/data/necessity.txt` says why its absence does no harm.
+//! Every object of every stack is there for a reason: without it the stack does not come up, or the stack's
+//! table `tests/data/necessity/<stack>.txt` says why its absence does no harm.
 //!
-//! A line of the table is `<object key> <verdict>`: `needed` and a piece of what the run then says, or
-//! `harmless` and why. The long form (`STACKWRIGHT_LONG=1`) tries every object of every stack, the short one a
-//! few of each. `STACKWRIGHT_BLESS=1` writes lines for objects that have none to `necessity.<stack>`, to be read and
-//! moved into the table.
+//! A line of the table is `<object key> <verdict>`: `needed: ` and what the run says first, up to the first
+//! name that is drawn at random, or `harmless: ` and why. The long form (`STACKWRIGHT_LONG=1`) tries every
+//! object of every stack, the short one a few of each. `STACKWRIGHT_BLESS=1` adds lines for objects that have
+//! none; the reasons of harmless ones are written by hand.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,23 +14,15 @@ use stackwright::resource::model::Desired;
 
 use crate::lab::{Conditions, bring_up, is_long, shipped};
 
-fn table_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/necessity.txt")
+fn table_path(stack: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/necessity").join(format!("{stack}.txt"))
 }
 
-/// Verdicts by stack and object key.
-fn table() -> BTreeMap<(String, String), String> {
-    let text = std::fs::read_to_string(table_path()).unwrap_or_default();
-    let mut stack = String::new();
-    let mut table = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
-            stack = name.to_owned();
-        } else if let Some((key, verdict)) = line.split_once(' ') {
-            table.insert((stack.clone(), key.to_owned()), verdict.to_owned());
-        }
-    }
-    table
+/// Verdicts by object key.
+fn table(stack: &str) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(table_path(stack)).unwrap_or_default();
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(' ')).map(|(key, verdict)| (key.to_owned(), verdict.to_owned())).collect()
 }
 
 /// The stack without one object, and without explicit needs of it.
@@ -60,16 +52,16 @@ fn is_referred_to(desired: &Desired, at: usize) -> bool {
 
 fn try_all(name: &str) {
     let bless = std::env::var_os("STACKWRIGHT_BLESS").is_some();
-    let table = table();
+    let table = table(name);
     let mut wrong = String::new();
-    let mut added = format!("[{name}]\n");
+    let mut added = String::new();
     let (desired, secrets) = shipped(name);
     let objects = (0..desired.resources.len()).filter(|&at| desired.resources[at].address.object_key().is_some());
     let all = objects.collect::<Vec<_>>();
     let step = if is_long() { 1 } else { (all.len() / 3).max(1) };
     for &at in all.iter().step_by(step) {
         let key = desired.resources[at].address.object_key().unwrap_or_default().to_owned();
-        let verdict = table.get(&(name.to_owned(), key.clone()));
+        let verdict = table.get(&key);
         if bless && verdict.is_some() {
             continue;
         }
@@ -95,9 +87,11 @@ fn try_all(name: &str) {
             None => writeln!(wrong, "{key}: is {word} ({reason}), the table does not have it").expect("memory"),
         }
     }
-    if bless {
-        std::fs::create_dir_all(table_path().parent().expect("a folder")).expect("writable");
-        std::fs::write(table_path().with_extension(name), added).expect("writable");
+    if bless && !added.is_empty() {
+        let path = table_path(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+        let old = std::fs::read_to_string(&path).unwrap_or_default();
+        std::fs::write(&path, old + &added).expect("writable");
     }
     assert!(wrong.is_empty(), "{name}\n{wrong}");
 }
