@@ -1,0 +1,78 @@
+//! How much a rendering may cost, so that a hostile chart ends with a clear error. Not for time-outs.
+
+use std::cell::Cell;
+
+use super::fault::Fault;
+
+/// The longest single text or output.
+pub const MAX_TEXT: usize = 32 << 20;
+
+/// What one rendering may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Evaluated commands and visited items.
+    pub steps: u64,
+    /// Bytes of all texts that functions make.
+    pub bytes: u64,
+    /// Templates that run inside each other.
+    pub depth: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { steps: 20_000_000, bytes: 512 << 20, depth: 1000 }
+    }
+}
+
+/// What is left of the [`Limits`].
+pub(super) struct Budget {
+    steps: Cell<u64>,
+    bytes: Cell<u64>,
+    depth: Cell<u32>,
+}
+
+impl Budget {
+    pub(super) fn new(limits: Limits) -> Self {
+        Budget { steps: Cell::new(limits.steps), bytes: Cell::new(limits.bytes), depth: Cell::new(limits.depth) }
+    }
+
+    /// Pays for `count` steps.
+    pub(super) fn step(&self, count: usize) -> Result<(), Fault> {
+        match self.steps.get().checked_sub(count as u64) {
+            Some(left) => {
+                self.steps.set(left);
+                Ok(())
+            }
+            None => {
+                self.steps.set(0);
+                Err(Fault::limit("the template does more steps than a rendering may"))
+            }
+        }
+    }
+
+    /// Pays for a text of `count` bytes, before it is made where that can be known.
+    pub(super) fn text(&self, count: usize) -> Result<(), Fault> {
+        if count > MAX_TEXT {
+            return Err(Fault::limit(format!("a text of {count} bytes is longer than a rendering may make")));
+        }
+        match self.bytes.get().checked_sub(count as u64) {
+            Some(left) => {
+                self.bytes.set(left);
+                Ok(())
+            }
+            None => Err(Fault::limit("the template makes more text than a rendering may")),
+        }
+    }
+
+    /// Enters a template, runs `f`, and leaves it.
+    pub(super) fn deeper<T, E: From<Fault>>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let left = self.depth.get();
+        if left == 0 {
+            return Err(Fault::limit("exceeded maximum template depth: templates call each other without end").into());
+        }
+        self.depth.set(left - 1);
+        let result = f();
+        self.depth.set(left);
+        result
+    }
+}
