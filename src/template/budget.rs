@@ -12,7 +12,7 @@ pub const MAX_TEXT: usize = 32 << 20;
 pub struct Limits {
     /// Evaluated commands and visited items.
     pub steps: u64,
-    /// Bytes of all texts that functions make.
+    /// Bytes of everything that functions make, freed or not.
     pub bytes: u64,
     /// Templates that run inside each other.
     pub depth: u32,
@@ -20,7 +20,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { steps: 20_000_000, bytes: 512 << 20, depth: 1000 }
+        Limits { steps: 10_000_000, bytes: 512 << 20, depth: 1000 }
     }
 }
 
@@ -55,12 +55,17 @@ impl Budget {
         if count > MAX_TEXT {
             return Err(Fault::limit(format!("a text of {count} bytes is longer than a rendering may make")));
         }
+        self.memory(count)
+    }
+
+    /// Pays for memory other than a single text.
+    pub(super) fn memory(&self, count: usize) -> Result<(), Fault> {
         match self.bytes.get().checked_sub(count as u64) {
             Some(left) => {
                 self.bytes.set(left);
                 Ok(())
             }
-            None => Err(Fault::limit("the template makes more text than a rendering may")),
+            None => Err(Fault::limit("the template uses more memory than a rendering may")),
         }
     }
 

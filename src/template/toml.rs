@@ -25,8 +25,11 @@ fn data(value: &::toml::Value) -> Data {
 
 /// Writes a map as a TOML document.
 pub(super) fn write(value: &Data) -> Result<String, Fault> {
-    let Data::Map(_) = value else { return Err(Fault::new("toml: top-level values must be Go maps or structs")) };
     let mut out = String::new();
+    if !matches!(value, Data::Map(_)) {
+        inline(&mut out, value, 0)?;
+        return Ok(out);
+    }
     table(&mut out, &mut Vec::new(), value)?;
     Ok(out)
 }
@@ -40,7 +43,6 @@ fn table(out: &mut String, path: &mut Vec<String>, value: &Data) -> Result<(), F
         return Err(Fault::limit("the TOML is longer or deeper than a rendering may make"));
     }
     let Data::Map(map) = value else { return Ok(()) };
-    let indent = "  ".repeat(path.len().saturating_sub(1));
     let inner = "  ".repeat(path.len());
     let entries = map.snapshot();
     let nested = |data: &Data| matches!(data, Data::Map(_)) || is_tables(data);
@@ -49,7 +51,6 @@ fn table(out: &mut String, path: &mut Vec<String>, value: &Data) -> Result<(), F
         inline(out, item, 0)?;
         out.push('\n');
     }
-    let _ = indent;
     for (name, item) in entries.iter().filter(|(_, item)| nested(item)) {
         path.push(key(&name.str()));
         let tables = match item {

@@ -88,7 +88,7 @@ fn position(index: &Data, length: usize) -> Result<usize, Fault> {
 
 fn index(c: &Call<'_, '_>) -> Outcome {
     let mut item = c.any(0).clone();
-    if let Data::Missing = item {
+    if item.is_nothing() {
         return Err(Fault::new("index of untyped nil"));
     }
     for index in c.from(1) {
@@ -138,8 +138,12 @@ fn basic(data: &Data) -> Basic {
     }
 }
 
+fn incompatible(a: &Data, b: &Data) -> Fault {
+    Fault::new(format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name()))
+}
+
 fn shown(data: &Data) -> String {
-    print::shown(data).map_or_else(|_| "…".to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+    print::printf(b"%s", std::slice::from_ref(data)).map_or_else(|_| "…".to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn eq(c: &Call<'_, '_>) -> Result<bool, Fault> {
@@ -155,7 +159,7 @@ fn eq(c: &Call<'_, '_>) -> Result<bool, Fault> {
             (Data::Text(a), Data::Text(b)) => a == b,
             (a, b) if basic(a) != basic(b) => {
                 if !a.is_nothing() && !b.is_nothing() {
-                    return Err(Fault::new("incompatible types for comparison"));
+                    return Err(incompatible(a, b));
                 }
                 false
             }
@@ -167,7 +171,7 @@ fn eq(c: &Call<'_, '_>) -> Result<bool, Fault> {
                     shown(a),
                     a.type_name(),
                     b.type_name(),
-                    shown(b)
+                    String::from_utf8_lossy(&print::shown(b)?)
                 )));
             }
             (_, b) => return Err(Fault::new(format!("non-comparable type {}: {}", shown(b), b.type_name()))),
@@ -189,7 +193,7 @@ fn less(c: &Call<'_, '_>) -> Result<bool, Fault> {
         (Data::Float(a), Data::Float(b)) => Ok(a < b),
         (Data::Text(a), Data::Text(b)) => Ok(a < b),
         (Data::Bool(_), Data::Bool(_)) => Err(Fault::new("invalid type for comparison")),
-        _ => Err(Fault::new("incompatible types for comparison")),
+        _ => Err(incompatible(a, b)),
     }
 }
 

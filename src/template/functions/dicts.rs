@@ -54,8 +54,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("mergeOverwrite", &[T::Map], |c| merge_all(c, true)).rest(T::Map).places(),
     Function::new("mustMergeOverwrite", &[T::Map], |c| merge_all(c, true)).rest(T::Map).places(),
     Function::new("dig", &[], dig).rest(T::Any),
-    Function::new("deepCopy", &[T::Any], |c| deep_copy(c, c.any(0), 0)).places(),
-    Function::new("mustDeepCopy", &[T::Any], |c| deep_copy(c, c.any(0), 0)).places(),
+    Function::new("deepCopy", &[T::Any], copy).places(),
+    Function::new("mustDeepCopy", &[T::Any], copy).places(),
     Function::new("default", &[T::Any], |c| {
         Ok(match c.arguments().get(1) {
             Some(given) if given.truth() => given.clone(),
@@ -118,6 +118,13 @@ fn dig(c: &Call<'_, '_>) -> Outcome {
     Ok(here)
 }
 
+fn copy(c: &Call<'_, '_>) -> Outcome {
+    if c.any(0).is_nothing() {
+        return Err(Fault::new("reflect: call of reflect.Value.Type on zero Value"));
+    }
+    deep_copy(c, c.any(0), 0)
+}
+
 fn deep_copy(c: &Call<'_, '_>, data: &Data, depth: usize) -> Outcome {
     if depth > MAX_NESTING {
         return Err(Fault::limit("the value to copy is nested too deeply, or holds itself"));
@@ -130,6 +137,7 @@ fn deep_copy(c: &Call<'_, '_>, data: &Data, depth: usize) -> Outcome {
         }
         Data::Map(map) => {
             c.items(map.len())?;
+            c.memory(crate::template::exec::MAP_SIZE)?;
             let entries = map.snapshot().into_iter().map(|(key, item)| Ok((key, deep_copy(c, &item, depth + 1)?)));
             Data::Map(Map::of(map.element(), None, entries.collect::<Result<_, Fault>>()?))
         }
@@ -162,7 +170,7 @@ fn merge(c: &Call<'_, '_>, target: &Map, source: &Map, overwrite: bool, depth: u
     for (key, theirs) in entries {
         let ours = target.get(key.bytes());
         if theirs.is_nothing() {
-            if overwrite || ours.is_none() {
+            if overwrite {
                 target.set(key, Data::Nil);
             }
             continue;

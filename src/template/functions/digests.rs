@@ -45,7 +45,7 @@ fn bcrypt_hash(c: &Call<'_, '_>, index: usize) -> Result<String, Fault> {
         return Ok("failed to encrypt string with bcrypt: bcrypt: password length exceeds 72 bytes".to_owned());
     }
     // Each hash takes as long as hundreds of thousands of steps.
-    c.step(200_000)?;
+    c.step(400_000)?;
     let mut salt = [0; 16];
     salt.copy_from_slice(&Stream::new(c)?.bytes(16));
     let hash = bcrypt::hash_with_salt(password, 10, salt).map_err(|e| Fault::new(e.to_string()))?;

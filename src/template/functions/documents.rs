@@ -11,18 +11,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("toYaml", &[T::Any], |c| lenient(yaml::write(c.any(0)))).places(),
     Function::new("mustToYaml", &[T::Any], |c| Ok(Data::from(yaml::write(c.any(0))?))).places(),
     Function::new("toYamlPretty", &[T::Any], |c| lenient(yaml::write_indented(c.any(0)))).places(),
-    Function::new("fromYaml", &[T::Text], |c| Ok(object(read_yaml(c)))).places(),
-    Function::new("fromYamlArray", &[T::Text], |c| Ok(array(read_yaml(c)))).places(),
+    Function::new("fromYaml", &[T::Text], |c| object(read_yaml(c), true)).places(),
+    Function::new("fromYamlArray", &[T::Text], |c| array(read_yaml(c), true)).places(),
     Function::new("toJson", &[T::Any], |c| lenient(json::write(c.any(0), true, false))).places(),
     Function::new("mustToJson", &[T::Any], |c| Ok(Data::from(json::write(c.any(0), true, false)?))).places(),
     Function::new("toPrettyJson", &[T::Any], |c| lenient(json::write(c.any(0), true, true))).places(),
     Function::new("mustToPrettyJson", &[T::Any], |c| Ok(Data::from(json::write(c.any(0), true, true)?))).places(),
     Function::new("toRawJson", &[T::Any], |c| Ok(Data::from(json::write(c.any(0), false, false)?))).places(),
     Function::new("mustToRawJson", &[T::Any], |c| Ok(Data::from(json::write(c.any(0), false, false)?))).places(),
-    Function::new("fromJson", &[T::Text], |c| Ok(object(json::read(&c.text(0))))).places(),
-    Function::new("fromJsonArray", &[T::Text], |c| Ok(array(json::read(&c.text(0))))).places(),
-    Function::new("mustFromJson", &[T::Text], |c| Ok(data(&json::read(&c.text(0))?))).places(),
-    Function::new("toToml", &[T::Any], |c| Ok(Data::from(toml::write(c.any(0)).unwrap_or_else(|f| f.to_string())))).places(),
+    Function::new("fromJson", &[T::Text], |c| object(read_json(c), false)).places(),
+    Function::new("fromJsonArray", &[T::Text], |c| array(read_json(c), false)).places(),
+    Function::new("mustFromJson", &[T::Text], |c| Ok(data(&read_json(c)?))).places(),
+    Function::new("toToml", &[T::Any], to_toml).places(),
     Function::new("mustToToml", &[T::Any], |c| Ok(Data::from(toml::write(c.any(0))?))).places(),
     Function::new("fromToml", &[T::Text], |c| {
         Ok(match toml::read(&c.text(0)) {
@@ -32,6 +32,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     })
     .places(),
 ];
+
+/// What cannot be written is the reason.
+fn to_toml(c: &Call<'_, '_>) -> Outcome {
+    match toml::write(c.any(0)) {
+        Err(fault) if fault.kind != crate::template::fault::Kind::Limit => Ok(Data::from(fault.to_string())),
+        text => Ok(Data::from(text?)),
+    }
+}
 
 /// What cannot be written is an empty text, except where a limit was reached.
 fn lenient(text: Result<String, Fault>) -> Outcome {
@@ -43,7 +51,18 @@ fn lenient(text: Result<String, Fault>) -> Outcome {
 }
 
 fn read_yaml(c: &Call<'_, '_>) -> Result<Value, Fault> {
+    // Two characters can make a value.
+    c.memory(c.bytes(0).len() * 16)?;
     yaml::read(&c.text(0)).map_err(|e| Fault::new(format!("error converting YAML to JSON: yaml: {e}")))
+}
+
+fn read_json(c: &Call<'_, '_>) -> Result<Value, Fault> {
+    c.memory(c.bytes(0).len() * 16)?;
+    json::read(&c.text(0))
+}
+
+fn is_limit(fault: &Fault) -> bool {
+    fault.kind == crate::template::fault::Kind::Limit
 }
 
 fn data(value: &Value) -> Data {
@@ -51,27 +70,34 @@ fn data(value: &Value) -> Data {
 }
 
 /// A map, or a map that holds the error.
-fn object(value: Result<Value, Fault>) -> Data {
+fn object(value: Result<Value, Fault>, yaml: bool) -> Outcome {
     let error = |text: String| Data::map([("Error", Data::from(text))]);
-    match value {
+    Ok(match value {
+        Err(fault) if is_limit(&fault) => return Err(fault),
+        Ok(Value::Null) if !yaml => Data::Nil,
         Ok(Value::Null) => Data::map(std::iter::empty::<(&str, Data)>()),
         Ok(value @ Value::Map(_)) => data(&value),
-        Ok(other) => error(format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", kind(&other))),
+        Ok(other) => error(mismatch(&other, "map[string]interface {}", yaml)),
         Err(fault) => error(fault.to_string()),
-    }
+    })
 }
 
 /// A list, or a list that holds the error.
-fn array(value: Result<Value, Fault>) -> Data {
-    match value {
+fn array(value: Result<Value, Fault>, yaml: bool) -> Outcome {
+    Ok(match value {
+        Err(fault) if is_limit(&fault) => return Err(fault),
         Ok(Value::Null) => Data::list(Vec::new()),
         Ok(value @ Value::List(_)) => data(&value),
         Ok(other) => {
-            let kind = kind(&other);
-            Data::list(vec![Data::from(format!("json: cannot unmarshal {kind} into Go value of type []interface {{}}"))])
+            Data::list(vec![Data::from(mismatch(&other, "[]interface {}", yaml))])
         }
         Err(fault) => Data::list(vec![Data::from(fault.to_string())]),
-    }
+    })
+}
+
+fn mismatch(value: &Value, wanted: &str, yaml: bool) -> String {
+    let before = if yaml { "error unmarshaling JSON: while decoding JSON: " } else { "" };
+    format!("{before}json: cannot unmarshal {} into Go value of type {wanted}", kind(value))
 }
 
 fn kind(value: &Value) -> &'static str {

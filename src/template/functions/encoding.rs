@@ -1,7 +1,8 @@
 //! Base64 and base32. Base64 of a value that is known only later stays known only later.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 
 use super::{Call, Function, T};
 use crate::template::data::Data;
@@ -11,7 +12,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("b64enc", &[T::Text], encode).places(),
     Function::new("b64dec", &[T::Text], |c| {
         let text = c.bytes(0).iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect::<Vec<_>>();
-        Ok(match STANDARD.decode(&text) {
+        Ok(match LENIENT.decode(&text) {
             Ok(bytes) => Data::Text(bytes.into()),
             Err(_) => Data::from(format!("illegal base64 data at input byte {}", base64_fault(&text))),
         })
@@ -24,6 +25,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         })
     }),
 ];
+
+/// As Go decodes: bits left over at the end are ignored.
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// Standard base64 with padding.
 pub fn base64(bytes: &[u8]) -> String {
@@ -77,7 +82,7 @@ fn unbase32(text: &[u8]) -> Result<Vec<u8>, usize> {
     for (index, chunk) in text.chunks(8).enumerate() {
         let start = index * 8;
         if chunk.len() < 8 {
-            return Err(start + chunk.len());
+            return Err(start);
         }
         let letters = chunk.iter().position(|b| *b == b'=').unwrap_or(8);
         let padding = &chunk[letters..];

@@ -174,7 +174,7 @@ fn concat(c: &Call<'_, '_>) -> Outcome {
 fn chunk(c: &Call<'_, '_>) -> Outcome {
     let list = items(c, 1, "Cannot chunk type")?;
     let size = usize::try_from(c.int(0)).ok().filter(|s| *s > 0);
-    let Some(size) = size else { return Err(Fault::new("runtime error: integer divide by zero")) };
+    let Some(size) = size else { return Err(Fault::new("runtime error: makeslice: len out of range")) };
     Ok(Data::list(list.items().chunks(size).map(|part| Data::list(part.to_vec())).collect()))
 }
 

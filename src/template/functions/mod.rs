@@ -259,12 +259,17 @@ impl Call<'_, '_> {
         if count > MAX_TEXT { self.engine.budget.text(count) } else { Ok(()) }
     }
 
+    /// Pays for memory.
+    pub(super) fn memory(&self, count: usize) -> Result<(), Fault> {
+        self.engine.budget.memory(count)
+    }
+
     /// Pays for a list of `count` items, which must not be longer than lists may be.
     pub(super) fn items(&self, count: usize) -> Result<(), Fault> {
         if count > 1 << 20 {
             return Err(Fault::limit(format!("a list of {count} items is longer than a rendering may make")));
         }
-        self.engine.budget.text(count * size_of::<Data>())?;
+        self.engine.budget.memory(count * size_of::<Data>())?;
         self.engine.budget.step(count)
     }
 }

@@ -115,6 +115,9 @@ fn url_parse(c: &Call<'_, '_>) -> Outcome {
             info.clone_into(&mut user);
             host = name;
         }
+        if let Some(bad) = host.chars().find(|c| " <>\"\\^`{|}".contains(*c)) {
+            return Err(fail(&format!("invalid character {} in host name", crate::template::print::quoted(bad.to_string().as_bytes()))));
+        }
         let port = host.rsplit(']').next().unwrap_or("").split_once(':').map_or("", |(_, port)| port);
         if !port.bytes().all(|b| b.is_ascii_digit()) {
             let port = crate::template::print::quoted(format!(":{port}").as_bytes());

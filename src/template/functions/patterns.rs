@@ -53,6 +53,7 @@ fn pattern(c: &Call<'_, '_>) -> Result<Rc<Regex>, Fault> {
     let compiled = RegexBuilder::new(&translated).size_limit(4 << 20).dfa_size_limit(4 << 20).nest_limit(200).build();
     let compiled = Rc::new(compiled.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => fail("expression too large"),
+        error if error.to_string().ends_with("unclosed group") => fail("missing closing )"),
         error => fail(error.to_string().lines().last().unwrap_or("invalid syntax").trim_start_matches("error: ")),
     })?);
     c.engine.patterns.borrow_mut().insert(source.clone(), compiled.clone());
@@ -338,7 +339,7 @@ fn expand(out: &mut Vec<u8>, captures: &Captures<'_>, new: &[u8]) {
 fn split(c: &Call<'_, '_>) -> Outcome {
     let (pattern, text, count) = (pattern(c)?, c.bytes(1), c.int(2));
     if count == 0 {
-        return Ok(Data::Nil);
+        return Ok(text_list(Vec::new()));
     }
     let most = limit(count);
     let mut parts = Vec::new();

@@ -51,9 +51,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("kebabcase", &[T::Text], |c| Ok(Data::from(connected(&c.text(0), '-')))),
     Function::new("camelcase", &[T::Text], |c| Ok(Data::from(camel(&c.text(0))))),
     Function::new("swapcase", &[T::Text], |c| Ok(Data::from(swapped(&c.text(0))))),
-    Function::new("wrap", &[T::Int, T::Text], |c| Ok(Data::from(wrap(&c.text(1), c.int(0), "\n", false)))),
+    Function::new("wrap", &[T::Int, T::Text], |c| wrap(c, &c.text(1), c.int(0), "\n", false)),
     Function::new("wrapWith", &[T::Int, T::Text, T::Text], |c| {
-        Ok(Data::from(wrap(&c.text(2), c.int(0), &c.text(1), true)))
+        wrap(c, &c.text(2), c.int(0), &c.text(1), true)
     }),
     Function::new("toString", &[T::Any], |c| Ok(Data::Text(to_text(c.any(0))?))).places(),
     Function::new("toStrings", &[T::Any], |c| Ok(text_list(texts(c.any(0))?))).places(),
@@ -149,19 +149,15 @@ fn word_starts(text: &str, change: impl Fn(char) -> String) -> String {
 }
 
 fn swapped(text: &str) -> String {
-    let mut blank = true;
     text.chars()
         .map(|c| {
-            let out = if c.is_uppercase() {
+            if c.is_uppercase() {
                 lower(c)
             } else if c.is_lowercase() {
                 upper(c)
             } else {
                 c
-            };
-            blank = c.is_whitespace();
-            let _ = blank;
-            out
+            }
         })
         .collect()
 }
@@ -367,36 +363,38 @@ fn camel(text: &str) -> String {
     out
 }
 
-/// Words in lower case with `between` between them.
+/// Words in lower case with `between` between them. A number begins a word where a small letter follows
+/// it, and ends one otherwise.
 fn connected(text: &str, between: char) -> String {
     let chars = text.chars().collect::<Vec<_>>();
     let mut out = String::with_capacity(text.len() + 8);
-    let class = |c: char| match c {
-        c if connector(c) => 0,
-        c if c.is_uppercase() => 1,
-        c if c.is_numeric() => 2,
-        c if c.is_alphabetic() => 3,
-        _ => 4,
-    };
+    let mut number_word = false;
     for (at, &c) in chars.iter().enumerate() {
         if connector(c) {
             out.push(between);
+            number_word = false;
             continue;
         }
-        if at > 0 {
-            let (before, here) = (class(chars[at - 1]), class(c));
-            let next = chars.get(at + 1).map(|c| class(*c));
-            let boundary = match (before, here) {
-                (0, _) | (4, _) | (_, 4) => false,
-                (3, 1) | (2, 1) => true,
-                (1, 1) => next == Some(3),
-                (1 | 3, 2) => true,
-                (2, 3) => next == Some(3) || next.is_none() && false,
-                _ => false,
-            };
-            if boundary {
-                out.push(between);
+        let before = at.checked_sub(1).map(|at| chars[at]);
+        let after = |at: usize| chars.get(at).copied();
+        let boundary = match before {
+            Some(b) if b.is_alphanumeric() => {
+                if c.is_uppercase() {
+                    !b.is_uppercase() || after(at + 1).is_some_and(char::is_lowercase)
+                } else if c.is_numeric() && b.is_alphabetic() {
+                    let end = (at..chars.len()).find(|at| !chars[*at].is_numeric());
+                    !number_word && end.is_some_and(|end| chars[end].is_lowercase())
+                } else {
+                    false
+                }
             }
+            _ => false,
+        };
+        if boundary {
+            out.push(between);
+        }
+        if boundary || before.is_none_or(connector) {
+            number_word = c.is_numeric();
         }
         out.push(lower(c));
     }
@@ -404,13 +402,14 @@ fn connected(text: &str, between: char) -> String {
 }
 
 /// Breaks lines at blanks so that they have at most `width` characters; `long` breaks words, too.
-fn wrap(text: &str, width: i64, newline: &str, long: bool) -> String {
+fn wrap(c: &Call<'_, '_>, text: &str, width: i64, newline: &str, long: bool) -> Outcome {
     let width = usize::try_from(width).unwrap_or(0).max(1);
     let chars = text.chars().collect::<Vec<_>>();
     let newline = if newline.is_empty() { "\n" } else { newline };
     let mut out = String::new();
     let mut offset = 0;
     while chars.len() - offset > width {
+        c.room(out.len())?;
         if chars[offset] == ' ' {
             offset += 1;
             continue;
@@ -439,5 +438,5 @@ fn wrap(text: &str, width: i64, newline: &str, long: bool) -> String {
         }
     }
     out.extend(&chars[offset..]);
-    out
+    Ok(Data::from(out))
 }

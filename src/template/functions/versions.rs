@@ -11,7 +11,7 @@ use crate::template::fault::{Fault, Outcome};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("semver", &[T::Text], |c| {
-        Ok(Data::Object(Rc::new(Version::loose(&c.text(0)).ok_or_else(|| Fault::new("invalid semantic version"))?)))
+        Ok(Data::Object(Rc::new(Version::loose(&c.text(0)).ok_or_else(|| refusal(&c.text(0)))?)))
     }),
     Function::new("semverCompare", &[T::Text, T::Text], |c| {
         let constraint = Constraint::parse(&c.text(0)).map_err(Fault::new)?;
@@ -19,6 +19,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(Data::Bool(constraint.allows(&version)))
     }),
 ];
+
+fn refusal(text: &str) -> Fault {
+    let zeros = |part: &str| part.len() > 1 && part.starts_with('0') && part.bytes().all(|b| b.is_ascii_digit());
+    let pre = text.split('+').next().and_then(|text| text.split_once('-')).map_or("", |(_, pre)| pre);
+    Fault::new(if pre.split('.').any(zeros) { "version segment starts with 0" } else { "invalid semantic version" })
+}
 
 /// A version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,16 +202,17 @@ impl Constraint {
     /// # Errors
     /// Where it is none, with the text.
     pub fn parse(text: &str) -> Result<Constraint, String> {
+        let improper = || format!("improper constraint: {}", crate::template::print::quoted(text.as_bytes()));
         let mut any = Vec::new();
         for part in text.split("||") {
             let part = hyphen_ranges(part);
             let mut all = Vec::new();
             let mut rest = part.trim().trim_matches(',').trim();
             if rest.is_empty() {
-                return Err(format!("improper constraint: {text}"));
+                return Err(improper());
             }
             while !rest.is_empty() {
-                let (condition, length) = condition(rest).ok_or_else(|| format!("improper constraint: {text}"))?;
+                let (condition, length) = condition(rest).ok_or_else(improper)?;
                 all.push(condition);
                 rest = rest[length..].trim_start_matches([' ', ',', '\t', '\n']);
             }
@@ -293,7 +300,8 @@ impl Condition {
                 }
                 let [major, minor, patch] = self.version.numbers;
                 match self.given {
-                    0 => true,
+                    // A caret on a wildcard allows nothing but zero.
+                    0 => version.numbers == [0, 0, 0],
                     _ if major > 0 || self.given == 1 => version.numbers[0] == major,
                     _ if version.numbers[0] != major => false,
                     _ if minor > 0 || self.given == 2 => version.numbers[1] == minor,

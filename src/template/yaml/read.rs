@@ -187,7 +187,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, is_key: bool) -> Re
 
 fn value_of(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
     let string = || Value::String(text.to_owned());
-    let tag: Option<Cow<'_, str>> = tag.and_then(Tag::core_suffix).map(Cow::Borrowed);
+    let tag: Option<Cow<'_, str>> = tag.and_then(|tag| tag.suffix_in_namespace("tag:yaml.org,2002:"));
     match tag.as_deref() {
         Some("str") => return Ok(string()),
         Some("binary") => {

@@ -275,9 +275,7 @@ impl Writer {
                         self.indicator(":", false, false, false);
                     } else {
                         self.indicator("?", true, false, true);
-                        self.deeper(Place::Item, false);
                         self.text(&key, false);
-                        self.indent = self.indent.saturating_sub(2);
                         self.write_indent();
                         self.indicator(":", true, false, true);
                     }
@@ -305,7 +303,26 @@ impl Writer {
     }
 
     fn text(&mut self, text: &str, key: bool) {
-        let plain = matches!(resolve(text), Scalar::Text) && !is_base60(text);
+        // On its way through JSON, Go's library takes a NEL for a line break inside a quoted text.
+        if text.contains('\u{85}') {
+            let lines = text.split('\u{85}').collect::<Vec<_>>();
+            let mut folded = lines[0].trim_end_matches([' ', '\t']).to_owned();
+            let mut empty = 0;
+            for (at, line) in lines.iter().enumerate().skip(1) {
+                let last = at + 1 == lines.len();
+                let line = line.trim_start_matches([' ', '\t']);
+                let line = if last { line } else { line.trim_end_matches([' ', '\t']) };
+                if line.is_empty() && !last {
+                    empty += 1;
+                    continue;
+                }
+                folded.push_str(&if empty == 0 { " ".to_owned() } else { "\n".repeat(empty) });
+                folded.push_str(line);
+                empty = 0;
+            }
+            return self.text(&folded, key);
+        }
+        let plain = matches!(resolve(text), Scalar::Text | Scalar::Merge) && !is_base60(text);
         let analysis = analyze(text, self.indented);
         let mut style = if text.contains('\n') {
             Style::Literal
@@ -326,12 +343,15 @@ impl Writer {
         if style == Style::Literal && (!analysis.block || key) {
             style = Style::Double;
         }
+        // What continues on further lines stands one level deeper than what it belongs to.
+        self.indent += 2;
         match style {
             Style::Plain => self.plain(text, !key),
             Style::Single => self.single(text, !key),
             Style::Double => self.double(text, !key),
             Style::Literal => self.literal(text),
         }
+        self.indent -= 2;
     }
 
     /// Whether the blank at `at` may become a line break.
@@ -462,9 +482,6 @@ impl Writer {
         self.put('\n');
         self.indention = true;
         self.whitespace = true;
-        let outer = self.indent;
-        // The text stands one level below its key; at the root and in lists as the writer's level says.
-        self.indent += 2;
         let mut breaks = true;
         for c in text.chars() {
             if is_break(c) {
@@ -480,6 +497,5 @@ impl Writer {
                 breaks = false;
             }
         }
-        self.indent = outer;
     }
 }
