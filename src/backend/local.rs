@@ -40,7 +40,21 @@ impl LocalBackend {
     /// # Errors
     /// When the files cannot be read or are damaged.
     pub fn read(&self) -> Result<State, BackendError> {
-        Ok(self.load()?.state)
+        self.inspect().map(|(state, _)| state)
+    }
+
+    /// Reads without locking, with a message when the journal ends in an unfinished record.
+    ///
+    /// # Errors
+    /// As [`LocalBackend::read`].
+    pub fn inspect(&self) -> Result<(State, Option<String>), BackendError> {
+        let loaded = self.load()?;
+        let torn = loaded.journal_length - loaded.intact;
+        let note = (torn > 0).then(|| {
+            let journal = self.directory.join("journal");
+            format!("{}: the last {torn} bytes are an unfinished record and are not read", journal.display())
+        });
+        Ok((loaded.state, note))
     }
 
     /// Takes the lock and opens the history for writing.
@@ -259,5 +273,26 @@ mod tests {
         drop(session);
         assert_eq!(std::fs::metadata(directory.path().join("journal")).expect("journal").len(), 0);
         assert_eq!(backend.read().expect("read"), before);
+    }
+
+    #[test]
+    fn a_full_disk_stops_the_run_and_loses_nothing() {
+        let disk = crate::env::memory_disk::MemoryDisk::new();
+        let backend = LocalBackend::new(Arc::new(disk.clone()), Path::new("state"), "demo");
+        let mut session = backend.open("x").expect("open");
+        session.commit(vec![begin()]).expect("commit");
+        for room in 0..40 {
+            disk.limit(Some(room));
+            let outputs = (0..4).map(|n| (format!("output-{n}"), crate::value::Value::from(n))).collect();
+            let failed = session.commit(vec![Transition::Outputs(outputs)]);
+            assert!(matches!(failed, Err(BackendError::Storage { .. })), "{room}");
+            // Nothing may follow a write that failed.
+            disk.limit(None);
+            assert!(session.commit(vec![Transition::Outputs(std::collections::BTreeMap::new())]).is_err());
+            drop(session);
+            session = backend.open("x").expect("mended");
+            assert_eq!(session.state().serial, 1, "{room}");
+        }
+        session.commit(vec![Transition::Outputs(std::collections::BTreeMap::new())]).expect("there is room again");
     }
 }

@@ -1,3 +1,5 @@
+//! The catalogue as a whole: the objects of the four stacks, their order, and what is said about bad ones.
+
 use std::sync::{Arc, LazyLock};
 
 use super::*;

@@ -68,6 +68,9 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
     let place = Place::of(&job.stack.place, &job.stack.file);
     let wanted = source::load(job.stack, vars, place.is_simulated())?;
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
+    if !job.destroy {
+        wanted.check_budget()?;
+    }
     let backend = run::backend(job.stack, &place, &wanted.desired.stack);
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
     let mut session = run::open(&backend, job.planning, vars, command, terminal)?;
@@ -80,9 +83,15 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
         if !job.json {
             terminal.say(&terminal.err.dim("Reading what is there..."));
         }
-        let subject =
-            Subject { desired, state: session.state(), secrets: &secrets, options: &options, ttl: wanted.ttl() };
-        let Preview { plan, observed } = preview(&platforms, subject).await?;
+        let subject = Subject {
+            desired,
+            state: session.state(),
+            secrets: &secrets,
+            options: &options,
+            ttl: wanted.ttl(),
+            may_be_blind: false,
+        };
+        let Preview { plan, observed, .. } = preview(&platforms, subject).await?;
         let plan = match &job.saved {
             None => plan,
             Some(saved) => {
@@ -124,6 +133,7 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
             parallelism: job.planning.parallelism,
             sink,
             interrupt,
+            shuffle: None,
         };
         let applied = carry_out(&platforms, &mut session, run).await;
         progress.finish();

@@ -35,7 +35,7 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     }
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::load(&args.stack, vars, true)?;
-    let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack))?;
+    let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack), terminal)?;
     let text = if args.json {
         serde_json::to_string_pretty(&state).expect("state has only string keys") + "\n"
     } else {
@@ -48,7 +48,7 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
 pub(super) fn output(args: &OutputArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::load(&args.stack, vars, true)?;
-    let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack))?;
+    let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack), terminal)?;
     let Some(name) = &args.name else {
         let text = if args.json {
             serde_json::to_string_pretty(&state.outputs).expect("outputs have only string keys") + "\n"
@@ -83,7 +83,7 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::load(&args.stack, vars, place.is_simulated())?;
     let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
-    let state = run::read(&backend)?;
+    let state = run::read(&backend, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, false)?;
     let sink: Arc<dyn Sink> = Arc::new(Collected::default());
     let subject = Subject {
@@ -92,6 +92,7 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
         secrets: &secrets,
         options: &Options::default(),
         ttl: wanted.ttl(),
+        may_be_blind: false,
     };
     let status =
         with_platforms(&place, wanted.project(), async |platforms| status::status(&platforms, subject, &sink).await)?;

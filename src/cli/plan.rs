@@ -18,14 +18,22 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::load(&args.stack, vars, place.is_simulated())?;
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
+    if !args.destroy {
+        wanted.check_budget()?;
+    }
     let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
-    let state = run::read(&backend)?;
+    let state = run::read(&backend, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, false)?;
     let options = run::options(&args.planning, &wanted.stack, args.destroy);
     let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };
     let desired = if args.destroy { &nothing } else { &wanted.desired };
-    let subject = Subject { desired, state: &state, secrets: &secrets, options: &options, ttl: wanted.ttl() };
+    let subject =
+        Subject { desired, state: &state, secrets: &secrets, options: &options, ttl: wanted.ttl(), may_be_blind: true };
     let preview = with_platforms(&place, wanted.project(), async |platforms| preview(&platforms, subject).await)?;
+    if let Some(why) = &preview.blind {
+        terminal
+            .say(&terminal.err.yellow(&format!("Note: planned without looking, as if nothing were there yet: {why}")));
+    }
     let mut plan = preview.plan;
     if args.refresh_only {
         plan.changes.clear();

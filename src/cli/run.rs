@@ -66,8 +66,12 @@ pub(super) fn open(
 }
 
 /// Reads the state without taking it.
-pub(super) fn read(backend: &LocalBackend) -> Result<State, Diagnostics> {
-    backend.read().map_err(|error| refused(&error))
+pub(super) fn read(backend: &LocalBackend, terminal: &Terminal) -> Result<State, Diagnostics> {
+    let (state, note) = backend.inspect().map_err(|error| refused(&error))?;
+    if let Some(note) = note {
+        terminal.say(&terminal.err.yellow(&format!("Note: {note}")));
+    }
+    Ok(state)
 }
 
 /// A backend's refusal with the ways out.

@@ -27,6 +27,38 @@ impl Wanted {
         self.stack.cluster.as_ref()?.project.as_ref().map(|project| project.value.to_string())
     }
 
+    /// Refuses a stack that costs more than its own limit.
+    pub(super) fn check_budget(&self) -> Result<(), Diagnostics> {
+        let Some(budget) = self.stack.limits.as_ref().and_then(|limits| limits.budget_per_day.as_ref()) else {
+            return Ok(());
+        };
+        let estimate = crate::cost::estimate(&self.desired.resources);
+        let (limit, cost) = (budget.value.get(), estimate.per_day());
+        let unknown = estimate.unknown().map(|line| line.what.as_str()).collect::<Vec<_>>();
+        if cost <= limit && unknown.is_empty() {
+            return Ok(());
+        }
+        let summary = if cost > limit {
+            format!("the stack costs ${cost:.2} a day, more than its budget of ${limit:.2}")
+        } else {
+            format!("the stack costs at least ${cost:.2} a day; whether that is within ${limit:.2} cannot be said")
+        };
+        let mut lines = estimate
+            .lines
+            .iter()
+            .map(|line| match line.per_hour {
+                Some(price) => format!("{}: {} at ${:.2} a day", line.address, line.what, price * 24.0),
+                None => format!("{}: {} has no known price", line.address, line.what),
+            })
+            .collect::<Vec<_>>();
+        lines.dedup();
+        Err(Diagnostic::error(summary)
+            .detail(lines.join("\n"))
+            .hint("raise or remove [limits] budget_per_day, or take something away")
+            .at(budget.span.clone(), "the limit")
+            .into())
+    }
+
     /// From apply until `reap` may take it away.
     pub(super) fn ttl(&self) -> Option<Duration> {
         self.stack.limits.as_ref()?.ttl.as_ref().map(|ttl| ttl.value)
@@ -44,7 +76,7 @@ pub(super) fn read(path: &Path) -> Result<Source, Diagnostics> {
         };
         Diagnostics::from(diagnostic.hint(hint))
     })?;
-    Ok(stack::source(&path.display().to_string(), bytes)?)
+    stack::source(&path.display().to_string(), bytes)
 }
 
 fn given(inputs: &InputArgs, synthesize: bool) -> Result<stack::inputs::Given, Diagnostics> {

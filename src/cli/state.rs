@@ -18,32 +18,32 @@ use crate::ui::state_text;
 pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     match &args.command {
         StateCommand::List { stack } => {
-            let (_, state) = look(stack, vars)?;
+            let (_, state) = look(stack, vars, terminal)?;
             let lines = state.resources.values().map(|r| format!("{}\n", r.address));
             let mut lines = lines.collect::<Vec<_>>();
             lines.sort();
             terminal.print(&lines.concat());
         }
         StateCommand::Show { address, stack } => {
-            let (_, state) = look(stack, vars)?;
+            let (_, state) = look(stack, vars, terminal)?;
             let address = find(&state, address)?;
             let recorded = &state.resources[&address.identity()];
             terminal.print(&state_text::resource(recorded, terminal.out));
         }
         StateCommand::Pull { stack } => {
-            let (_, state) = look(stack, vars)?;
+            let (_, state) = look(stack, vars, terminal)?;
             let json = serde_json::to_string_pretty(&state).expect("state has only string keys");
             terminal.print(&format!("{json}\n"));
         }
         StateCommand::Mv { from, to, stack, dry_run } => {
-            let (backend, state) = look(stack, vars)?;
+            let (backend, state) = look(stack, vars, terminal)?;
             let (from, to) = (find(&state, from)?, Address::new(to));
             let said = format!("{from} is called {to} from now on.");
             let transition = Transition::Moved { from: from.identity(), to };
             change(&backend, transition, *dry_run, &said, vars, terminal)?;
         }
         StateCommand::Rm { address, stack, dry_run } => {
-            let (backend, state) = look(stack, vars)?;
+            let (backend, state) = look(stack, vars, terminal)?;
             let address = find(&state, address)?;
             let said = format!("{address} is forgotten: it stays where it is, and stackwright no longer manages it.");
             change(&backend, Transition::Forgotten(address.identity()), *dry_run, &said, vars, terminal)?;
@@ -52,11 +52,11 @@ pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-fn look(stack: &StackArgs, vars: &dyn Vars) -> Result<(LocalBackend, State), Diagnostics> {
+fn look(stack: &StackArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<(LocalBackend, State), Diagnostics> {
     let place = Place::of(&stack.place, &stack.file);
     let wanted = source::load(stack, vars, true)?;
     let backend = run::backend(stack, &place, &wanted.desired.stack);
-    let state = run::read(&backend)?;
+    let state = run::read(&backend, terminal)?;
     Ok((backend, state))
 }
 
@@ -82,7 +82,7 @@ fn change(
     terminal: &Terminal,
 ) -> Result<(), Diagnostics> {
     if dry_run {
-        let mut state = run::read(backend)?;
+        let mut state = run::read(backend, terminal)?;
         state.apply(&transition).map_err(|illegal| Diagnostic::error(illegal.to_string()))?;
         terminal.say(&format!("Dry run: {said}"));
         return Ok(());

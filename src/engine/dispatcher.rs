@@ -55,6 +55,9 @@ pub struct Run<'a> {
     pub parallelism: usize,
     /// Ctrl-C.
     pub interrupt: watch::Receiver<Interrupt>,
+    /// Start ready tasks in an order drawn from this seed instead of the most urgent first: for tests that
+    /// show that the graph alone keeps a run correct.
+    pub shuffle: Option<u64>,
 }
 
 /// How it went.
@@ -155,6 +158,10 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             let own = plan.change(&task.address).filter(|c| c.action.acts()).map_or(0, |c| c.estimate_seconds);
             remaining[at] = own + dependents[at].iter().map(|&d| remaining[d]).max().unwrap_or(0);
         }
+        if let Some(seed) = run.shuffle {
+            let random = crate::env::random::SeededRandom::new(seed);
+            remaining.iter_mut().for_each(|urgency| *urgency = random.next());
+        }
         let ready = (0..tasks.len()).filter(|&at| missing[at] == 0);
         let ready = ready.map(|at| (std::cmp::Reverse(remaining[at]), at)).collect();
         let mut referenced = BTreeSet::new();
@@ -193,10 +200,11 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let mut level = *interrupt.borrow_and_update();
         let mut broken: Option<BackendError> = None;
         loop {
-            if level == Interrupt::None && broken.is_none() {
-                if let Err(error) = self.start_ready() {
-                    broken = Some(error);
-                }
+            if level == Interrupt::None
+                && broken.is_none()
+                && let Err(error) = self.start_ready()
+            {
+                broken = Some(error);
             }
             if self.in_flight.is_empty() && (self.ready.is_empty() || level > Interrupt::None || broken.is_some()) {
                 break;
@@ -412,7 +420,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         if operation.is_none() {
             transitions.push(self.intent(change, Intent::Delete));
         }
-        Prepared::Launch(worker, Job::Delete { observed, operation })
+        Prepared::Launch(Box::new(worker), Job::Delete { observed, operation })
     }
 
     fn prepare_apply(
@@ -460,14 +468,14 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 }
                 transitions.push(self.intent(change, Intent::Update));
                 let changes = change.changes.clone();
-                Prepared::Launch(worker, Job::Update { attrs, changes, observed, adopt: false })
+                Prepared::Launch(Box::new(worker), Job::Update { attrs, changes, observed, adopt: false })
             }
             _ => {
                 let operation = left_behind(change);
                 if operation.is_none() {
                     transitions.push(self.intent(change, Intent::Create));
                 }
-                Prepared::Launch(worker, Job::Create { attrs, operation })
+                Prepared::Launch(Box::new(worker), Job::Create { attrs, operation })
             }
         }
     }
@@ -539,9 +547,8 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         }
         let digests = &self.plan.basis.secrets;
         let secrets = names.into_iter().filter_map(|n| digests.get(&n).map(|d| (n, d.clone()))).collect();
-        let exclusive = kind
-            .exclusive(&change.address, attrs)
-            .map(|key| self.exclusive.entry(key).or_insert_with(Default::default).clone());
+        let exclusive =
+            kind.exclusive(&change.address, attrs).map(|key| self.exclusive.entry(key).or_default().clone());
         Ok(Worker {
             shared: self.shared.clone(),
             number,
@@ -572,7 +579,7 @@ enum Prepared {
     /// No work, or state only.
     Nothing,
     /// A worker to start once its intent is durable.
-    Launch(Worker, Job),
+    Launch(Box<Worker>, Job),
     /// It cannot even be tried.
     Impossible(Failure),
 }

@@ -31,6 +31,9 @@ pub struct ReadError {
 /// Reads give up after this many tries: a plan that waits for minutes helps nobody.
 const TRIES: usize = 6;
 
+/// Kind and connection: what one question is asked about.
+type Group = (String, Option<Address>);
+
 struct Wanted {
     address: Address,
     kind: String,
@@ -91,7 +94,7 @@ pub async fn refresh(
             ready(w) || w.connection.as_ref().is_some_and(|c| !pending.contains(c) || *c == w.address)
         });
         left = later;
-        let mut groups: BTreeMap<(String, Option<Address>), Vec<(Identity, Wanted)>> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, Vec<(Identity, Wanted)>> = BTreeMap::new();
         for (identity, want) in now {
             groups.entry((want.kind.clone(), want.connection.clone())).or_default().push((identity, want));
         }

@@ -363,7 +363,7 @@ impl Worker {
                     (Readiness::Unknown { reason }, _) => reason,
                     (Readiness::Current, _) => "it to go".to_owned(),
                 },
-                Ok(Err(error)) if error.class == ErrorClass::NotFound && gone => return Ok(Waited::Gone),
+                Ok(Err(error)) if error.class == ErrorClass::NotFound => return Ok(Waited::Gone),
                 Ok(Err(error)) if is_retryable(error.class) => error.message,
                 Ok(Err(error)) => return Err(error.into()),
                 Err(_) => format!("an answer; none came within {} s", CALL_LIMIT.as_secs()),

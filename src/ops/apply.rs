@@ -37,6 +37,8 @@ pub struct Apply<'a> {
     pub sink: Arc<dyn Sink>,
     /// Ctrl-C.
     pub interrupt: watch::Receiver<Interrupt>,
+    /// See [`Run::shuffle`].
+    pub shuffle: Option<u64>,
 }
 
 /// How it went.
@@ -117,6 +119,7 @@ pub async fn apply(
         secrets: apply.secrets,
         parallelism: apply.parallelism,
         interrupt: apply.interrupt,
+        shuffle: apply.shuffle,
     };
     let summary = dispatcher::run(plan, session, run).await?;
     let mut applied = Applied { summary, ..Applied::default() };

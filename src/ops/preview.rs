@@ -22,6 +22,8 @@ pub struct Preview {
     pub plan: Plan,
     /// What was there.
     pub observed: BTreeMap<Identity, Observed>,
+    /// Why nobody looked: the plan then assumes that nothing is there.
+    pub blind: Option<String>,
 }
 
 /// What to plan.
@@ -36,6 +38,9 @@ pub struct Subject<'a> {
     pub options: &'a Options,
     /// From now until `reap` may take the stack away.
     pub ttl: Option<Duration>,
+    /// Plan without looking when there are no credentials and nothing is recorded: what a first plan shows
+    /// does not depend on any platform.
+    pub may_be_blind: bool,
 }
 
 /// How a stack's things are marked.
@@ -55,18 +60,29 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
     let wanted = subject.desired.resources.iter().map(|r| r.kind);
     let recorded = subject.state.resources.values().map(|r| r.kind.as_str());
     let offline = wanted.chain(recorded).all(|kind| kind == "value");
+    let mut blind = None;
     let target = if offline {
         None
     } else {
-        let found = platforms.site.target().await.map_err(|error| {
-            let diagnostic =
-                Diagnostic::error("cannot find out which project or cluster this is").detail(error.message.clone());
-            Diagnostics::from(match error.hint {
-                Some(hint) => diagnostic.hint(hint),
-                None => diagnostic,
-            })
-        })?;
-        Some(Target { platform: found.platform, id: found.id })
+        match platforms.site.target().await {
+            Ok(found) => Some(Target { platform: found.platform, id: found.id }),
+            Err(error)
+                if subject.may_be_blind
+                    && subject.state.resources.is_empty()
+                    && error.class == ErrorClass::Unauthenticated =>
+            {
+                blind = Some(error.message);
+                None
+            }
+            Err(error) => {
+                let diagnostic =
+                    Diagnostic::error("cannot find out which project or cluster this is").detail(error.message.clone());
+                return Err(Diagnostics::from(match error.hint {
+                    Some(hint) => diagnostic.hint(hint),
+                    None => diagnostic,
+                }));
+            }
+        }
     };
     if let (Some(bound), Some(target)) = (&subject.state.target, &target)
         && bound != target
@@ -80,10 +96,13 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
         .into());
     }
     let owner = ownership(platforms, subject.state, &subject.desired.stack, subject.ttl);
-    let observed =
+    let observed = if blind.is_some() {
+        BTreeMap::new()
+    } else {
         refresh(&platforms.kinds, &platforms.drivers, platforms.clock.as_ref(), subject.desired, subject.state, &owner)
             .await
-            .map_err(|error| Diagnostics::from(unreadable(error)))?;
+            .map_err(|error| Diagnostics::from(unreadable(error)))?
+    };
     let plan = planner::plan(&planner::Request {
         kinds: &platforms.kinds,
         desired: subject.desired,
@@ -93,7 +112,7 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
         secrets: subject.secrets,
         options: subject.options,
     })?;
-    Ok(Preview { plan, observed })
+    Ok(Preview { plan, observed, blind })
 }
 
 fn unreadable(error: ReadError) -> Diagnostic {

@@ -58,7 +58,7 @@ impl Scope for Outputs {
 /// When nothing can be read at all.
 pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn Sink>) -> Result<Status, Diagnostics> {
     let state = subject.state;
-    let Preview { plan, observed } = preview::preview(platforms, subject).await?;
+    let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
     let mut outputs = Outputs(BTreeMap::new());
     for change in &plan.changes {
         let kind = platforms.kinds.get(&change.kind);

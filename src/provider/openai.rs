@@ -13,7 +13,7 @@ use http::{Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -94,7 +94,7 @@ impl Prover for OpenAiProver {
         let exchange = async {
             if goal.tls {
                 let name = request.server_name.as_deref().unwrap_or(&goal.host);
-                let stream = secure(stream, name, request.ca_pem.as_deref()).await?;
+                let stream = secure(stream, name, request.ca_pem.as_deref(), self.clock.clone()).await?;
                 ask(stream, &goal, request).await
             } else {
                 ask(stream, &goal, request).await
@@ -155,15 +155,31 @@ async fn tunnel<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, goal: &Goal) 
     Err(unavailable(format!("nothing answers at {authority} (the proxy says {status})")))
 }
 
+/// The run's own time, by which certificates are judged: the simulator's are made by simulated time.
+struct ByClock(SharedClock);
+
+impl std::fmt::Debug for ByClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ByClock({})", self.0.now())
+    }
+}
+
+impl rustls::time_provider::TimeProvider for ByClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.now().seconds())))
+    }
+}
+
 /// A TLS session whose certificate is for `name` and signed by `ca`, or by a system root without one.
 async fn secure(
     stream: TcpStream,
     name: &str,
     ca: Option<&str>,
+    clock: SharedClock,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ProviderError> {
     let invalid = |text: String| ProviderError::new(ErrorClass::Invalid, text);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
+    let builder = ClientConfig::builder_with_details(provider.clone(), Arc::new(ByClock(clock)))
         .with_safe_default_protocol_versions()
         .map_err(|error| invalid(error.to_string()))?;
     let mut config = match ca {

@@ -37,7 +37,7 @@ pub fn plan(plan: &Plan, options: Options) -> String {
     let mut groups = components.into_iter().collect::<Vec<_>>();
     groups.sort_by_key(|(name, changes)| (changes.iter().map(|c| risk(c.action)).min(), rank(name), *name));
     for (component, changes) in groups {
-        group(component, &changes, options, &mut out);
+        group(component, &changes, plan.destroy, options, &mut out);
     }
     outputs(plan, paint, &mut out);
     let counts = plan.counts();
@@ -78,11 +78,15 @@ fn rank(component: &str) -> u8 {
     }
 }
 
-fn group(component: &str, changes: &[&ResourceChange], options: Options, out: &mut String) {
+/// So many changes and deletions of one component are shown one by one without being asked for.
+const LOUD: usize = 12;
+
+fn group(component: &str, changes: &[&ResourceChange], destroy: bool, options: Options, out: &mut String) {
     let folded = changes.len() > 1 && !options.verbose;
-    let loud = |c: &&&ResourceChange| {
-        !folded || matches!(c.action, Action::Replace | Action::Update | Action::Delete) && changes.len() <= 12
-    };
+    let is_risky = |c: &ResourceChange| matches!(c.action, Action::Replace | Action::Update | Action::Delete);
+    let risky = changes.iter().filter(|c| is_risky(c)).count();
+    // Where everything goes, one more deletion is no news.
+    let loud = |c: &&&ResourceChange| !folded || (is_risky(c) && risky <= LOUD && !destroy);
     for change in changes.iter().filter(loud) {
         resource(change, options, out);
     }

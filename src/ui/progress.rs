@@ -99,6 +99,10 @@ impl Inner {
         }
         let bar = live.by_component.entry(name.to_owned()).or_insert_with(|| {
             let bar = live.bars.add(indicatif::ProgressBar::new_spinner());
+            // Cut at the terminal's edge: a bar that wraps leaves its first line behind.
+            if let Ok(style) = indicatif::ProgressStyle::with_template("{spinner} {wide_msg}") {
+                bar.set_style(style);
+            }
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });

@@ -65,7 +65,13 @@ pub fn outputs(outputs: &BTreeMap<String, Value>, paint: Paint) -> String {
         return String::new();
     }
     let width = outputs.keys().map(|name| name.chars().count()).max().unwrap_or(0);
-    let lines = outputs.iter().map(|(name, value)| format!("{:width$} = {}\n", tame(name), values::inline(value)));
+    let lines = outputs.iter().map(|(name, value)| match value {
+        // Certificates and the like are there to be copied.
+        Value::String(text) if text.contains('\n') => {
+            format!("{:width$} = <<EOT\n{}\nEOT\n", tame(name), tame(text.trim_end_matches('\n')))
+        }
+        value => format!("{:width$} = {}\n", tame(name), values::inline(value)),
+    });
     format!("\n{}\n\n{}", paint.bold(&paint.green("Outputs:")), lines.collect::<String>())
 }
 

@@ -165,6 +165,7 @@ async fn replay(file: &Path, clock: &DiscreteClock, score: &mut Score) {
     let steps = tokio::spawn(operations::run(google.clone()));
     let recording: Json = serde_json::from_slice(&std::fs::read(file).expect("file")).expect("JSON");
     let mut operation = String::new();
+    let cut = Regex::new(r"gke-(cluster-sample-|containercluster-)\w*").expect("regex");
     for exchange in recording["exchanges"].as_array().expect("exchanges") {
         let request = &exchange["request"];
         let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
@@ -198,7 +199,6 @@ async fn replay(file: &Path, clock: &DiscreteClock, score: &mut Score) {
         let mut real: Json = serde_json::from_str(&fill(real, &operation)).expect("JSON");
         let mut ours = answer;
         // The recorder replaced the unique part of names after they had been cut.
-        let cut = Regex::new(r"gke-(cluster-sample-|containercluster-)\w*").expect("regex");
         for side in [&mut real, &mut ours] {
             let text = cut.replace_all(&side.to_string(), "gke-${1}CUT").into_owned();
             *side = serde_json::from_str(&text).expect("JSON");

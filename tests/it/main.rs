@@ -1,11 +1,21 @@
 //! All integration tests, in one binary.
+#![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests run real processes and say what they skip")]
 
 mod architecture;
+mod catalogue;
+mod gcloud;
 mod gke_client;
 mod gke_conformance;
+mod kill;
 mod kube_conformance;
+mod kube_kubectl;
+mod kube_server;
+mod lab;
+mod necessity;
+mod order;
 mod scenarios;
 mod stack_files;
+mod stacks;
 
 /// A module that is not declared here would never run.
 #[test]

@@ -100,6 +100,7 @@ impl Machine {
             secrets: BTreeMap::new(),
             parallelism: 10,
             interrupt: receiver,
+            shuffle: None,
         };
         let summary = dispatcher::run(&plan, &mut session, run).await?;
         session.compact()?;
@@ -209,4 +210,43 @@ fn removing_everything_deletes_dependents_first() {
     assert_eq!(books.log[2..], ["delete b", "delete a"]);
     assert!(books.things.is_empty());
     assert!(machine.backend().read().expect("state").resources.is_empty());
+}
+
+/// Up to eight things, each with a size, a zone, and references to earlier ones.
+fn drawn() -> impl proptest::strategy::Strategy<Value = Vec<(bool, i64, bool, Vec<usize>)>> {
+    use proptest::prelude::*;
+    proptest::collection::vec((any::<bool>(), 0i64..3, any::<bool>(), proptest::collection::vec(0usize..8, 0..3)), 8)
+}
+
+fn build(things: &[(bool, i64, bool, Vec<usize>)]) -> Desired {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut stack = Desired { stack: "demo".to_owned(), ..Desired::default() };
+    for (at, (there, size, east, from)) in things.iter().enumerate().filter(|(_, thing)| thing.0) {
+        let _ = there;
+        let from = from.iter().filter(|f| **f < at && things[**f].0).map(|f| names[*f]).collect::<Vec<_>>();
+        let one = desired(&[(names[at], *size, if *east { "x" } else { "y" }, &from)]);
+        stack.resources.extend(one.resources);
+    }
+    stack
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    /// From any stack to any other, and then nothing is left to do: creating, changing, replacing and deleting
+    /// in one run, whatever refers to what.
+    #[test]
+    fn any_stack_becomes_any_other(before in drawn(), after in drawn()) {
+        let mut machine = Machine::new();
+        let (before, after) = (build(&before), build(&after));
+        let (_, summary) = machine.apply(&before, Interrupt::None).expect("ran");
+        proptest::prop_assert!(summary.is_complete(), "{:?}", summary.failed);
+        let (_, summary) = machine.apply(&after, Interrupt::None).expect("ran");
+        proptest::prop_assert!(summary.is_complete(), "{:?}", summary.failed);
+        let (plan, _) = machine.apply(&after, Interrupt::None).expect("ran");
+        proptest::prop_assert!(plan.is_empty(), "{:?}", actions(&plan));
+        let there = machine.books.lock().expect("books").things.keys().cloned().collect::<Vec<_>>();
+        let wanted = after.resources.iter().map(|r| r.address.as_str().to_owned()).collect::<Vec<_>>();
+        proptest::prop_assert_eq!(there, wanted);
+    }
 }

@@ -1,3 +1,5 @@
+//! Each rule of the inference, and what keeps it from making circles.
+
 use serde_json::json;
 
 use super::*;

@@ -86,7 +86,12 @@ impl Driver for ObjectDriver {
                 Err(error) => members.iter().map(|_| Err(error.clone())).collect(),
             };
             for (at, answer) in group.into_iter().zip(found) {
-                answers[at] = answer;
+                answers[at] = match (answer, self.cluster(&subjects[at])) {
+                    (Ok(Some(mut observed)), Ok(cluster)) => {
+                        show(&cluster, &mut observed).await.map(|()| Some(observed))
+                    }
+                    (answer, _) => answer,
+                };
             }
         }
         answers
@@ -138,12 +143,15 @@ impl Driver for ObjectDriver {
             Err(refusal) if refusal.is_not_found() => return gone().await,
             Err(refusal) => return Err(refusal.error(&key.to_string(), &Json::Null)),
         };
-        let observed = apply::observed(&live);
+        let mut observed = apply::observed(&live);
         if subject.desired.is_none() && !uid.is_empty() && observed.id != uid {
             // Ours is gone; somebody has made another of that name.
             return gone().await;
         }
         let mut readiness = settle::settled(&cluster, &live).await?;
+        if readiness == Readiness::Current {
+            show(&cluster, &mut observed).await?;
+        }
         if matches!(readiness, Readiness::InProgress { .. } | Readiness::Failed { .. })
             && let Some(found) = self.explain(&cluster, &live).await
         {
@@ -165,6 +173,16 @@ impl Driver for ObjectDriver {
 fn acknowledged(live: &Json) -> Ack {
     let readiness = status::is_at_once(live).then_some(Readiness::Current);
     Ack { observed: Some(apply::observed(live)), readiness, ..Ack::default() }
+}
+
+/// Adds what the object shows of others, for references to read; no manifest names it, so it never differs.
+async fn show(cluster: &Cluster, observed: &mut Observed) -> Result<(), ProviderError> {
+    if let Some(shown) = settle::shown(cluster, &observed.attrs).await?
+        && let Value::Map(attrs) = &mut observed.attrs
+    {
+        attrs.insert("secret".to_owned(), shown);
+    }
+    Ok(())
 }
 
 /// Readiness with its causes.

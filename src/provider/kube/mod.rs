@@ -1,7 +1,8 @@
 //! Kubernetes objects: the kind `k8s.object`, for any cluster that a connection describes.
 //!
 //! Attributes are the manifest. A connection is a map `{endpoint, ca_certificate?, token?}`: the outputs of
-//! a `gke.cluster`, or of a kubeconfig. Outputs are the live object without its managed fields.
+//! a `gke.cluster`, or of a kubeconfig. Outputs are the live object without its managed fields; a
+//! cert-manager Certificate also shows `secret["ca.crt"]` and `secret["tls.crt"]` of the Secret that it fills, as PEM.
 
 mod apply;
 mod causes;

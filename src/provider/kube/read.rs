@@ -38,6 +38,9 @@ pub fn locate(subject: &Subject) -> Option<(String, ObjectKey)> {
     subject.desired.as_deref().and_then(|manifest| identify(manifest).ok()).or_else(recorded)
 }
 
+/// The answer of each kind's list; `None` when the kind is not served.
+type Lists = BTreeMap<Gvk, Result<Option<(Resource, Listed)>, Refusal>>;
+
 /// Reads subjects of one cluster, in their order.
 pub async fn read(
     cluster: &Arc<Cluster>,
@@ -54,7 +57,7 @@ pub async fn read(
             (gvk, listed)
         }
     }));
-    let lists = lists.buffer_unordered(PARALLEL).collect::<BTreeMap<_, _>>().await;
+    let lists = lists.buffer_unordered(PARALLEL).collect::<Lists>().await;
     let looks =
         subjects.iter().zip(located).map(|(subject, located)| look(cluster, &lists, subject, located, ownership));
     let looks = looks.collect::<Vec<_>>();
@@ -64,7 +67,7 @@ pub async fn read(
 /// Finds one subject in the lists, or by its name when it is recorded.
 async fn look(
     cluster: &Cluster,
-    lists: &BTreeMap<Gvk, Result<Option<(Resource, Listed)>, Refusal>>,
+    lists: &Lists,
     subject: &Subject,
     located: Option<(String, ObjectKey)>,
     ownership: &Ownership,

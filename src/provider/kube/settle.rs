@@ -3,6 +3,8 @@
 //! A namespace has its default service account, a definition is in discovery, a certificate's Secret has its
 //! keys, a webhook has endpoints, a volume waits for its first consumer, GPUs are there to be asked for.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
 use super::client::Cluster;
@@ -11,6 +13,7 @@ use super::refusal::Refusal;
 use super::status::{condition, readiness};
 use crate::resource::error::ProviderError;
 use crate::resource::readiness::Readiness;
+use crate::value::{Map, Value};
 
 /// Readiness of a live object, after every look that its kind needs.
 ///
@@ -53,6 +56,33 @@ pub async fn settled(cluster: &Cluster, object: &Json) -> Result<Readiness, Prov
         _ => return Ok(alone),
     };
     seen.map_err(|refusal| refusal.error(&format!("{} {name}", text("/kind")), &Json::Null))
+}
+
+/// What a Certificate shows of the Secret that it fills, under `secret`: the certificates, never the key.
+/// Nothing for other kinds, and nothing before it is issued.
+///
+/// # Errors
+/// A failed look at the cluster.
+pub async fn shown(cluster: &Cluster, object: &Value) -> Result<Option<Value>, ProviderError> {
+    let text = |path: &[&str]| object.at(path).and_then(Value::as_str).unwrap_or_default();
+    let is_certificate = text(&["kind"]) == "Certificate" && text(&["apiVersion"]).starts_with("cert-manager.io/");
+    let secret = text(&["spec", "secretName"]);
+    if !is_certificate || secret.is_empty() {
+        return Ok(None);
+    }
+    let namespace = escape(text(&["metadata", "namespace"]));
+    let path = format!("/api/v1/namespaces/{namespace}/secrets/{}", escape(secret));
+    let found =
+        there(cluster, &path).await.map_err(|refusal| refusal.error(&format!("Secret {secret}"), &Json::Null))?;
+    let Some(found) = found else { return Ok(None) };
+    let mut shown = Map::new();
+    for key in ["ca.crt", "tls.crt"] {
+        let decoded = found["data"][key].as_str().and_then(|data| BASE64.decode(data).ok());
+        if let Some(pem) = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|pem| !pem.is_empty()) {
+            shown.insert(key.to_owned(), pem.into());
+        }
+    }
+    Ok((!shown.is_empty()).then_some(Value::Map(shown)))
 }
 
 async fn there(cluster: &Cluster, path: &str) -> Result<Option<Json>, Refusal> {

@@ -107,7 +107,7 @@ pub struct Refusal {
     /// The text.
     pub message: String,
     /// `ErrorInfo`: reason, domain, metadata.
-    pub info: Option<(&'static str, &'static str, Json)>,
+    pub info: Option<Box<(&'static str, &'static str, Json)>>,
 }
 
 impl Refusal {
@@ -144,7 +144,7 @@ impl Refusal {
     /// Adds an `ErrorInfo`.
     #[must_use]
     pub fn because(mut self, reason: &'static str, domain: &'static str, metadata: Json) -> Self {
-        self.info = Some((reason, domain, metadata));
+        self.info = Some(Box::new((reason, domain, metadata)));
         self
     }
 
@@ -160,7 +160,7 @@ impl Refusal {
             let mut details = vec![
                 json!({"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": format!("0x{request_id}")}),
             ];
-            if let Some((reason, domain, metadata)) = &self.info {
+            if let Some((reason, domain, metadata)) = self.info.as_deref() {
                 let mut info =
                     json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": domain});
                 if metadata.as_object().is_some_and(|m| !m.is_empty()) {

@@ -199,10 +199,10 @@ pub(crate) fn prepare_update(
                 }
             }
             ("batch", "jobs") => keep_job(new, current),
-            ("", "persistentvolumeclaims") => {
-                if new["spec"]["volumeName"].is_null() && !current["spec"]["volumeName"].is_null() {
-                    new["spec"]["volumeName"] = current["spec"]["volumeName"].clone();
-                }
+            ("", "persistentvolumeclaims")
+                if new["spec"]["volumeName"].is_null() && !current["spec"]["volumeName"].is_null() =>
+            {
+                new["spec"]["volumeName"] = current["spec"]["volumeName"].clone();
             }
             ("", "serviceaccounts") => {
                 for key in ["secrets"] {
@@ -349,7 +349,8 @@ fn node_ports(
         .collect();
     let name = service["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let old: Vec<Json> = current.and_then(|c| c["spec"]["ports"].as_array()).cloned().unwrap_or_default();
-    for (at, port) in service["spec"]["ports"].as_array_mut().into_iter().flatten().enumerate() {
+    let ports = service.pointer_mut("/spec/ports").and_then(Json::as_array_mut);
+    for (at, port) in ports.into_iter().flatten().enumerate() {
         if !wanted {
             continue;
         }

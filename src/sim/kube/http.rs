@@ -16,7 +16,9 @@ use super::registry::Resource;
 use super::requests::{self, Query, Selection};
 use super::server::{ApiServer, User};
 use super::write::{Options, Patch, Request};
-use super::{discovery, fault, json_text, openapi_document, rbac, scale, subresource, table, token, typed, watch};
+use super::{
+    discovery, fault, json_text, openapi_document, protobuf, rbac, scale, subresource, table, token, typed, watch,
+};
 
 /// The largest body that is read, in bytes.
 const BODY_LIMIT: usize = 3_145_728;
@@ -24,6 +26,7 @@ const BODY_LIMIT: usize = 3_145_728;
 const APPLY: &str = "application/apply-patch+yaml";
 const MERGE: &str = "application/merge-patch+json";
 const OPERATIONS: &str = "application/json-patch+json";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
 /// The API of one cluster. A [`User`] among a request's extensions (from a client certificate, say) counts
@@ -384,6 +387,11 @@ impl Call {
             Some(sub) => sub.kind.clone(),
             None => request.resource.kind.clone(),
         };
+        if kind == PROTOBUF
+            && let Some(value) = protobuf::decode(&self.body)
+        {
+            return Ok((value, Vec::new()));
+        }
         let parsed = match kind.as_str() {
             "" | "application/json" => json_text::json(&self.body).map_err(|why| {
                 let text = String::from_utf8_lossy(&self.body);
@@ -401,6 +409,14 @@ impl Call {
                 return Err(fault::unsupported_media_type(message, false));
             }
         };
+        if request.resource.custom.is_some() && request.subresource != "scale" && parsed.value["kind"].is_null() {
+            let text = String::from_utf8_lossy(&self.body);
+            let cut: String = text.chars().take(30).collect();
+            return Err(fault::bad_request(format!(
+                "the object provided is unrecognized (must be of type {wanted}): Object 'Kind' is missing in '{text}' \
+                 ({cut} ...)"
+            )));
+        }
         Ok((parsed.value, parsed.duplicates))
     }
 
@@ -520,6 +536,11 @@ impl Call {
     fn delete_body(&self) -> Result<Json, Status> {
         if self.body.is_empty() {
             return Ok(Json::Null);
+        }
+        if self.header("content-type") == PROTOBUF
+            && let Some(options) = protobuf::decode(&self.body)
+        {
+            return Ok(options);
         }
         let parsed = match json_text::json(&self.body) {
             Ok(parsed) => parsed,

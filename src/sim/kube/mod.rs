@@ -17,6 +17,7 @@ mod fields;
 mod http;
 mod json_text;
 mod paths;
+mod protobuf;
 mod rbac;
 mod registry;
 mod requests;

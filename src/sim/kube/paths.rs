@@ -52,7 +52,7 @@ pub(crate) fn parse(path: &str) -> Path {
     let rest = match rest {
         [] => return Path::GroupVersion(group.to_owned(), version.to_owned()),
         ["namespaces", namespace, inner @ ..]
-            if !inner.is_empty() && !(group.is_empty() && matches!(inner[0], "status" | "finalize")) =>
+            if inner.first().is_some_and(|word| !group.is_empty() || !matches!(*word, "status" | "finalize")) =>
         {
             target.namespace = (*namespace).to_owned();
             inner

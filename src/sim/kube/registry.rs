@@ -154,12 +154,6 @@ impl Registry {
         self.resources.get(*self.by_kind.get(gvk)?)
     }
 
-    /// By kind in any version, the stored one first.
-    pub fn by_group_kind(&self, group: &str, kind: &str) -> Option<&Arc<Resource>> {
-        let of = |r: &&Arc<Resource>| r.group == group && r.kind == kind;
-        self.resources.iter().filter(of).max_by_key(|r| r.version == r.storage_version)
-    }
-
     /// By group and plural in any version, the stored one first.
     pub fn by_table(&self, table: &Table) -> Option<&Arc<Resource>> {
         let of = |r: &&Arc<Resource>| r.group == table.0 && r.plural == table.1;
@@ -169,10 +163,5 @@ impl Registry {
     /// All, in discovery's order.
     pub fn all(&self) -> &[Arc<Resource>] {
         &self.resources
-    }
-
-    /// Whether any resource of the group is served.
-    pub fn has_group(&self, group: &str) -> bool {
-        self.resources.iter().any(|r| r.group == group)
     }
 }

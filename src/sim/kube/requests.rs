@@ -91,7 +91,7 @@ pub(crate) fn options(query: &Query, kind: &str, agent: &str, apply: bool) -> Re
     // Whatever is not a way to write true is false, as Go's lenient conversion has it.
     let force = matches!(query.get("force"), Some("1" | "t" | "T" | "true" | "TRUE" | "True"));
     let dry_run = dry_run(kind, query.all("dryRun"))?;
-    Ok(Options { dry_run, manager: manager.chars().take(128).collect(), validation, force, through: String::new() })
+    Ok(Options { dry_run, manager: manager.chars().take(128).collect(), validation, force, owned: false })
 }
 
 /// What a list or watch asks for.

@@ -6,10 +6,13 @@ use serde_json::{Value as Json, json};
 
 use super::api::Status;
 use super::fault::{self, FieldError};
+use super::fields::{self, Stamp};
 use super::selector::Labels;
 use super::server::ApiServer;
 use super::write::{Patch, Request};
-use super::{convert, fields, typed};
+use super::{convert, typed};
+use crate::openapi::apply::{Managed, scale as ownership};
+use crate::openapi::fields::Path;
 
 /// What is done to a Scale.
 pub(crate) enum Change {
@@ -103,24 +106,58 @@ pub(crate) async fn run(server: &Arc<ApiServer>, request: Request, change: Chang
     let object = convert::one(server, &resource, live).await?;
     let scale = scale_of(&request, &paths, &object);
     let absent = resource.custom.is_some() && at(&object, &paths.replicas).is_null();
-    let mut wanted = scale.clone();
-    match &change {
-        Change::None if absent => {
+    if matches!(change, Change::None) {
+        if absent {
             let shown = format!(".{}", paths.replicas.join("."));
             return Err(fault::internal(&format!("the spec replicas field {shown:?} does not exist")));
         }
-        Change::None => return Ok(scale),
+        return Ok(scale);
+    }
+    let owned = settle(server, &request, &paths, &object, scale, change)?;
+    let mut whole = Request { subresource: String::new(), ..request.clone() };
+    whole.options.owned = true;
+    let written = server.update(whole, owned).await?;
+    Ok(scale_of(&request, &paths, &written.object))
+}
+
+/// The object with its new replicas and their owners.
+fn settle(
+    server: &ApiServer,
+    request: &Request,
+    paths: &Paths,
+    object: &Json,
+    mut scale: Json,
+    change: Change,
+) -> Result<Json, Status> {
+    let resource = &request.resource;
+    let names: Vec<&str> = paths.replicas.iter().map(String::as_str).collect();
+    let path = Path::of_fields(&names);
+    let broken = |why: String| fault::internal(&why);
+    ownership::of_parent(object, &path).map_err(broken)?.write_to(&mut scale);
+    let manager = &request.options.manager;
+    let stamp = Stamp::of_kind(server, "autoscaling/v1", "Scale", "scale", manager);
+    let schema = crate::openapi::builtin::schema("autoscaling", "v1", "Scale");
+    let mut wanted = scale.clone();
+    let applied = match change {
+        Change::None => false,
         Change::Replace(new) => {
-            typed::check_name(new, &request.name)?;
-            wanted = new.clone();
+            typed::check_name(&new, &request.name)?;
+            wanted = new;
+            false
         }
         Change::Patch(Patch::Operations(operations)) => {
-            fields::operate(&mut wanted, operations).map_err(|_| fault::rejected_patch())?;
+            fields::operate(&mut wanted, &operations).map_err(|_| fault::rejected_patch())?;
+            false
         }
-        Change::Patch(Patch::Merge(patch) | Patch::Strategic(patch) | Patch::Replace(patch)) | Change::Apply(patch) => {
-            fields::merge(&mut wanted, patch);
+        Change::Patch(Patch::Merge(patch) | Patch::Strategic(patch) | Patch::Replace(patch)) => {
+            fields::merge(&mut wanted, &patch);
+            false
         }
-    }
+        Change::Apply(config) => {
+            wanted = fields::apply(schema.as_deref(), Some(&scale), &config, &stamp, request.options.force)?;
+            true
+        }
+    };
     let replicas = wanted["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
         let error = FieldError::invalid("spec.replicas", &json!(replicas), "must be greater than or equal to 0");
@@ -130,22 +167,25 @@ pub(crate) async fn run(server: &Arc<ApiServer>, request: Request, change: Chang
     if given.is_some_and(|given| object["metadata"]["resourceVersion"] != given) {
         return Err(fault::modified(&resource.group, &resource.plural, &request.name));
     }
-    let mut part = json!(replicas);
-    for key in paths.replicas.iter().rev() {
-        part = json!({key.as_str(): part});
-    }
-    let mut request = request;
-    request.options.through = std::mem::take(&mut request.subresource);
-    let written = match change {
-        Change::Apply(_) => {
-            part["apiVersion"] = Json::from(resource.api_version());
-            part["kind"] = Json::from(resource.kind.as_str());
-            part["metadata"] = json!({"name": request.name});
-            server.apply(request.clone(), part).await?
+    if !applied {
+        if replicas == 0
+            && let Some(spec) = wanted["spec"].as_object_mut()
+        {
+            // Zero is not written out.
+            spec.shift_remove("replicas");
         }
-        _ => server.patch(request.clone(), Patch::Merge(part)).await?,
-    };
-    Ok(scale_of(&request, &paths, &written.object))
+        fields::update(schema.as_deref(), Some(&scale), &mut wanted, &stamp);
+    }
+    let owners = Managed::of(&wanted).map_err(broken)?;
+    let owners = ownership::to_parent(object, &path, &resource.api_version(), owners).map_err(broken)?;
+    let mut new = object.clone();
+    let mut place = &mut new;
+    for key in &paths.replicas {
+        place = &mut place[key.as_str()];
+    }
+    *place = json!(replicas);
+    owners.write_to(&mut new);
+    Ok(new)
 }
 
 /// Whether a selector of a workload matches labels; for evictions.

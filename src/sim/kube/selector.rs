@@ -199,11 +199,6 @@ impl Fields {
         Ok(Fields(terms))
     }
 
-    /// The name it asks for, if it asks for one.
-    pub fn name(&self) -> Option<&str> {
-        self.0.iter().find(|(path, _, equal)| path == "metadata.name" && *equal).map(|(_, name, _)| name.as_str())
-    }
-
     /// Whether it asks for nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -264,7 +259,6 @@ mod tests {
         let pod = json!({"metadata": {"name": "p"}, "status": {"phase": "Running"}});
         let fields = Fields::parse("metadata.name=p,status.phase!=Failed", "", "pods", &[]).expect("parses");
         assert!(fields.matches(&pod));
-        assert_eq!(fields.name(), Some("p"));
         assert!(Fields::parse("spec.foo=1", "", "pods", &[]).is_err());
     }
 }

@@ -117,11 +117,6 @@ impl Store {
         self.lock().revision
     }
 
-    /// The oldest revision a watch may start from.
-    pub fn forgotten(&self) -> u64 {
-        self.lock().forgotten
-    }
-
     /// What is served now.
     pub fn registry(&self) -> Arc<Registry> {
         self.lock().registry.clone()
@@ -269,11 +264,6 @@ impl Store {
     /// Remembers such a document.
     pub fn set_note(&self, key: &str, value: Json) {
         self.world.put(&format!("{}/notes", self.section), key, value);
-    }
-
-    /// Every table that has objects.
-    pub fn tables(&self) -> Vec<Table> {
-        self.lock().tables.iter().filter(|(_, t)| !t.is_empty()).map(|(name, _)| name.clone()).collect()
     }
 }
 

@@ -12,8 +12,11 @@ struct Column {
     kind: &'static str,
     wide: bool,
     description: String,
-    cell: Box<dyn Fn(&Json, Timestamp) -> Json>,
+    cell: Cell,
 }
+
+/// An object's text or number in a column, now.
+type Cell = Box<dyn Fn(&Json, Timestamp) -> Json>;
 
 fn column(name: &str, cell: impl Fn(&Json, Timestamp) -> Json + 'static) -> Column {
     Column { name: name.to_owned(), kind: "string", wide: false, description: String::new(), cell: Box::new(cell) }

@@ -51,12 +51,7 @@ fn check_kind(server: &ApiServer, request: &Request, object: &mut Json) -> Resul
     let given_kind = object["kind"].as_str().unwrap_or_default().to_owned();
     if request.resource.custom.is_some() {
         if given_kind.is_empty() {
-            let text = object.to_string();
-            let cut: String = text.chars().take(35).collect();
-            return Err(fault::bad_request(format!(
-                "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{text}' ({cut} ...)",
-                expected.kind
-            )));
+            return Err(fault::bad_request("Object 'Kind' is missing"));
         }
         if given_version != expected.api_version() {
             return Err(fault::bad_request(format!(
@@ -319,12 +314,10 @@ pub(crate) fn keep(new: &mut Json, current: &Json, request: &Request) {
     let status = resource.subresource("status").is_some();
     let whole = (*current).clone();
     match request.subresource.as_str() {
-        "" => {
-            if status {
-                restore(new, current.get("status").cloned());
-                if current.get("status").is_none() {
-                    new.as_object_mut().map(|map| map.shift_remove("status"));
-                }
+        "" if status => {
+            restore(new, current.get("status").cloned());
+            if current.get("status").is_none() {
+                new.as_object_mut().map(|map| map.shift_remove("status"));
             }
         }
         "status" | "approval" => {

@@ -39,8 +39,8 @@ pub(crate) struct Options {
     pub validation: Validation,
     /// Take conflicting fields over.
     pub force: bool,
-    /// The subresource whose endpoint the write came through when it changes the whole object: `scale`.
-    pub through: String,
+    /// The object says itself who owns its fields.
+    pub owned: bool,
 }
 
 /// A request for one object.
@@ -107,9 +107,7 @@ impl Request {
     }
 
     fn stamp(&self, server: &ApiServer) -> Stamp {
-        let through = &self.options.through;
-        let subresource = if through.is_empty() { &self.subresource } else { through };
-        Stamp::new(server, &self.resource, subresource, &self.options.manager)
+        Stamp::new(server, &self.resource, &self.subresource, &self.options.manager)
     }
 }
 
@@ -173,6 +171,9 @@ impl ApiServer {
         errors.extend(rules::object(self, &resource, schema.as_deref(), &object, None, ""));
         if !errors.is_empty() {
             return Err(fault::invalid(&resource.group, &resource.kind, &request.name, &errors));
+        }
+        if let Some(why) = super::crd::terminating(&resource) {
+            return Err(fault::forbidden(&resource.group, &resource.plural, &request.name, why));
         }
         admission::validate(self, &attributes, &object, None, warnings).await?;
         typed::tidy(&resource, &mut object);
@@ -263,7 +264,9 @@ impl ApiServer {
         builtin::default(self, resource, &mut new);
         typed::keep(&mut new, &current, request);
         let schema = self.schema(resource);
-        fields::update(schema.as_deref(), Some(&current), &mut new, &request.stamp(self));
+        if !request.options.owned {
+            fields::update(schema.as_deref(), Some(&current), &mut new, &request.stamp(self));
+        }
         if wanted == 0 && !builtin::unconditional_update(resource) && replace && request.subresource.is_empty() {
             let error = fault::FieldError::other(
                 "metadata.resourceVersion",

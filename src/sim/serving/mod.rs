@@ -17,3 +17,6 @@ pub mod tokens;
 pub mod upstream;
 
 pub use plane::DataPlane;
+
+#[cfg(test)]
+mod tests;

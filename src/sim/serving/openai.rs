@@ -408,3 +408,125 @@ fn events(clock: SharedClock, running: Running, frame: Frame, asked: &Asked) -> 
         Some((Bytes::from(format!("data: {text}\n\n")), (clock, running, frames)))
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::model::tests::model;
+    use super::*;
+    use crate::env::clock::Timestamp;
+    use crate::env::discrete::DiscreteClock;
+
+    /// Status and body of a recorded answer; `None` where there are no recordings.
+    fn recorded(file: &str) -> Option<(u16, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folders = ["../shared", "../../shared"].map(|up| root.join(up).join("recordings/vllm/http"));
+        let text = folders.iter().find_map(|folder| std::fs::read_to_string(folder.join(file)).ok())?;
+        let (head, body) = text.split_once("\r\n\r\n").or_else(|| text.split_once("\n\n"))?;
+        let status = head.lines().find_map(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok())?;
+        Some((status, body.trim().to_owned()))
+    }
+
+    /// The keys of a document, its values forgotten.
+    fn shape(value: &Json) -> Json {
+        match value {
+            Json::Object(map) => map.iter().map(|(key, value)| (key.clone(), shape(value))).collect(),
+            Json::Array(list) => list.first().map(shape).into_iter().collect(),
+            Json::Null => Json::Null,
+            _ => json!("value"),
+        }
+    }
+
+    fn ask(method: Method, path: &str, body: &str) -> (u16, String) {
+        let discrete = DiscreteClock::new(Timestamp(1_795_000_000_000));
+        let runtime = discrete.runtime().expect("runtime");
+        let clock: SharedClock = Arc::new(discrete);
+        let model = Arc::new(model(&["vllm", "serve", "/mnt/models", "--max-model-len", "4096"]));
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", http::HeaderValue::from_static("application/json"));
+        let request = Request { method, path: path.to_owned(), headers, body: Bytes::copy_from_slice(body.as_bytes()) };
+        runtime.block_on(async {
+            let answer = answer(&model, &clock, request).await;
+            let body = match answer.body {
+                Body::Whole(bytes) => bytes.to_vec(),
+                Body::Events(events) => futures_util::StreamExt::concat(events.map_to_vec()).await,
+            };
+            (answer.status, String::from_utf8(body).expect("text"))
+        })
+    }
+
+    trait MapToVec {
+        fn map_to_vec(self) -> Pin<Box<dyn Stream<Item = Vec<u8>> + Send>>;
+    }
+
+    impl MapToVec for Events {
+        fn map_to_vec(self) -> Pin<Box<dyn Stream<Item = Vec<u8>> + Send>> {
+            Box::pin(futures_util::StreamExt::map(self, |bytes| bytes.to_vec()))
+        }
+    }
+
+    const CHAT: &str = r#""model":"/mnt/models","messages":[{"role":"system","content":"You are a helper."},{"role":"user","content":"Say hello."}]"#;
+
+    #[test]
+    fn refusals_are_worded_as_recorded() {
+        let (chat, plain) = ("/v1/chat/completions", "/v1/completions");
+        for (file, path, body) in [
+            ("err_bad_json.txt", chat, r#"{"model": "/mnt/models", "messages": ["#),
+            ("err_empty_body.txt", chat, ""),
+            ("err_empty_messages.txt", chat, r#"{"model":"/mnt/models","messages":[],"max_tokens":1}"#),
+            ("err_empty_prompt.txt", plain, r#"{"model":"/mnt/models","prompt":"","max_tokens":1}"#),
+            ("err_max_tokens_negative.txt", plain, r#"{"model":"/mnt/models","prompt":"hi","max_tokens":-1}"#),
+            ("err_max_tokens_too_large.txt", plain, r#"{"model":"/mnt/models","prompt":"hi","max_tokens":100000}"#),
+            ("err_max_tokens_zero.txt", plain, r#"{"model":"/mnt/models","prompt":"hi","max_tokens":0}"#),
+            ("err_missing_messages.txt", chat, r#"{"model":"/mnt/models"}"#),
+            ("err_missing_prompt.txt", plain, r#"{"model":"/mnt/models"}"#),
+            ("err_not_object.txt", chat, "[1,2]"),
+            ("err_temperature.txt", plain, r#"{"model":"/mnt/models","prompt":"x","max_tokens":1,"temperature":-1}"#),
+            ("err_wrong_type.txt", plain, r#"{"model":"/mnt/models","prompt":"x","max_tokens":"many"}"#),
+            ("err_embeddings.txt", "/v1/embeddings", r#"{"model":"/mnt/models","input":"x"}"#),
+        ] {
+            let Some((status, expected)) = recorded(file) else {
+                #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+                {
+                    eprintln!("no recordings here; skipped");
+                }
+                return;
+            };
+            assert_eq!(ask(Method::POST, path, body), (status, expected), "{file}");
+        }
+    }
+
+    #[test]
+    fn answers_have_the_recorded_shape() {
+        let chat = format!("{{{CHAT},\"max_tokens\":12}}");
+        let parse = |text: &str| -> Json { serde_json::from_str(text).expect("JSON") };
+        for (file, method, path, body) in [
+            ("models.txt", Method::GET, "/v1/models", ""),
+            ("chat.txt", Method::POST, "/v1/chat/completions", chat.as_str()),
+            ("completion.txt", Method::POST, "/v1/completions", r#"{"prompt":"The quick brown fox","max_tokens":12}"#),
+        ] {
+            let Some((status, expected)) = recorded(file) else { return };
+            let (got, answer) = ask(method, path, body);
+            assert_eq!(got, status);
+            // The order of the keys as well.
+            assert_eq!(shape(&parse(&answer)).to_string(), shape(&parse(&expected)).to_string(), "{file}");
+        }
+        let stream =
+            format!("{{{CHAT},\"max_tokens\":8,\"stream\":true,\"stream_options\":{{\"include_usage\":true}}}}");
+        let plain = r#"{"prompt":"The quick brown fox","max_tokens":8,"stream":true}"#;
+        for (file, path, body) in [
+            ("chat_stream_usage.txt", "/v1/chat/completions", stream.as_str()),
+            ("completion_stream.txt", "/v1/completions", plain),
+        ] {
+            let Some((_, expected)) = recorded(file) else { return };
+            let (_, answer) = ask(Method::POST, path, body);
+            let events = |text: &str| -> Vec<String> {
+                let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+                data.map(|d| serde_json::from_str(d).map_or_else(|_| d.to_owned(), |json| shape(&json).to_string()))
+                    .collect()
+            };
+            assert_eq!(events(&answer), events(&expected), "{file}");
+        }
+    }
+}

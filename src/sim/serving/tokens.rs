@@ -142,7 +142,7 @@ pub struct Writer {
 impl Writer {
     /// What the model writes after a prompt with this digest.
     pub fn new(seed: u64) -> Self {
-        Writer { state: seed, pending: std::collections::VecDeque::new(), sentences: 0, planned: 1 + seed % 5 }
+        Writer { state: seed, pending: std::collections::VecDeque::new(), sentences: 0, planned: 12 + seed % 20 }
     }
 
     fn draw(&mut self, choices: &[&str]) -> String {

@@ -1,3 +1,5 @@
+//! The driver against scripted answers: what is sent, and what is made of what comes back.
+
 use std::future::Future;
 
 use http::{Method, Request, Response};
@@ -14,10 +16,13 @@ use crate::resource::kind::Kind;
 /// What was asked: method, path with query, body.
 type Asked = Vec<(Method, String, Json)>;
 
+/// Answers still to give, by method and path.
+type Answers = BTreeMap<String, Vec<(u16, Json)>>;
+
 /// An API server that answers from a table, by method and path without query; 404 for the rest.
 #[derive(Clone, Default)]
 struct Server {
-    answers: Arc<Mutex<BTreeMap<String, Vec<(u16, Json)>>>>,
+    answers: Arc<Mutex<Answers>>,
     asked: Arc<Mutex<Asked>>,
 }
 
@@ -354,6 +359,30 @@ fn a_namespace_waits_for_its_service_account() {
     assert_eq!(poll(&server), Readiness::waiting("the service account default"));
     server.on("GET /api/v1/namespaces/n/serviceaccounts/default", 200, json!({}));
     assert_eq!(poll(&server), Readiness::Current);
+}
+
+#[test]
+fn a_certificate_shows_its_authority_but_not_its_key() {
+    let server = server();
+    let group = json!({"metadata": {"name": "cert-manager.io"}, "versions": [{"version": "v1", "resources": [
+        {"resource": "certificates", "responseKind": {"kind": "Certificate"}, "scope": "Namespaced"}]}]});
+    server.answers.lock().expect("lock").remove("GET /apis");
+    server.on("GET /apis", 200, json!({"kind": "APIGroupDiscoveryList", "items": [group]}));
+    let manifest = json!({"apiVersion": "cert-manager.io/v1", "kind": "Certificate",
+        "metadata": {"name": "ca", "namespace": "n"}, "spec": {"secretName": "ca-keys"}});
+    let mut issued = live(manifest.clone(), "u", Some("me"));
+    issued["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+    server.on("GET /apis/cert-manager.io/v1/namespaces/n/certificates/ca", 200, issued);
+    let keys = json!({"data": {"ca.crt": "Q0E=", "tls.crt": "Q1JU", "tls.key": "S0VZ"}});
+    let subject = subject(&manifest, None);
+    let waiting = run(async { driver(&server).poll(&subject, None).await }).expect("polled");
+    assert_eq!(waiting.readiness, Readiness::waiting("the keys in Secret ca-keys"));
+    server.on("GET /api/v1/namespaces/n/secrets/ca-keys", 200, keys);
+    let ready = run(async { driver(&server).poll(&subject, None).await }).expect("polled");
+    assert_eq!(ready.readiness, Readiness::Current);
+    let outputs = ObjectKind.outputs(&ready.observed.expect("observed"));
+    let shown = json!({"ca.crt": "CA", "tls.crt": "CRT"});
+    assert_eq!(outputs.get("secret"), Some(&Value::from_json(&shown)));
 }
 
 #[test]

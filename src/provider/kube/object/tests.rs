@@ -1,3 +1,5 @@
+//! The pure half of `k8s.object`: digests, differences, drift.
+
 use serde_json::json;
 
 use super::*;

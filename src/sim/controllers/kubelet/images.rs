@@ -70,15 +70,13 @@ pub fn pull(
     if let Some(why) = faults.image_pull(pod, image) {
         return unresolved("Unknown", &why);
     }
-    if let Some((registry, realm)) = GUARDED.iter().find(|(registry, _)| *registry == image.registry) {
-        if !credentials(api, pod, registry) {
-            let scope = image.repository.replace('/', "%2F");
-            let url = format!("{realm}?scope=repository%3A{scope}%3Apull&service=docker-registry");
-            let why = format!(
-                "failed to authorize: failed to fetch anonymous token: unexpected status from GET request to {url}: 401 Unauthorized"
-            );
-            return unresolved("Unknown", &why);
-        }
+    if let Some((registry, realm)) = GUARDED.iter().find(|(registry, _)| *registry == image.registry)
+        && !credentials(api, pod, registry)
+    {
+        let scope = image.repository.replace('/', "%2F");
+        let url = format!("{realm}?scope=repository%3A{scope}%3Apull&service=docker-registry");
+        let answer = format!("unexpected status from GET request to {url}: 401 Unauthorized");
+        return unresolved("Unknown", &format!("failed to authorize: failed to fetch anonymous token: {answer}"));
     }
     if !program.published(image) {
         return unresolved("NotFound", &format!("{reference}: not found"));

@@ -228,15 +228,19 @@ pub(crate) fn metadata(resource: &Resource, object: &Json, old: Option<&Json>) -
             }
         }
     }
-    errors.extend(labels("metadata.labels", &meta["labels"]));
-    errors.extend(annotations(&meta["annotations"]));
-    errors.extend(owners(&meta["ownerReferences"]));
-    errors.extend(finalizers(object));
+    let mut shared = labels("metadata.labels", &meta["labels"]);
+    shared.extend(annotations(&meta["annotations"]));
+    shared.extend(owners(&meta["ownerReferences"]));
+    let own = finalizers(object);
     if old.is_some() {
-        // The real server checks a change twice, in general and for the kind, and reports both.
-        let again = errors.clone();
+        // The real server checks a change in general and for the kind, each time as an object and as a
+        // change, and reports it all.
+        let again: Vec<FieldError> =
+            errors.iter().chain(&shared).chain(&shared).chain(&shared).chain(&own).cloned().collect();
         errors.extend(again);
     }
+    errors.extend(shared);
+    errors.extend(own);
     errors
 }
 

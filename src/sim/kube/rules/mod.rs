@@ -52,7 +52,17 @@ fn custom(schema: Option<&Schema>, object: &Json, old: Option<&Json>, subresourc
     let Some(schema) = schema else { return Vec::new() };
     match (subresource, schema.child("status")) {
         ("status", Some(status)) if object.get("status").is_some() => {
-            fields::validate("status", status, &object["status"], old.and_then(|old| old.get("status")))
+            let mut errors =
+                fields::validate("status", status, &object["status"], old.and_then(|old| old.get("status")));
+            // Rules of the whole object are skipped when a part of it does not fit.
+            let unfit =
+                |error: &FieldError| error.reason == "FieldValueTypeInvalid" || error.reason == "FieldValueRequired";
+            if schema.rules_below && !status.rules_below && errors.iter().any(unfit) {
+                let why = "some validation rules were not checked because the object was invalid; correct the existing \
+                           errors to complete validation";
+                errors.push(FieldError::invalid("<nil>", &Json::Null, why));
+            }
+            errors
         }
         ("status", _) => Vec::new(),
         _ => fields::validate("", schema, object, old),

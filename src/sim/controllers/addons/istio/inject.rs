@@ -83,7 +83,7 @@ pub fn validate(object: &Json) -> Result<(), String> {
         "EnvoyFilter"
             if list(object, "/spec/configPatches")
                 .iter()
-                .any(|p| text(p, "/applyTo") == "" && p.get("applyTo").is_some()) =>
+                .any(|p| text(p, "/applyTo").is_empty() && p.get("applyTo").is_some()) =>
         {
             invalid("Envoy filter: missing applyTo")
         }

@@ -17,12 +17,12 @@ const GATED: [&str; 3] = ["meta-llama/", "google/gemma", "mistralai/Mistral-7B-I
 /// Size of a model's weights in half precision, in MB, told by the number of parameters in its name.
 pub fn megabytes(repository: &str) -> u64 {
     let words = repository.split(['-', '_', '/']);
-    let billions = words.filter_map(|word| {
+    let mut billions = words.filter_map(|word| {
         let number = word.strip_suffix(['b', 'B'])?;
         number.parse::<f64>().ok().filter(|n| *n > 0.0 && *n < 2000.0)
     });
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below four million")]
-    let megabytes = (billions.last().unwrap_or(3.0) * 2050.0) as u64;
+    let megabytes = (billions.next_back().unwrap_or(3.0) * 2050.0) as u64;
     megabytes
 }
 

@@ -2,8 +2,8 @@
 
 mod admission;
 mod configs;
-mod download;
-mod picker;
+pub mod download;
+pub mod picker;
 mod presets;
 mod router;
 mod service;
@@ -53,7 +53,7 @@ fn is_red_hat(instance: &Instance) -> bool {
 
 /// What the ConfigMap says, read anew each time as the controller does.
 #[derive(Clone, Debug)]
-struct Settings {
+pub struct Settings {
     tls: bool,
     gateway_namespace: String,
     gateway_name: String,

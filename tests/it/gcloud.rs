@@ -1,0 +1,115 @@
+//! gcloud and kubectl as clients of `stackwright sim serve`, a killed and restarted simulator included.
+//!
+//! Skipped where either program is absent. Takes about a minute: gcloud polls every few real seconds.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use stackwright::env::disk::RealDisk;
+use stackwright::sim::environment::environment;
+
+/// A served simulator, killed when dropped.
+struct Served {
+    process: Child,
+    url: String,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+fn serve(world: &Path, address: &str) -> Served {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_stackwright"))
+        .args(["sim", "serve", "--speed", "120", "--addr", address, "--world"])
+        .arg(world)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let (stdout, stderr) = (process.stdout.take().expect("stdout"), process.stderr.take().expect("stderr"));
+    let (send, receive) = std::sync::mpsc::channel();
+    for stream in [Box::new(stdout) as Box<dyn std::io::Read + Send>, Box::new(stderr)] {
+        let send = send.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                send.send(line).ok();
+            }
+        });
+    }
+    drop(send);
+    let url = receive.iter().find_map(|line| {
+        let at = line.find("http://127.0.0.1:")?;
+        Some(line[at..].chars().take_while(|c| !c.is_whitespace() && *c != ',').collect::<String>())
+    });
+    Served { process, url: url.expect("the simulator says where it is") }
+}
+
+fn installed(program: &str) -> bool {
+    Command::new(program).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// Runs a client; its standard output, or its failure.
+fn run(variables: &[(String, String)], words: &str) -> Result<String, String> {
+    let mut words = words.split_whitespace();
+    let program = words.next().expect("program");
+    let output =
+        Command::new(program).args(words).envs(variables.iter().cloned()).stdin(Stdio::null()).output().expect("run");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+#[test]
+fn official_clients_work_and_a_killed_simulator_goes_on() {
+    if !installed("gcloud") || !installed("kubectl") {
+        eprintln!("skipped: gcloud or kubectl is not installed");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("tempdir");
+    let world = directory.path().join("world");
+    let served = serve(&world, "127.0.0.1:0");
+    let url = served.url.clone();
+    let variables = environment(&RealDisk, &url, &directory.path().join("clients")).expect("variables");
+    let ok = |words: &str| run(&variables, words).unwrap_or_else(|error| panic!("{words}: {error}"));
+    let zone = "--zone us-central1-a";
+
+    ok(&format!("gcloud container clusters create demo {zone} --num-nodes 2 --machine-type n1-standard-4"));
+    assert_eq!(ok("gcloud container clusters list --format=value(name,status,currentNodeCount)"), "demo\tRUNNING\t2");
+    ok(&format!("gcloud container clusters get-credentials demo {zone}"));
+    assert_eq!(ok("kubectl get nodes -o name").lines().count(), 2);
+    let listed = ok("kubectl get nodes,ns,pods -A");
+    assert!(listed.contains("namespace/kube-system") && listed.contains("pod/kube-dns"), "{listed}");
+
+    let address = url.trim_start_matches("http://").to_owned();
+    drop(served);
+    let served = serve(&world, &address);
+    assert_eq!(served.url, url);
+    assert_eq!(ok("kubectl get nodes -o name").lines().count(), 2, "the kubeconfig still holds");
+
+    ok(&format!(
+        "gcloud container node-pools create gpu --cluster demo {zone} --machine-type n1-standard-4 --num-nodes 1 \
+         --accelerator type=nvidia-tesla-t4,count=1,gpu-driver-version=disabled"
+    ));
+    let labelled = ok("kubectl get nodes -l cloud.google.com/gke-accelerator=nvidia-tesla-t4 -o name");
+    assert_eq!(labelled.lines().count(), 1);
+    ok(&format!("gcloud container clusters resize demo {zone} --node-pool default-pool --num-nodes 1 -q"));
+    assert_eq!(ok("kubectl get nodes -o name").lines().count(), 2);
+    let wrong = run(
+        &variables,
+        &format!("gcloud container node-pools create bad --cluster demo {zone} --machine-type ct6e-standard-4t"),
+    );
+    let wrong = wrong.expect_err("no TPU in this zone");
+    assert!(wrong.contains("Invalid machine type \"ct6e-standard-4t\""), "{wrong}");
+    ok(&format!("gcloud container node-pools delete gpu --cluster demo {zone} -q"));
+    let operations = ok(&format!("gcloud container operations list {zone} --format=value(operationType,status)"));
+    assert!(operations.lines().all(|line| line.ends_with("DONE")), "{operations}");
+    ok(&format!("gcloud container clusters delete demo {zone} -q"));
+    for kind in ["instances", "disks", "forwarding-rules", "addresses"] {
+        assert_eq!(ok(&format!("gcloud compute {kind} list --format=value(name)")), "", "{kind}");
+    }
+    let gone = run(&variables, &format!("gcloud container clusters describe demo {zone}")).expect_err("gone");
+    assert!(gone.contains("Not found"), "{gone}");
+}
