@@ -11,8 +11,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::functions::Call;
 use super::fault::{Fault, Outcome};
+use super::functions::Call;
 use super::moment::Moment;
 use super::tokens::Tokens;
 use crate::value::Value;

@@ -92,14 +92,7 @@ impl<'o> Engine<'o> {
     }
 
     fn run(&self, set: &Rc<Set>, body: &Body, dot: Held, out: &mut Vec<u8>) -> Result<(), Error> {
-        let mut frame = Frame {
-            engine: self,
-            set,
-            body,
-            variables: vec![("$", dot.clone())],
-            at: None,
-            out,
-        };
+        let mut frame = Frame { engine: self, set, body, variables: vec![("$", dot.clone())], at: None, out };
         let result = self.budget.deeper(|| frame.list(&dot, &body.list));
         match result {
             Ok(_) => Ok(()),

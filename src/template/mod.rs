@@ -87,7 +87,12 @@ impl Templates {
     ///
     /// # Errors
     /// The first failure.
-    pub fn render(&self, names: &[&str], data: &dyn Fn(&str) -> Data, options: &Options<'_>) -> Result<Vec<(String, String)>, Error> {
+    pub fn render(
+        &self,
+        names: &[&str],
+        data: &dyn Fn(&str) -> Data,
+        options: &Options<'_>,
+    ) -> Result<Vec<(String, String)>, Error> {
         let engine = Engine::new(options);
         let set = Rc::new(exec::Set { outer: None, own: self.clone() });
         let mut outputs = Vec::with_capacity(names.len());

@@ -8,7 +8,17 @@ use super::fault::{Fault, Outcome};
 use super::print::shown;
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -102,8 +112,7 @@ impl Moment {
             return "Z".to_owned();
         }
         let sign = if self.offset < 0 { '-' } else { '+' };
-        let (hours, minutes, seconds) =
-            (self.offset.abs() / 3600, self.offset.abs() / 60 % 60, self.offset.abs() % 60);
+        let (hours, minutes, seconds) = (self.offset.abs() / 3600, self.offset.abs() / 60 % 60, self.offset.abs() % 60);
         match &form[1..] {
             "07:00:00" => format!("{sign}{hours:02}:{minutes:02}:{seconds:02}"),
             "070000" => format!("{sign}{hours:02}{minutes:02}{seconds:02}"),
@@ -182,7 +191,13 @@ impl Moment {
         let whole = text;
         let fail = |layout: &str, rest: &str| {
             let quote = |t: &str| super::print::quoted(t.as_bytes());
-            Fault::new(format!("parsing time {} as {}: cannot parse {} as {}", quote(whole), quote(layout), quote(rest), quote(layout_word(layout).unwrap_or(layout))))
+            Fault::new(format!(
+                "parsing time {} as {}: cannot parse {} as {}",
+                quote(whole),
+                quote(layout),
+                quote(rest),
+                quote(layout_word(layout).unwrap_or(layout))
+            ))
         };
         let (mut year, mut month, mut day, mut hour, mut minute, mut second, mut nanos) = (0, 1, 1, 0, 0, 0, 0u32);
         let (mut offset, mut zone, mut pm) = (0i32, "UTC".to_owned(), None);
@@ -279,10 +294,13 @@ impl Moment {
                         continue;
                     }
                     let length = head.len();
-                    let text = rest.get(..length).filter(|t| t.starts_with(['+', '-'])).ok_or_else(|| fail(before, rest))?;
+                    let text =
+                        rest.get(..length).filter(|t| t.starts_with(['+', '-'])).ok_or_else(|| fail(before, rest))?;
                     let digits = text[1..].replace(':', "");
                     let part = |from: usize| digits.get(from..from + 2).map_or(Some(0), |d| d.parse::<i32>().ok());
-                    let (Some(h), Some(m), Some(s)) = (part(0), part(2), part(4)) else { return Err(fail(before, rest)) };
+                    let (Some(h), Some(m), Some(s)) = (part(0), part(2), part(4)) else {
+                        return Err(fail(before, rest));
+                    };
                     offset = (h * 3600 + m * 60 + s) * if text.starts_with('-') { -1 } else { 1 };
                     zone = if offset == 0 { "UTC".to_owned() } else { String::new() };
                     rest = &rest[length..];
@@ -291,14 +309,30 @@ impl Moment {
         }
         let quoted = super::print::quoted(whole.as_bytes());
         if !rest.is_empty() {
-            return Err(Fault::new(format!("parsing time {quoted}: extra text: {}", super::print::quoted(rest.as_bytes()))));
+            return Err(Fault::new(format!(
+                "parsing time {quoted}: extra text: {}",
+                super::print::quoted(rest.as_bytes())
+            )));
         }
         match pm {
             Some(true) if hour < 12 => hour += 12,
             Some(false) if hour == 12 => hour = 0,
             _ => {}
         }
-        let longest = [31, if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let longest = [
+            31,
+            if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) { 29 } else { 28 },
+            31,
+            30,
+            31,
+            30,
+            31,
+            31,
+            30,
+            31,
+            30,
+            31,
+        ];
         let range = |what: &str| Err(Fault::new(format!("parsing time {quoted}: {what} out of range")));
         if !(1..=12).contains(&month) {
             return range("month");
@@ -368,7 +402,9 @@ impl Moment {
             "IsZero" if count(0) => Some(Ok(Data::Bool(self.seconds == -62_135_596_800 && self.nanos == 0))),
             "Format" if count(1) => match &arguments[0] {
                 Data::Text(layout) => Some(Ok(Data::from(self.format(&layout.str())))),
-                other => Some(Err(Fault::new(format!("wrong type for value; expected string; got {}", other.type_name())))),
+                other => {
+                    Some(Err(Fault::new(format!("wrong type for value; expected string; got {}", other.type_name()))))
+                }
             },
             "Add" if count(1) => Some(Ok(Data::Time(self.plus(whole(&arguments[0]))))),
             "AddDate" if count(3) => {
@@ -407,9 +443,43 @@ impl fmt::Display for Moment {
 /// The element of a layout that `text` begins with.
 fn layout_word(text: &str) -> Option<&str> {
     const WORDS: [&str; 37] = [
-        "January", "Jan", "Monday", "Mon", "MST", "2006", "002", "01", "02", "03", "04", "05", "06", "15", "__2", "_2",
-        "PM", "pm", "-07:00:00", "-070000", "-07:00", "-0700", "-07", "Z07:00:00", "Z070000", "Z07:00", "Z0700", "Z07",
-        "1", "2", "3", "4", "5", ".", ",", "-", "_",
+        "January",
+        "Jan",
+        "Monday",
+        "Mon",
+        "MST",
+        "2006",
+        "002",
+        "01",
+        "02",
+        "03",
+        "04",
+        "05",
+        "06",
+        "15",
+        "__2",
+        "_2",
+        "PM",
+        "pm",
+        "-07:00:00",
+        "-070000",
+        "-07:00",
+        "-0700",
+        "-07",
+        "Z07:00:00",
+        "Z070000",
+        "Z07:00",
+        "Z0700",
+        "Z07",
+        "1",
+        "2",
+        "3",
+        "4",
+        "5",
+        ".",
+        ",",
+        "-",
+        "_",
     ];
     if text.starts_with(['.', ',']) {
         let digit = text.as_bytes().get(1).copied().filter(|b| matches!(b, b'0' | b'9'))?;
@@ -496,7 +566,12 @@ pub(super) fn parse_duration(text: &str) -> Result<i64, Fault> {
             "s" => 1_000_000_000,
             "m" => 60_000_000_000,
             "h" => 3_600_000_000_000,
-            "" => return Err(Fault::new(format!("time: missing unit in duration {}", super::print::quoted(text.as_bytes())))),
+            "" => {
+                return Err(Fault::new(format!(
+                    "time: missing unit in duration {}",
+                    super::print::quoted(text.as_bytes())
+                )));
+            }
             unit => {
                 let quote = |t: &str| super::print::quoted(t.as_bytes());
                 return Err(Fault::new(format!("time: unknown unit {} in duration {}", quote(unit), quote(text))));
@@ -520,7 +595,9 @@ pub(super) fn duration_method(nanoseconds: i64, name: &str) -> Option<Data> {
         "Milliseconds" => Data::int64(nanoseconds / 1_000_000),
         "Microseconds" => Data::int64(nanoseconds / 1_000),
         "Nanoseconds" => Data::int64(nanoseconds),
-        "String" => Data::from(String::from_utf8_lossy(&shown(&Data::Int(IntKind::Duration, nanoseconds)).ok()?).into_owned()),
+        "String" => {
+            Data::from(String::from_utf8_lossy(&shown(&Data::Int(IntKind::Duration, nanoseconds)).ok()?).into_owned())
+        }
         _ => return None,
     })
 }
@@ -543,7 +620,9 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, nanoseconds) in [("1h30m0s", 5_400_000_000_000), ("1.5s", 1_500_000_000), ("-2m3s", -123_000_000_000)] {
+        for (text, nanoseconds) in
+            [("1h30m0s", 5_400_000_000_000), ("1.5s", 1_500_000_000), ("-2m3s", -123_000_000_000)]
+        {
             assert_eq!(parse_duration(text).unwrap(), nanoseconds);
             assert_eq!(duration_text(nanoseconds), text);
         }

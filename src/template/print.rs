@@ -143,7 +143,9 @@ impl Spec {
     }
 
     fn integer(&self, out: &mut Vec<u8>, data: &Data, kind: IntKind, number: i64) -> Result<(), Fault> {
-        if matches!(self.verb, 'v' | 's') && let Some(text) = super::moment::named(kind, number) {
+        if matches!(self.verb, 'v' | 's')
+            && let Some(text) = super::moment::named(kind, number)
+        {
             return self.pad(out, text.as_bytes());
         }
         let magnitude = number.unsigned_abs();

@@ -192,7 +192,10 @@ fn encryption_comes_back() {
     assert_eq!(render("{{ encryptAES \"secret\" \"plain text\" | decryptAES \"secret\" }}", "").unwrap(), "plain text");
     assert!(render("{{ decryptAES \"secret\" \"AAAA\" }}", "").is_err());
     // Made by sprig.
-    assert!(render("{{ decryptAES \"secretkey\" \"30tEfhuJSVRhpG97XCuWgz2okj7L8vQ1s6V9zVUPeDQ=\" }}", "").is_ok_and(|t| t == "plaintext"));
+    assert!(
+        render("{{ decryptAES \"secretkey\" \"30tEfhuJSVRhpG97XCuWgz2okj7L8vQ1s6V9zVUPeDQ=\" }}", "")
+            .is_ok_and(|t| t == "plaintext")
+    );
 }
 
 #[test]
@@ -209,8 +212,13 @@ fn what_is_known_later_is_placed_and_never_looked_into() {
         Ok::<_, Error>(options.tokens.restore(value).unwrap())
     };
     for template in [
-        "a: {{ .u }}", "a: {{ .u | quote }}", "{{ toYaml (dict \"a\" .u) }}", "{{ toJson (dict \"a\" .u) }}",
-        "a: {{ printf \"%s\" .u }}", "{{ tpl \"a: {{ .u }}\" . }}", "{{ dict \"a\" (list .u | first) | toYaml | indent 0 }}",
+        "a: {{ .u }}",
+        "a: {{ .u | quote }}",
+        "{{ toYaml (dict \"a\" .u) }}",
+        "{{ toJson (dict \"a\" .u) }}",
+        "a: {{ printf \"%s\" .u }}",
+        "{{ tpl \"a: {{ .u }}\" . }}",
+        "{{ dict \"a\" (list .u | first) | toYaml | indent 0 }}",
     ] {
         assert_eq!(render(template).unwrap().get("a"), Some(&crate::value::Value::from(unknown.clone())), "{template}");
     }
@@ -218,9 +226,23 @@ fn what_is_known_later_is_placed_and_never_looked_into() {
     let Some(crate::value::Value::Deferred(encoded)) = encoded.get("a") else { panic!("not deferred") };
     assert_eq!(encoded.encoding, crate::value::Encoding::Base64);
     for template in [
-        "{{ if .u }}{{ end }}", "{{ with .u }}{{ end }}", "{{ eq .u \"x\" }}", "{{ len .u }}", "{{ sha256sum .u }}", "{{ .u | upper }}",
-        "{{ .u | trunc 3 }}", "{{ default \"x\" .u }}", "{{ has .u (list \"a\") }}", "{{ toYaml (dict \"a\" .u) | sha256sum }}", "{{ and .u 1 }}",
-        "{{ replace \"a\" \"b\" .u }}", "{{ printf \"%5s\" .u }}", "{{ index .u 0 }}", "{{ empty .u }}", "{{ list .u | uniq }}", "{{ contains \"x\" .u }}",
+        "{{ if .u }}{{ end }}",
+        "{{ with .u }}{{ end }}",
+        "{{ eq .u \"x\" }}",
+        "{{ len .u }}",
+        "{{ sha256sum .u }}",
+        "{{ .u | upper }}",
+        "{{ .u | trunc 3 }}",
+        "{{ default \"x\" .u }}",
+        "{{ has .u (list \"a\") }}",
+        "{{ toYaml (dict \"a\" .u) | sha256sum }}",
+        "{{ and .u 1 }}",
+        "{{ replace \"a\" \"b\" .u }}",
+        "{{ printf \"%5s\" .u }}",
+        "{{ index .u 0 }}",
+        "{{ empty .u }}",
+        "{{ list .u | uniq }}",
+        "{{ contains \"x\" .u }}",
     ] {
         let error = render(template).unwrap_err();
         assert_eq!(error.kind, Kind::Unknown, "{template}: {error}");
@@ -235,9 +257,60 @@ fn templates() -> impl proptest::strategy::Strategy<Value = String> {
     let word = prop_oneof![
         proptest::sample::select(names).prop_map(str::to_owned),
         proptest::sample::select(vec![
-            "{{", "}}", "{{-", "-}}", "{{ ", " }}", "|", "(", ")", " ", " . ", ".a", ".Values", "$", "$x", ":=", "=", ",", "if ", "else", "end",
-            "range ", "with ", "define ", "template ", "block ", "break", "continue", "nil", "true", "1", "-1", "1.5", "1e9", "0x", "99999999999999999999",
-            "\"a\"", "\"", "`b`", "'c'", "\\n", "/*", "*/", "é", "😀", "\0", "list 1 2", "dict \"a\" 1", "(list)", "(dict)", ".Values.m", ".Values.l", "%v", "\"%d\"",
+            "{{",
+            "}}",
+            "{{-",
+            "-}}",
+            "{{ ",
+            " }}",
+            "|",
+            "(",
+            ")",
+            " ",
+            " . ",
+            ".a",
+            ".Values",
+            "$",
+            "$x",
+            ":=",
+            "=",
+            ",",
+            "if ",
+            "else",
+            "end",
+            "range ",
+            "with ",
+            "define ",
+            "template ",
+            "block ",
+            "break",
+            "continue",
+            "nil",
+            "true",
+            "1",
+            "-1",
+            "1.5",
+            "1e9",
+            "0x",
+            "99999999999999999999",
+            "\"a\"",
+            "\"",
+            "`b`",
+            "'c'",
+            "\\n",
+            "/*",
+            "*/",
+            "é",
+            "😀",
+            "\0",
+            "list 1 2",
+            "dict \"a\" 1",
+            "(list)",
+            "(dict)",
+            ".Values.m",
+            ".Values.l",
+            "%v",
+            "\"%d\"",
         ])
         .prop_map(str::to_owned),
         any::<char>().prop_map(String::from),
@@ -251,9 +324,40 @@ fn calls() -> impl proptest::strategy::Strategy<Value = String> {
     let heavy = ["bcrypt", "htpasswd", "derivePassword"];
     let names = function_names().filter(|name| !heavy.contains(name)).collect::<Vec<_>>();
     let argument = proptest::sample::select(vec![
-        "1", "0", "-1", "1.5", "9223372036854775807", "-9223372036854775808", "\"\"", "\"a\"", "\"é😀\"", "\"1.2.3\"", "\"{{ . }}\"", "\"[a-\"", "\"a: [b\"",
-        "nil", "true", "false", ".", ".Values", ".Values.m", ".Values.l", ".Values.none", "(list)", "(dict)", "(until 3)", "(splitList \",\" \"a,b\")",
-        "(now)", "(semver \"1.2.3\")", "(b64dec \"/w==\")", "(list 1 nil \"x\")", "(dict \"a\" (dict))", "(split \",\" \"a,b\")", "(repeat 20 \"ab \")", "'x'", "\"%[1]*.*d\"",
+        "1",
+        "0",
+        "-1",
+        "1.5",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "\"\"",
+        "\"a\"",
+        "\"é😀\"",
+        "\"1.2.3\"",
+        "\"{{ . }}\"",
+        "\"[a-\"",
+        "\"a: [b\"",
+        "nil",
+        "true",
+        "false",
+        ".",
+        ".Values",
+        ".Values.m",
+        ".Values.l",
+        ".Values.none",
+        "(list)",
+        "(dict)",
+        "(until 3)",
+        "(splitList \",\" \"a,b\")",
+        "(now)",
+        "(semver \"1.2.3\")",
+        "(b64dec \"/w==\")",
+        "(list 1 nil \"x\")",
+        "(dict \"a\" (dict))",
+        "(split \",\" \"a,b\")",
+        "(repeat 20 \"ab \")",
+        "'x'",
+        "\"%[1]*.*d\"",
     ]);
     (proptest::sample::select(names), proptest::collection::vec(argument, 0..6))
         .prop_map(|(name, arguments)| format!("{{{{ {name} {} }}}}", arguments.join(" ")))

@@ -153,10 +153,7 @@ mod tests {
             panic!("not deferred")
         };
         let reference = Reference { address: "cluster".into(), path: vec!["endpoint".into()] };
-        assert_eq!(
-            joined.parts,
-            [Part::Text("https://".into()), Part::Reference(reference), Part::Text("/v1".into())]
-        );
+        assert_eq!(joined.parts, [Part::Text("https://".into()), Part::Reference(reference), Part::Text("/v1".into())]);
         let encoded = tokens.base64(&Text::from(token.as_str())).unwrap();
         let Value::Deferred(encoded) = tokens.restore(Value::from(encoded)).unwrap() else { panic!("not deferred") };
         assert_eq!(encoded.encoding, Encoding::Base64);

@@ -41,7 +41,8 @@ fn printf(c: &Call<'_, '_>) -> Outcome {
         && let Some(source) = c.arguments().iter().find_map(|data| tokens.source_in(data, false))
     {
         let format = c.text(0);
-        let plain = format.split('%').skip(1).all(|verb| verb.starts_with(['s', 'v', 'q', 'd', 't']) || verb.is_empty());
+        let plain =
+            format.split('%').skip(1).all(|verb| verb.starts_with(['s', 'v', 'q', 'd', 't']) || verb.is_empty());
         if !plain || tokens.source(format.as_bytes()).is_some() {
             return Err(Fault::unknown(format!("{source} is known only later; printf with widths looks inside it")));
         }
@@ -143,7 +144,8 @@ fn incompatible(a: &Data, b: &Data) -> Fault {
 }
 
 fn shown(data: &Data) -> String {
-    print::printf(b"%s", std::slice::from_ref(data)).map_or_else(|_| "…".to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+    print::printf(b"%s", std::slice::from_ref(data))
+        .map_or_else(|_| "…".to_owned(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn eq(c: &Call<'_, '_>) -> Result<bool, Fault> {

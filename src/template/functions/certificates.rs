@@ -25,7 +25,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("genCA", &[T::Text, T::Int], |c| authority(c, None)),
     Function::new("genCAWithKey", &[T::Text, T::Int, T::Text], |c| authority(c, Some(2))),
     Function::new("genSelfSignedCert", &[T::Text, T::Any, T::Any, T::Int], |c| signed(c, None, None)),
-    Function::new("genSelfSignedCertWithKey", &[T::Text, T::Any, T::Any, T::Int, T::Text], |c| signed(c, None, Some(4))),
+    Function::new("genSelfSignedCertWithKey", &[T::Text, T::Any, T::Any, T::Int, T::Text], |c| {
+        signed(c, None, Some(4))
+    }),
     Function::new("genSignedCert", &[T::Text, T::Any, T::Any, T::Int, T::Certificate], |c| signed(c, Some(4), None)),
     Function::new("genSignedCertWithKey", &[T::Text, T::Any, T::Any, T::Int, T::Certificate, T::Text], |c| {
         signed(c, Some(4), Some(5))
@@ -59,7 +61,10 @@ impl Object for Certificate {
 
 /// A key that signs.
 enum Key {
-    P256 { secret: p256::ecdsa::SigningKey, public: Vec<u8> },
+    P256 {
+        secret: p256::ecdsa::SigningKey,
+        public: Vec<u8>,
+    },
     /// RSA and Ed25519: their signatures are deterministic by themselves.
     Other(Box<rcgen::KeyPair>),
 }
@@ -71,7 +76,9 @@ impl Key {
     }
 
     fn read(pem: &str) -> Result<Self, Fault> {
-        if let Ok(secret) = p256::SecretKey::from_sec1_pem(pem).or_else(|_| p256::SecretKey::from_pkcs8_pem(pem).map_err(|_| p256::elliptic_curve::Error)) {
+        if let Ok(secret) = p256::SecretKey::from_sec1_pem(pem)
+            .or_else(|_| p256::SecretKey::from_pkcs8_pem(pem).map_err(|_| p256::elliptic_curve::Error))
+        {
             return Ok(Key::p256(&secret));
         }
         // PKCS #1 differs from PKCS #8 in a header only.
@@ -81,7 +88,9 @@ impl Key {
         };
         let pair = rcgen::KeyPair::from_pem(&pem).map_err(|e| Fault::new(format!("error parsing private key: {e}")))?;
         if std::ptr::eq(pair.algorithm(), &rcgen::PKCS_ECDSA_P384_SHA384) {
-            return Err(Fault::new("keys on curves other than P-256 cannot sign here: their signatures would differ each time"));
+            return Err(Fault::new(
+                "keys on curves other than P-256 cannot sign here: their signatures would differ each time",
+            ));
         }
         Ok(Key::Other(Box::new(pair)))
     }
@@ -162,7 +171,8 @@ fn private_key(c: &Call<'_, '_>) -> Outcome {
     match c.text(0).as_ref() {
         "ecdsa" => Ok(Data::from(fresh(c)?)),
         "ed25519" => {
-            let header = [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+            let header =
+                [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
             Ok(Data::from(pem("PRIVATE KEY", &[&header[..], &Stream::new(c)?.bytes(32)].concat())))
         }
         kind @ ("" | "rsa" | "dsa") => {
@@ -270,7 +280,8 @@ fn custom(c: &Call<'_, '_>) -> Outcome {
         if text.contains("-----BEGIN ") { Ok(text) } else { Err(Fault::new(format!("unable to decode {what}"))) }
     };
     let (cert, key) = (read(0, "certificate")?, read(1, "private key")?);
-    let parsed = x509_parser::pem::parse_x509_pem(cert.as_bytes()).map_err(|_| Fault::new("unable to decode certificate"))?;
+    let parsed =
+        x509_parser::pem::parse_x509_pem(cert.as_bytes()).map_err(|_| Fault::new("unable to decode certificate"))?;
     parsed.1.parse_x509().map_err(|e| Fault::new(format!("error parsing certificate: {e}")))?;
     Key::read(&key)?;
     Ok(Data::Object(Rc::new(Certificate { cert, key })))

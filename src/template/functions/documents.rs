@@ -88,9 +88,7 @@ fn array(value: Result<Value, Fault>, yaml: bool) -> Outcome {
         Err(fault) if is_limit(&fault) => return Err(fault),
         Ok(Value::Null) => Data::list(Vec::new()),
         Ok(value @ Value::List(_)) => data(&value),
-        Ok(other) => {
-            Data::list(vec![Data::from(mismatch(&other, "[]interface {}", yaml))])
-        }
+        Ok(other) => Data::list(vec![Data::from(mismatch(&other, "[]interface {}", yaml))]),
         Err(fault) => Data::list(vec![Data::from(fault.to_string())]),
     })
 }

@@ -86,7 +86,10 @@ fn unbase32(text: &[u8]) -> Result<Vec<u8>, usize> {
         }
         let letters = chunk.iter().position(|b| *b == b'=').unwrap_or(8);
         let padding = &chunk[letters..];
-        if padding.iter().any(|b| *b != b'=') || !matches!(letters, 2 | 4 | 5 | 7 | 8) || letters < 8 && start + 8 < text.len() {
+        if padding.iter().any(|b| *b != b'=')
+            || !matches!(letters, 2 | 4 | 5 | 7 | 8)
+            || letters < 8 && start + 8 < text.len()
+        {
             return Err(start + letters);
         }
         let mut number = 0u64;

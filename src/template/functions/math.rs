@@ -11,9 +11,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("int64", &[T::Any], |c| Ok(Data::int64(to_int(c.any(0))))),
     Function::new("float64", &[T::Any], |c| Ok(Data::Float(to_float(c.any(0))))),
     Function::new("atoi", &[T::Text], |c| Ok(Data::int(literal::int(&c.text(0), 10).unwrap_or(0)))),
-    Function::new("toDecimal", &[T::Any], |c| {
-        Ok(Data::int64(literal::int(&to_text(c.any(0))?.str(), 8).unwrap_or(0)))
-    }),
+    Function::new("toDecimal", &[T::Any], |c| Ok(Data::int64(literal::int(&to_text(c.any(0))?.str(), 8).unwrap_or(0)))),
     Function::new("add", &[], |c| Ok(Data::int64(ints(c).fold(0, i64::wrapping_add)))).rest(T::Any),
     Function::new("add1", &[T::Any], |c| Ok(Data::int64(to_int(c.any(0)).wrapping_add(1)))),
     Function::new("sub", &[T::Any, T::Any], |c| Ok(Data::int64(to_int(c.any(0)).wrapping_sub(to_int(c.any(1)))))),

@@ -102,11 +102,7 @@ impl std::fmt::Debug for Function {
 }
 
 impl Function {
-    pub(super) const fn new(
-        name: &'static str,
-        params: &'static [T],
-        run: fn(&Call<'_, '_>) -> Outcome,
-    ) -> Self {
+    pub(super) const fn new(name: &'static str, params: &'static [T], run: fn(&Call<'_, '_>) -> Outcome) -> Self {
         Function { name, params, rest: None, looks: Looks::Inside, special: Special::No, run }
     }
 

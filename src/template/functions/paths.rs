@@ -116,7 +116,10 @@ fn url_parse(c: &Call<'_, '_>) -> Outcome {
             host = name;
         }
         if let Some(bad) = host.chars().find(|c| " <>\"\\^`{|}".contains(*c)) {
-            return Err(fail(&format!("invalid character {} in host name", crate::template::print::quoted(bad.to_string().as_bytes()))));
+            return Err(fail(&format!(
+                "invalid character {} in host name",
+                crate::template::print::quoted(bad.to_string().as_bytes())
+            )));
         }
         let port = host.rsplit(']').next().unwrap_or("").split_once(':').map_or("", |(_, port)| port);
         if !port.bytes().all(|b| b.is_ascii_digit()) {

@@ -12,7 +12,9 @@ use crate::template::data::{Data, Text};
 use crate::template::fault::{Fault, Outcome};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("regexMatch", &[T::Text, T::Text], |c| Ok(Data::Bool(pattern(c).is_ok_and(|p| p.is_match(c.bytes(1)))))),
+    Function::new("regexMatch", &[T::Text, T::Text], |c| {
+        Ok(Data::Bool(pattern(c).is_ok_and(|p| p.is_match(c.bytes(1)))))
+    }),
     Function::new("mustRegexMatch", &[T::Text, T::Text], |c| Ok(Data::Bool(pattern(c)?.is_match(c.bytes(1))))),
     Function::new("regexFind", &[T::Text, T::Text], find),
     Function::new("mustRegexFind", &[T::Text, T::Text], find),
@@ -135,7 +137,9 @@ fn translate(pattern: &str) -> Result<String, String> {
 
 /// Writes the escape that `rest` begins with; how long it was.
 fn escape(out: &mut String, rest: &str, inside: bool) -> Result<usize, String> {
-    let Some(letter) = rest[1..].chars().next() else { return Err("trailing backslash at end of expression".to_owned()) };
+    let Some(letter) = rest[1..].chars().next() else {
+        return Err("trailing backslash at end of expression".to_owned());
+    };
     if let Some((set, complement)) = class(letter) {
         match (inside, complement) {
             (false, false) => out.push_str(&format!("[{set}]")),
@@ -270,7 +274,8 @@ fn limit(number: i64) -> usize {
 }
 
 fn find_all(c: &Call<'_, '_>) -> Outcome {
-    let found = pattern(c)?.find_iter(c.bytes(1)).take(limit(c.int(2))).map(|m| Text::from(m.as_bytes())).collect::<Vec<_>>();
+    let found =
+        pattern(c)?.find_iter(c.bytes(1)).take(limit(c.int(2))).map(|m| Text::from(m.as_bytes())).collect::<Vec<_>>();
     c.items(found.len())?;
     Ok(text_list(found))
 }

@@ -29,7 +29,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
 /// The name of the root of all templates, under which Helm runs the texts that `tpl` is given.
 const ROOT: &str = "gotpl";
 
-fn run(c: &Call<'_, '_>, set: &Rc<Set>, body: &crate::template::syntax::Body, dot: Data) -> Result<Vec<u8>, crate::template::fault::Error> {
+fn run(
+    c: &Call<'_, '_>,
+    set: &Rc<Set>,
+    body: &crate::template::syntax::Body,
+    dot: Data,
+) -> Result<Vec<u8>, crate::template::fault::Error> {
     let mut out = Vec::new();
     c.engine.trail.borrow_mut().push((c.site.0.to_owned(), c.site.1));
     let result = c.engine.execute(set, body, dot, &mut out);
@@ -44,7 +49,11 @@ fn dot(data: &Data) -> Data {
 fn include(c: &Call<'_, '_>) -> Outcome {
     let name = c.text(0);
     let Some(body) = c.set.find(&name).cloned() else {
-        return Err(Fault::new(format!("template: no template {} associated with template {}", quoted(name.as_bytes()), quoted(ROOT.as_bytes()))));
+        return Err(Fault::new(format!(
+            "template: no template {} associated with template {}",
+            quoted(name.as_bytes()),
+            quoted(ROOT.as_bytes())
+        )));
     };
     {
         let mut running = c.engine.running.borrow_mut();

@@ -52,16 +52,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("camelcase", &[T::Text], |c| Ok(Data::from(camel(&c.text(0))))),
     Function::new("swapcase", &[T::Text], |c| Ok(Data::from(swapped(&c.text(0))))),
     Function::new("wrap", &[T::Int, T::Text], |c| wrap(c, &c.text(1), c.int(0), "\n", false)),
-    Function::new("wrapWith", &[T::Int, T::Text, T::Text], |c| {
-        wrap(c, &c.text(2), c.int(0), &c.text(1), true)
-    }),
+    Function::new("wrapWith", &[T::Int, T::Text, T::Text], |c| wrap(c, &c.text(2), c.int(0), &c.text(1), true)),
     Function::new("toString", &[T::Any], |c| Ok(Data::Text(to_text(c.any(0))?))).places(),
     Function::new("toStrings", &[T::Any], |c| Ok(text_list(texts(c.any(0))?))).places(),
     Function::new("join", &[T::Text, T::Any], join).places(),
     Function::new("split", &[T::Text, T::Text], |c| parts(c, split(c.bytes(0), c.bytes(1), None))),
-    Function::new("splitn", &[T::Text, T::Int, T::Text], |c| {
-        parts(c, split(c.bytes(0), c.bytes(2), Some(c.int(1))))
-    }),
+    Function::new("splitn", &[T::Text, T::Int, T::Text], |c| parts(c, split(c.bytes(0), c.bytes(2), Some(c.int(1))))),
     Function::new("splitList", &[T::Text, T::Text], |c| {
         let parts = split(c.bytes(0), c.bytes(1), None);
         c.items(parts.len())?;

@@ -109,11 +109,14 @@ impl<'t> Reader<'t> {
                 Event::UnresolvedAlias(name) => return fail(&format!("unknown anchor '{name}' referenced")),
                 Event::Scalar(text, style, anchor, tag) => {
                     let is_key = matches!(stack.last(), Some(Open::Map { key: None, .. }));
-                    let done = scalar(&text, style, tag.as_deref(), is_key).map_err(|message| ReadError { line, message })?;
+                    let done =
+                        scalar(&text, style, tag.as_deref(), is_key).map_err(|message| ReadError { line, message })?;
                     if anchor > 0 {
                         let value = match &done {
                             Done::Value(value) => value.clone(),
-                            Done::Key(_) => value_of(&text, style, tag.as_deref()).map_err(|message| ReadError { line, message })?,
+                            Done::Key(_) => {
+                                value_of(&text, style, tag.as_deref()).map_err(|message| ReadError { line, message })?
+                            }
                         };
                         anchors.insert(anchor, value);
                     }
@@ -255,7 +258,8 @@ mod tests {
 
     #[test]
     fn reads_as_helm_does() {
-        let value = read("n: y\n0755: 0755\nk: 'no'\nlist:\n- 1.0\n- ~\nbase: &b {a: 1}\nuse:\n  <<: *b\n  c: 2\n").unwrap();
+        let value =
+            read("n: y\n0755: 0755\nk: 'no'\nlist:\n- 1.0\n- ~\nbase: &b {a: 1}\nuse:\n  <<: *b\n  c: 2\n").unwrap();
         assert_eq!(
             value.to_json(),
             serde_json::json!({"false": true, "493": 493, "k": "no", "list": [1.0, null], "base": {"a": 1}, "use": {"a": 1, "c": 2}})

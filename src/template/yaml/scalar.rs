@@ -92,7 +92,10 @@ pub(super) fn is_base60(text: &str) -> bool {
     let (numbers, fraction) = body.split_once('.').map_or((body, ""), |(n, f)| (n, f));
     let mut parts = numbers.split(':');
     let head = parts.next().is_some_and(|p| p.bytes().all(|b| b.is_ascii_digit() || b == b'_'));
-    let tail = parts.all(|p| matches!(p.as_bytes(), [a] if a.is_ascii_digit()) || matches!(p.as_bytes(), [b'0'..=b'5', b] if b.is_ascii_digit()));
+    let tail = parts.all(|p| {
+        matches!(p.as_bytes(), [a] if a.is_ascii_digit())
+            || matches!(p.as_bytes(), [b'0'..=b'5', b] if b.is_ascii_digit())
+    });
     head && tail && fraction.bytes().all(|b| b.is_ascii_digit() || b == b'_')
 }
 

@@ -29,8 +29,7 @@ pub(in crate::template) fn write_indented(data: &Data) -> Result<String, Fault> 
 }
 
 fn run(data: &Data, indented: bool) -> Result<String, Fault> {
-    let mut writer =
-        Writer { out: String::new(), column: 0, indent: 0, whitespace: true, indention: true, indented };
+    let mut writer = Writer { out: String::new(), column: 0, indent: 0, whitespace: true, indention: true, indented };
     writer.node(data, Place::Root, 0)?;
     while writer.out.ends_with('\n') && !writer.out.ends_with("\n\n") {
         writer.out.pop();
@@ -176,7 +175,8 @@ fn natural(a: &str, b: &str) -> Ordering {
             }
             (value, count)
         };
-        let ((left_value, left_count), (right_value, right_count)) = (number(&a, left_number), number(&b, right_number));
+        let ((left_value, left_count), (right_value, right_count)) =
+            (number(&a, left_number), number(&b, right_number));
         return left_value.cmp(&right_value).then(left_count.cmp(&right_count)).then(a[at].cmp(&b[at]));
     }
     a.len().cmp(&b.len())
@@ -190,7 +190,9 @@ fn float(number: f64) -> Result<String, Fault> {
     let text = crate::template::literal::json_float(number);
     Ok(match resolve(&text) {
         Scalar::Int(whole) => whole.to_string(),
-        Scalar::Float(_) if number >= 0.0 && number.fract() == 0.0 && number < 1.8e19 => format_float(number, 'f', None),
+        Scalar::Float(_) if number >= 0.0 && number.fract() == 0.0 && number < 1.8e19 => {
+            format_float(number, 'f', None)
+        }
         _ => format_float(number, 'g', None),
     })
 }
@@ -265,7 +267,8 @@ impl Writer {
             Data::Map(map) => {
                 let outer = self.indent;
                 self.deeper(place, false);
-                let mut entries = map.snapshot().into_iter().map(|(k, v)| (k.str().into_owned(), v)).collect::<Vec<_>>();
+                let mut entries =
+                    map.snapshot().into_iter().map(|(k, v)| (k.str().into_owned(), v)).collect::<Vec<_>>();
                 entries.sort_by(|a, b| natural(&a.0, &b.0));
                 for (key, item) in entries {
                     self.write_indent();
