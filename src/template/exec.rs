@@ -616,7 +616,7 @@ impl<'t> Frame<'_, 't> {
             (_, T::Any | T::Value) => true,
             (Data::Nil, _) => false,
             (Data::Text(_), T::Text) | (Data::Bool(_), T::Bool) | (Data::Float(_), T::Float) => true,
-            (Data::Int(_, int), T::Int) => return Ok(Data::int(*int)),
+            (Data::Int(kind, _), T::Int) => *kind == IntKind::Int,
             (Data::Map(map), T::Map) => map.element() == Element::Any,
             (Data::Time(_), T::Time) => true,
             (Data::Object(object), T::Certificate) => object.type_name() == T::Certificate.name(),

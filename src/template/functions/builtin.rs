@@ -31,7 +31,9 @@ fn joined(c: &Call<'_, '_>) -> Result<String, Fault> {
     if let [Data::Text(text)] = c.arguments() {
         return Ok(text.str().into_owned());
     }
-    Ok(String::from_utf8_lossy(&print::print(c.arguments(), false)?).into_owned())
+    let shown =
+        c.arguments().iter().map(|item| if item.is_nothing() { Data::from("<no value>") } else { item.clone() });
+    Ok(String::from_utf8_lossy(&print::print(&shown.collect::<Vec<_>>(), false)?).into_owned())
 }
 
 /// `printf` places texts that are known only later with `%s`, `%v` and `%q`, and nothing else.
@@ -87,6 +89,14 @@ fn position(index: &Data, length: usize) -> Result<usize, Fault> {
     }
 }
 
+/// A position in a text, refused in the words for texts.
+fn letter(index: &Data, length: usize) -> Result<usize, Fault> {
+    position(index, length).map_err(|fault| match fault.text.strip_prefix("index out of range: ") {
+        Some(number) if !number.starts_with('-') => Fault::new("reflect: string index out of range"),
+        _ => fault,
+    })
+}
+
 fn index(c: &Call<'_, '_>) -> Outcome {
     let mut item = c.any(0).clone();
     if item.is_nothing() {
@@ -103,7 +113,7 @@ fn index(c: &Call<'_, '_>) -> Outcome {
                 if let Some(source) = c.engine.options.tokens.source(text.bytes()) {
                     return Err(Fault::unknown(format!("{source} is known only later; index looks inside it")));
                 }
-                Data::Int(IntKind::Uint8, i64::from(text.bytes()[position(index, text.bytes().len())?]))
+                Data::Int(IntKind::Uint8, i64::from(text.bytes()[letter(index, text.bytes().len())?]))
             }
             Data::Map(map) => match index {
                 Data::Text(key) => map.get(key.bytes()).unwrap_or_else(|| map.element().zero()),

@@ -100,6 +100,9 @@ fn dig(c: &Call<'_, '_>) -> Outcome {
         let is = if data.is_nothing() { "nil".into() } else { data.type_name() };
         Fault::new(format!("interface conversion: interface {{}} is {is}, not map[string]interface {{}}"))
     };
+    if !matches!(start, Data::Map(map) if map.element() == Element::Any) {
+        return Err(not_map(start));
+    }
     let mut here = start.clone();
     for key in keys {
         let Data::Text(key) = key else {

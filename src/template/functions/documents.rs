@@ -35,6 +35,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// What cannot be written is the reason.
 fn to_toml(c: &Call<'_, '_>) -> Outcome {
+    if c.any(0).is_nothing() {
+        return Err(Fault::new("reflect: call of reflect.Value.Type on zero Value"));
+    }
     match toml::write(c.any(0)) {
         Err(fault) if fault.kind != crate::template::fault::Kind::Limit => Ok(Data::from(fault.to_string())),
         text => Ok(Data::from(text?)),

@@ -141,7 +141,8 @@ fn combine(numbers: impl Iterator<Item = f64>, exact: Exact, rough: fn(f64, f64)
 }
 
 fn fold(c: &Call<'_, '_>, exact: Exact, rough: fn(f64, f64) -> f64) -> Outcome {
-    Ok(Data::Float(combine(floats(c), exact, rough)))
+    // Adding zero makes minus zero plain: decimals have no such number.
+    Ok(Data::Float(combine(floats(c), exact, rough) + 0.0))
 }
 
 fn round(c: &Call<'_, '_>) -> Outcome {

@@ -46,6 +46,7 @@ pub fn documents(text: &str) -> Result<Vec<(usize, Value)>, ReadError> {
 }
 
 struct Reader<'t> {
+    text: &'t str,
     parser: Parser<'t, granit_parser::StrInput<'t>>,
     aliased: usize,
 }
@@ -71,7 +72,7 @@ fn size(value: &Value) -> usize {
 
 impl<'t> Reader<'t> {
     fn new(text: &'t str) -> Self {
-        Reader { parser: Parser::new_from_str(text), aliased: 0 }
+        Reader { text, parser: Parser::new_from_str(text), aliased: 0 }
     }
 
     fn next(&mut self) -> Result<Option<(Event<'t>, Span)>, ReadError> {
@@ -107,7 +108,15 @@ impl<'t> Reader<'t> {
                     Done::Value(value.clone())
                 }
                 Event::UnresolvedAlias(name) => return fail(&format!("unknown anchor '{name}' referenced")),
-                Event::Scalar(text, style, anchor, tag) => {
+                Event::Scalar(mut text, style, anchor, tag) => {
+                    // A block that the end of the text cuts off has no last line break.
+                    if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
+                        && !self.text.ends_with('\n')
+                        && span.byte_range().is_some_and(|range| range.end >= self.text.len())
+                        && text.ends_with('\n')
+                    {
+                        text.to_mut().pop();
+                    }
                     let is_key = matches!(stack.last(), Some(Open::Map { key: None, .. }));
                     let done =
                         scalar(&text, style, tag.as_deref(), is_key).map_err(|message| ReadError { line, message })?;
@@ -266,6 +275,16 @@ mod tests {
         );
         assert_eq!(documents("a: 1\n---\n---\nb: 2\n").unwrap().len(), 3);
         assert!(read("a: [").is_err() && read("a: .nan").is_err());
+    }
+
+    #[test]
+    fn a_block_at_the_end_has_the_line_break_that_is_there() {
+        for (text, value) in
+            [("a: |\n  x\n  y", "x\ny"), ("a: |\n  x\n", "x\n"), ("a: >\n  x\n  y", "x y"), ("a: |+\n  x\n\n", "x\n\n")]
+        {
+            assert_eq!(read(text).unwrap().get("a").and_then(Value::as_str), Some(value), "{text:?}");
+        }
+        assert_eq!(read("a: |\n  x\nb: 1").unwrap().get("a").and_then(Value::as_str), Some("x\n"));
     }
 
     #[test]

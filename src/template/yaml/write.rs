@@ -31,9 +31,8 @@ pub(in crate::template) fn write_indented(data: &Data) -> Result<String, Fault> 
 fn run(data: &Data, indented: bool) -> Result<String, Fault> {
     let mut writer = Writer { out: String::new(), column: 0, indent: 0, whitespace: true, indention: true, indented };
     writer.node(data, Place::Root, 0)?;
-    while writer.out.ends_with('\n') && !writer.out.ends_with("\n\n") {
+    if writer.out.ends_with('\n') {
         writer.out.pop();
-        break;
     }
     Ok(writer.out)
 }
@@ -139,11 +138,9 @@ fn analyze(text: &str, indented: bool) -> Analysis {
 /// Keys in the order in which a person would count them: `a2` before `a10`.
 fn natural(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.chars().collect::<Vec<_>>(), b.chars().collect::<Vec<_>>());
-    let mut digits = false;
     let shorter = a.len().min(b.len());
     for at in 0..shorter {
         if a[at] == b[at] {
-            digits = a[at].is_numeric();
             continue;
         }
         let (left, right) = (a[at].is_alphabetic(), b[at].is_alphabetic());
@@ -151,7 +148,7 @@ fn natural(a: &str, b: &str) -> Ordering {
             return a[at].cmp(&b[at]);
         }
         if left || right {
-            return if digits == left { Ordering::Less } else { Ordering::Greater };
+            return if right { Ordering::Less } else { Ordering::Greater };
         }
         // A number beginning with zeros is compared after them.
         let (mut left_number, mut right_number) = (0u64, 0u64);
