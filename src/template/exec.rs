@@ -115,7 +115,8 @@ impl<'t> Frame<'_, 't> {
     fn locate(&self, fault: Fault) -> Error {
         let (line, column) = self.at.map_or((0, None), |at| {
             let (line, column) = self.body.line_column(at.place());
-            (line, Some(column))
+            let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+            (small(line), Some(small(column)))
         });
         Error {
             kind: fault.kind,

@@ -84,9 +84,9 @@ pub struct Error {
     /// The name that the text was parsed under: a file of the chart.
     pub file: String,
     /// From 1; 0 where no line is to blame.
-    pub line: usize,
+    pub line: u32,
     /// Bytes into the line, from 0, as Go counts; `None` for parse errors.
-    pub column: Option<usize>,
+    pub column: Option<u32>,
     /// The template that ran, and the part of it that failed.
     pub at: Option<(String, String)>,
     /// What happened; the message of `inner` follows it.

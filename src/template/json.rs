@@ -11,6 +11,10 @@ use crate::value::Value;
 /// # Errors
 /// Where the text is not JSON.
 pub fn read(text: &str) -> Result<Value, Fault> {
+    let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
+    if let Some(first) = text.bytes().find(|b| !blank(b)).filter(|b| !b"{[\"-0123456789tfn".contains(b)) {
+        return Err(Fault::new(format!("invalid character '{}' looking for beginning of value", char::from(first))));
+    }
     let json = serde_json::from_str::<serde_json::Value>(text).map_err(|e| {
         let place = format!(" at line {} column {}", e.line(), e.column());
         Fault::new(match e.classify() {

@@ -103,6 +103,14 @@ pub(super) fn is_hex_int(text: &str) -> bool {
 
 /// A float in Go's syntax, hexadecimal ones included.
 pub(super) fn float(text: &str) -> Option<f64> {
+    // Underscores stand between digits.
+    if text.contains('_') && !text.to_ascii_lowercase().contains("0x") {
+        let bytes = text.as_bytes();
+        let digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+        let fits =
+            bytes.iter().enumerate().all(|(at, b)| *b != b'_' || digit(at.checked_sub(1)) && digit(Some(at + 1)));
+        return if fits { float(&text.replace('_', "")) } else { None };
+    }
     let (negative, body) = match text.strip_prefix('-') {
         Some(body) => (true, body),
         None => (false, text.strip_prefix('+').unwrap_or(text)),

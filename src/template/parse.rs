@@ -111,7 +111,7 @@ impl<'a> Parser<'a> {
         Err(Error {
             kind: Kind::Parse,
             file: self.file.to_owned(),
-            line,
+            line: u32::try_from(line).unwrap_or(u32::MAX),
             column: None,
             at: None,
             text: text.into(),
@@ -310,11 +310,10 @@ impl<'a> Parser<'a> {
         self.ranges -= loops;
         let mut otherwise = Vec::new();
         if let Ending::Else = ending {
-            let chained = match (word, &self.peek().token) {
-                ("if", Token::Keyword(Keyword::If)) => true,
-                ("with", Token::Keyword(Keyword::With)) => true,
-                _ => false,
-            };
+            let chained = matches!(
+                (word, &self.peek().token),
+                ("if", Token::Keyword(Keyword::If)) | ("with", Token::Keyword(Keyword::With))
+            );
             if chained {
                 self.at += 1;
                 self.nesting += 1;

@@ -387,7 +387,7 @@ proptest::proptest! {
         let value = crate::value::Value::Map([(text.clone(), crate::value::Value::from(text.as_str()))].into_iter().collect());
         let written = yaml::write(&Data::from_value(&value, &mut Tokens::default())).unwrap();
         if !text.contains('\u{85}') {
-            proptest::prop_assert_eq!(yaml::read(&written).ok(), Some(value), "{}", written);
+            proptest::prop_assert_eq!(yaml::read(&format!("{written}\n")).ok(), Some(value), "{}", written);
         }
     }
 }

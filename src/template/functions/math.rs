@@ -64,7 +64,7 @@ pub(super) fn to_int(data: &Data) -> i64 {
         Data::Bool(truth) => i64::from(*truth),
         Data::Int(_, number) => *number,
         // Go's conversion of what does not fit is the least number on amd64.
-        Data::Float(number) if number.is_nan() || *number >= 9.223_372_036_854_775_8e18 => i64::MIN,
+        Data::Float(number) if number.is_nan() || *number >= i64::MAX as f64 => i64::MIN,
         Data::Float(number) => *number as i64,
         Data::Text(text) => literal::int(whole(&text.str()), 0).unwrap_or(0),
         _ => 0,
@@ -148,7 +148,7 @@ fn fold(c: &Call<'_, '_>, exact: Exact, rough: fn(f64, f64) -> f64) -> Outcome {
 fn round(c: &Call<'_, '_>) -> Outcome {
     let number = to_float(c.any(0));
     let up_from = if c.arguments().len() > 2 { c.float(2) } else { 0.5 };
-    let power = 10f64.powi(i32::try_from(c.int(1)).unwrap_or(0).clamp(-300, 300));
+    let power = 10f64.powi(i32::try_from(c.int(1)).unwrap_or(i32::MAX));
     let scaled = power * number;
     let rounded = if scaled.fract() >= up_from { scaled.ceil() } else { scaled.floor() };
     Ok(Data::Float(rounded / power))

@@ -135,10 +135,9 @@ fn url_parse(c: &Call<'_, '_>) -> Outcome {
     }
     let path = unescape(path).ok_or_else(|| fail("invalid URL escape"))?;
     let fragment = unescape(fragment).ok_or_else(|| fail("invalid URL escape"))?;
-    let host_name = if host.starts_with('[') {
-        host[1..].split(']').next().unwrap_or("")
-    } else {
-        host.split(':').next().unwrap_or("")
+    let host_name = match host.strip_prefix('[') {
+        Some(inner) => inner.split(']').next().unwrap_or(""),
+        None => host.split(':').next().unwrap_or(""),
     };
     Ok(Data::map([
         ("scheme", Data::from(scheme)),

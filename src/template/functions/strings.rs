@@ -20,7 +20,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new("nospace", &[T::Text], |c| Ok(Data::from(c.text(0).replace(go_space, "")))),
     Function::new("initials", &[T::Text], |c| {
-        Ok(Data::from(c.text(0).split(char::is_whitespace).filter_map(|w| w.chars().next()).collect::<String>()))
+        Ok(Data::from(
+            c.text(0).split(char::is_whitespace).filter_map(|w| w.bytes().next().map(char::from)).collect::<String>(),
+        ))
     }),
     Function::new("title", &[T::Text], |c| Ok(Data::from(title(&c.text(0))))),
     Function::new("untitle", &[T::Text], |c| Ok(Data::from(word_starts(&c.text(0), |c| c.to_lowercase().collect())))),
@@ -64,7 +66,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(text_list(parts))
     }),
     Function::new("sortAlpha", &[T::Any], |c| {
-        let mut sorted = texts(c.any(0))?;
+        let mut sorted = if c.any(0).is_nothing() { vec![Text::from("<nil>")] } else { texts(c.any(0))? };
         sorted.sort();
         Ok(text_list(sorted))
     })
@@ -226,7 +228,7 @@ fn quote(c: &Call<'_, '_>, around: impl Fn(&[u8]) -> Vec<u8>) -> Outcome {
 
 fn joined(c: &Call<'_, '_>, separator: &[u8]) -> Outcome {
     let shown = c.arguments().iter().filter(|item| !item.is_nothing());
-    let shown = shown.map(|item| crate::template::print::shown(item)).collect::<Result<Vec<_>, _>>()?;
+    let shown = shown.map(crate::template::print::shown).collect::<Result<Vec<_>, _>>()?;
     c.room(shown.iter().map(Vec::len).sum())?;
     Ok(Data::Text(shown.join(separator).into()))
 }

@@ -32,7 +32,7 @@ pub(super) fn resolve(text: &str) -> Scalar {
         _ => {}
     }
     match first {
-        b'.' => literal::float(&text.replace('_', "")).map_or(Scalar::Text, Scalar::Float),
+        b'.' => literal::float(text).map_or(Scalar::Text, Scalar::Float),
         b'+' | b'-' | b'0'..=b'9' => number(text),
         _ => Scalar::Text,
     }
