@@ -29,11 +29,20 @@ pub(super) struct Budget {
     steps: Cell<u64>,
     bytes: Cell<u64>,
     depth: Cell<u32>,
+    nesting: Cell<u32>,
 }
+
+/// Blocks and pipelines inside each other, over all templates that run: bounds the stack.
+const MAX_NESTING: u32 = 20_000;
 
 impl Budget {
     pub(super) fn new(limits: Limits) -> Self {
-        Budget { steps: Cell::new(limits.steps), bytes: Cell::new(limits.bytes), depth: Cell::new(limits.depth) }
+        Budget {
+            steps: Cell::new(limits.steps),
+            bytes: Cell::new(limits.bytes),
+            depth: Cell::new(limits.depth),
+            nesting: Cell::new(0),
+        }
     }
 
     /// Pays for `count` steps.
@@ -67,6 +76,20 @@ impl Budget {
             }
             None => Err(Fault::limit("the template uses more memory than a rendering may")),
         }
+    }
+
+    /// Enters a block or pipeline; [`Budget::leave`] follows, except after a failure, which ends it all.
+    pub(super) fn enter(&self) -> Result<(), Fault> {
+        if self.nesting.get() == MAX_NESTING {
+            return Err(Fault::limit("templates are nested too deeply"));
+        }
+        self.nesting.set(self.nesting.get() + 1);
+        Ok(())
+    }
+
+    /// Leaves a block or pipeline.
+    pub(super) fn leave(&self) {
+        self.nesting.set(self.nesting.get().saturating_sub(1));
     }
 
     /// Enters a template, runs `f`, and leaves it.

@@ -130,13 +130,16 @@ impl<'t> Frame<'_, 't> {
     }
 
     fn list(&mut self, dot: &Held, list: &'t [Statement]) -> Run<Flow> {
+        self.engine.budget.enter()?;
+        let mut flow = Flow::On;
         for statement in list {
-            match self.statement(dot, statement)? {
-                Flow::On => {}
-                flow => return Ok(flow),
+            flow = self.statement(dot, statement)?;
+            if !matches!(flow, Flow::On) {
+                break;
             }
         }
-        Ok(Flow::On)
+        self.engine.budget.leave();
+        Ok(flow)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Run<()> {
@@ -303,11 +306,13 @@ impl<'t> Frame<'_, 't> {
 
     fn pipeline(&mut self, dot: &Held, pipeline: &'t Pipeline) -> Run<Data> {
         self.at = Some(At::Pipeline(pipeline));
+        self.engine.budget.enter()?;
         let mut value = None;
         for command in &pipeline.commands {
             let result = self.command(dot, command, value)?.data;
             value = Some(if let Data::Nil = result { Data::Missing } else { result });
         }
+        self.engine.budget.leave();
         let value = value.unwrap_or(Data::Missing);
         for name in &pipeline.variables {
             let held = Held { data: value.clone(), held: false };

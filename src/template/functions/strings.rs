@@ -346,8 +346,9 @@ fn camel(text: &str) -> String {
             continue;
         }
         if start {
-            // Several connectors in a row leave all but one behind.
-            out.extend(pending.drain(..).skip(1));
+            // Several connectors in a row leave all but the last behind.
+            pending.pop();
+            out.push_str(&std::mem::take(&mut pending));
             out.push(upper(c));
         } else if c.is_uppercase() && previous.is_some_and(char::is_lowercase) {
             out.push(c);
