@@ -22,5 +22,6 @@ pub mod resource;
 pub mod sim;
 pub mod stack;
 pub mod state;
+pub mod template;
 pub mod ui;
 pub mod value;

@@ -1,0 +1,8 @@
+//! YAML the way Helm reads and writes it: the 1.1 rules for scalars, JSON's data model, sorted keys.
+
+mod read;
+mod scalar;
+mod write;
+
+pub use read::{ReadError, documents, read};
+pub(super) use write::{write, write_indented};
