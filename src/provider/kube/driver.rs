@@ -83,7 +83,15 @@ impl Driver for ObjectDriver {
                         }
                     }
                 }
-                Err(error) => members.iter().map(|_| Err(error.clone())).collect(),
+                // A cluster that is still being made has no endpoint, and nothing in it; only what was there
+                // before must not be taken for gone.
+                Err(error) => {
+                    let unreachable = |subject: &&Subject| match subject.id {
+                        None if error.class == ErrorClass::Unavailable => Ok(None),
+                        _ => Err(error.clone()),
+                    };
+                    members.iter().map(unreachable).collect()
+                }
             };
             for (at, answer) in group.into_iter().zip(found) {
                 answers[at] = match (answer, self.cluster(&subjects[at])) {
