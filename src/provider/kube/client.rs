@@ -49,11 +49,14 @@ impl Connections {
     /// The cluster that a connection's outputs describe: `{endpoint, ca_certificate?, token?}`.
     ///
     /// # Errors
-    /// [`ErrorClass::Invalid`] when they describe none.
+    /// [`ErrorClass::Invalid`] when they describe none, [`ErrorClass::Unavailable`] while there is no endpoint.
     pub fn reach(&self, connection: &Value) -> Result<Arc<Cluster>, ProviderError> {
         let text = |key| connection.get(key).and_then(Value::as_str);
         let invalid = |text: String| ProviderError::new(ErrorClass::Invalid, text);
-        let endpoint = text("endpoint").ok_or_else(|| invalid("the cluster has no endpoint yet".into()))?;
+        let endpoint = text("endpoint").ok_or_else(|| {
+            // It comes with the control plane.
+            ProviderError::new(ErrorClass::Unavailable, "the cluster has no endpoint yet")
+        })?;
         let endpoint = if endpoint.contains("://") { endpoint.to_owned() } else { format!("https://{endpoint}") };
         let ca = text("ca_certificate").unwrap_or_default();
         let key = format!("{endpoint}\n{ca}\n{}", text("token").unwrap_or_default());
