@@ -4,6 +4,7 @@
 mod architecture;
 mod catalogue;
 mod gcloud;
+mod given;
 mod gke_client;
 mod gke_conformance;
 mod kill;
@@ -14,6 +15,7 @@ mod lab;
 mod necessity;
 mod order;
 mod scenarios;
+mod served;
 mod stack_files;
 mod stacks;
 
