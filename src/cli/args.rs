@@ -34,6 +34,8 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Take everything away that the stack made.
     Destroy(DestroyArgs),
+    /// Make Kubernetes objects that are there already part of the stack, without making them anew.
+    Adopt(AdoptArgs),
     /// Show the state, or a saved plan.
     Show(ShowArgs),
     /// Print the stack's outputs.
@@ -135,6 +137,9 @@ pub(super) struct PlanningArgs {
     /// How many requests may be under way at a time.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub parallelism: usize,
+    /// Take fields of Kubernetes objects back that others have set since.
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// Wait this long for another run to release the state, for example 5m.
     #[arg(long, value_name = "DURATION")]
     pub lock_timeout: Option<String>,
@@ -187,6 +192,27 @@ pub(super) struct DestroyArgs {
     pub stack: StackArgs,
     #[command(flatten)]
     pub planning: PlanningArgs,
+    /// Do not ask.
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Print events as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct AdoptArgs {
+    /// The object, or the component whose objects are all there.
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// How many requests may be under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub parallelism: usize,
+    /// Wait this long for another run to release the state, for example 5m.
+    #[arg(long, value_name = "DURATION")]
+    pub lock_timeout: Option<String>,
     /// Do not ask.
     #[arg(long)]
     pub auto_approve: bool,

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests run real processes and say what they skip")]
 
 mod architecture;
+mod arena;
 mod catalogue;
 mod gcloud;
 mod given;
@@ -11,6 +12,7 @@ mod kill;
 mod kube_conformance;
 mod kube_kubectl;
 mod kube_server;
+mod kubernetes;
 mod lab;
 mod necessity;
 mod order;

@@ -108,6 +108,7 @@ fn subject(manifest: &Json, recorded: Option<Value>) -> Subject {
     let manifest = Value::from_json(manifest);
     let (_, key) = apply::identify(&manifest).expect("manifest");
     Subject {
+        adopt: false,
         address: crate::address::Address::object("manifests.a", &key),
         desired: Some(Arc::new(manifest)),
         recorded: recorded.map(Arc::new),
