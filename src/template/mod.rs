@@ -16,6 +16,7 @@ mod moment;
 mod parse;
 mod print;
 mod syntax;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod tokens;
