@@ -1,17 +1,16 @@
 //! `[manifests]`: Kubernetes objects of the user's own, and `[charts]`, which are to come.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sha2::Digest as _;
 
 use crate::address::Address;
-use crate::catalog::documents::{self, set, text};
+use crate::catalog::documents::{self, set};
 use crate::catalog::expansion::{Expansion, NewObject, mistake};
+use crate::catalog::pieces::cluster_scoped;
 use crate::diag::{Diagnostic, Source};
 use crate::stack::model::Manifests;
 use crate::stack::{AddressText, Loader, Spanned};
-use crate::value::Value;
 
 pub(super) fn expand(expansion: &mut Expansion<'_>, loader: &dyn Loader) {
     let mut texts = Vec::new();
@@ -86,27 +85,6 @@ fn sources(expansion: &mut Expansion<'_>, manifests: &Manifests, loader: &dyn Lo
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Groups and kinds that definitions, of the stack and among the manifests themselves, put outside namespaces.
-fn cluster_scoped<'m>(
-    expansion: &'m Expansion<'_>,
-    objects: impl Iterator<Item = &'m Value>,
-) -> BTreeSet<(String, String)> {
-    let own = expansion.resources.iter().map(|resource| &resource.attrs);
-    let mut found = BTreeSet::new();
-    for manifest in own.chain(objects) {
-        if text(manifest, &["kind"]) == Some("CustomResourceDefinition")
-            && text(manifest, &["spec", "scope"]) == Some("Cluster")
-            && let (Some(group), Some(kind)) =
-                (text(manifest, &["spec", "group"]), text(manifest, &["spec", "names", "kind"]))
-        {
-            found.insert((group.to_owned(), kind.to_owned()));
-        }
-    }
-    // Istio's operator makes its classes; whoever writes one himself means the same kind.
-    found.insert(("gateway.networking.k8s.io".to_owned(), "GatewayClass".to_owned()));
-    found
 }
 
 /// Edges that the user asks for.

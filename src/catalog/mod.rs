@@ -25,6 +25,7 @@ mod documents;
 mod expansion;
 mod gateway;
 mod manifests;
+mod pieces;
 mod references;
 mod registries;
 mod text;

@@ -6,83 +6,21 @@
 mod connect;
 mod edits;
 mod pki;
+mod sets;
 
 use std::time::Duration;
 
 use crate::catalog::documents;
-use crate::catalog::expansion::{Expansion, NewObject, STAND_IN, mistake};
+use crate::catalog::expansion::{Expansion, STAND_IN, mistake};
+use crate::catalog::pieces::{self, Installed, Piece, Release};
 use crate::diag::Diagnostic;
 use crate::stack::model::{Addon, Distribution};
+use sets::{SETS, Set};
 
 pub(super) use connect::connect;
 pub(super) use pki::{CA, CA_ISSUER};
 
-/// The manifests of one add-on in one distribution.
-struct Set {
-    addon: &'static str,
-    distribution: Distribution,
-    /// The version that the catalogue was made for.
-    version: &'static str,
-    /// Where its workloads run; empty for definitions only.
-    namespace: &'static str,
-    manifests: &'static [&'static str],
-}
-
-macro_rules! standin {
-    ($($path:literal),* $(,)?) => { &[$(include_str!(concat!("../standins/", $path))),*] };
-}
-
-const fn set(
-    addon: &'static str,
-    distribution: Distribution,
-    version: &'static str,
-    namespace: &'static str,
-    manifests: &'static [&'static str],
-) -> Set {
-    Set { addon, distribution, version, namespace, manifests }
-}
-
 use Distribution::{Rhaii, Upstream};
-
-/// The tested combinations, one per distribution. Upstream: what KServe 0.20 is built against, with Istio 1.30
-/// in place of its own gateway. Rhaii: what rhaii-on-xks pins at 8f3386a.
-const SETS: &[Set] = &[
-    set(
-        "cert-manager",
-        Upstream,
-        "v1.21.1",
-        "cert-manager",
-        standin!("crds/cert-manager.yaml", "upstream/cert-manager.yaml"),
-    ),
-    set(
-        "cert-manager",
-        Rhaii,
-        "1.15.2",
-        "cert-manager",
-        standin!("crds/cert-manager.yaml", "crds/rhaii-cert-manager-operator.yaml", "rhaii/cert-manager.yaml"),
-    ),
-    set("gateway-api", Upstream, "v1.5.1", "", standin!("crds/gateway-api.yaml", "crds/gateway-api-routes.yaml")),
-    set("inference-extension", Upstream, "v1.5.0", "", standin!("crds/inference-extension.yaml")),
-    set("istio", Upstream, "1.30.3", "istio-system", standin!("crds/istio.yaml", "upstream/istio.yaml")),
-    set(
-        "istio",
-        Rhaii,
-        "3.2.1",
-        "istio-system",
-        standin!("crds/istio.yaml", "crds/rhaii-sail-operator.yaml", "rhaii/istio.yaml"),
-    ),
-    set("lws", Upstream, "0.10.0", "lws-system", standin!("crds/lws.yaml", "upstream/lws.yaml")),
-    set("lws", Rhaii, "1.0", "openshift-lws-operator", standin!("crds/rhaii-lws-operator.yaml", "rhaii/lws.yaml")),
-    set("kserve", Upstream, "v0.20.0", "kserve", standin!("crds/kserve.yaml", "upstream/kserve.yaml")),
-    set("kserve", Rhaii, "3.4.0-ea.2", "opendatahub", standin!("crds/kserve.yaml", "rhaii/kserve.yaml")),
-    set(
-        "gpu-operator",
-        Upstream,
-        "v26.3.3",
-        "gpu-operator",
-        standin!("crds/gpu-operator.yaml", "upstream/gpu-operator.yaml"),
-    ),
-];
 
 /// The namespace of an add-on's workloads, when the stack has it.
 pub(super) fn namespace(expansion: &Expansion<'_>, addon: &str) -> Option<&'static str> {
@@ -154,28 +92,61 @@ fn mixed(expansion: &mut Expansion<'_>) {
 
 /// Adds the objects of a set; its workloads wait for its definitions.
 fn add(expansion: &mut Expansion<'_>, component: &str, set: &Set, timeout: Option<Duration>) {
-    let (mut definitions, mut workloads) = (Vec::new(), Vec::new());
-    for text in set.manifests {
-        let objects = documents::parse(text).unwrap_or_else(|why| {
-            expansion.report(Diagnostic::error(format!("the stand-in of {} cannot be read: {why}", set.addon)));
-            Vec::new()
-        });
-        for mut manifest in objects {
-            edits::apply(expansion, set.addon, set.namespace, &mut manifest);
-            let kind = documents::key(&manifest).kind;
-            let address = expansion.object(NewObject { component, manifest, origin: Some(STAND_IN), timeout });
-            match kind.as_str() {
-                "CustomResourceDefinition" => definitions.push(address),
-                "Deployment" | "DaemonSet" => workloads.push(address),
-                _ => {}
+    let release = |namespace| Release { component, namespace, timeout };
+    let mut installed = Installed::default();
+    let releases = set.parts.iter().map(|part| charted(expansion, set, part)).collect::<Option<Vec<_>>>();
+    match releases {
+        Some(releases) => {
+            for (part, mut pieces) in set.parts.iter().zip(releases) {
+                pieces.iter_mut().for_each(|piece| edits::apply(expansion, set, &mut piece.manifest));
+                let namespace = part.namespace.unwrap_or(set.namespace);
+                installed.extend(pieces::install(expansion, &release(namespace), pieces));
             }
         }
+        None => {
+            let mut pieces = Vec::new();
+            for text in set.standins {
+                let objects = documents::parse(text).unwrap_or_else(|why| {
+                    expansion.report(Diagnostic::error(format!("the stand-in of {} cannot be read: {why}", set.addon)));
+                    Vec::new()
+                });
+                for mut manifest in objects {
+                    edits::apply(expansion, set, &mut manifest);
+                    pieces.push(Piece { manifest, origin: STAND_IN.to_owned(), hook: None });
+                }
+            }
+            installed = pieces::install(expansion, &release(set.namespace), pieces);
+        }
     }
-    for workload in &workloads {
-        for definition in &definitions {
+    edits::complete(expansion, component, set);
+    for workload in &installed.workloads {
+        for definition in &installed.definitions {
             expansion.need(workload, definition.clone(), "it watches this kind from its start");
         }
     }
+}
+
+/// The objects of a part, when it is at hand.
+fn charted(_expansion: &Expansion<'_>, _set: &Set, part: &sets::Part) -> Option<Vec<Piece>> {
+    let folder = std::env::var("STACKWRIGHT_RENDERED").ok()?;
+    let text = std::fs::read_to_string(format!("{folder}/{}.yaml", part.release)).expect(part.release);
+    let mut pieces = Vec::new();
+    let mut origin = String::new();
+    for document in text.split("\n---") {
+        if let Some(line) = document.lines().find_map(|line| line.strip_prefix("# Source: ")) {
+            origin = line.to_owned();
+        }
+        for manifest in documents::parse(document).expect("yaml") {
+            let hook = documents::text(&manifest, &["metadata", "annotations", "helm.sh/hook"]);
+            let hook = match hook {
+                None => None,
+                Some(hook) if hook.contains("post-install") => Some(pieces::Hook::After(0)),
+                Some(_) => continue,
+            };
+            pieces.push(Piece { manifest, origin: origin.clone(), hook });
+        }
+    }
+    Some(pieces)
 }
 
 #[cfg(test)]
@@ -185,7 +156,7 @@ mod tests {
     #[test]
     fn every_stand_in_can_be_read_and_every_add_on_has_one() {
         for set in SETS {
-            for text in set.manifests {
+            for text in set.standins {
                 let objects = documents::parse(text).unwrap_or_else(|why| panic!("{}: {why}", set.addon));
                 assert!(!objects.is_empty(), "{}", set.addon);
                 for key in objects.iter().map(documents::key) {
