@@ -27,6 +27,7 @@ mod gateway;
 mod manifests;
 mod references;
 mod registries;
+pub mod sources;
 mod text;
 mod timing;
 mod workloads;
@@ -39,6 +40,7 @@ use crate::resource::model::{Desired, Output, Resource};
 use crate::stack::{Loader, Stack};
 use crate::value::Value;
 use expansion::Expansion;
+pub use sources::sources;
 
 /// What an expansion may look at besides the stack.
 pub struct ExpandOptions<'a> {

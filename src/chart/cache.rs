@@ -160,10 +160,7 @@ mod tests {
     fn kept_by_digest_and_checked_when_read() {
         let (disk, cache) = (MemoryDisk::new(), Cache::new("c".into()));
         let kept = cache.put(&disk, b"chart").expect("room");
-        assert_eq!(
-            kept,
-            "sha256:b4edcd3c81a5d41ef0bd5bb3cd15e07d8cc88427303d8d9b0d4bfa4ad2fe7ba7".to_owned().replace(&kept, &kept)
-        );
+        assert_eq!(kept, "sha256:cc57fc1903e444cf6a726490b43b27ee9f87facc037f86872201847c565b45fb");
         assert_eq!(cache.get(&disk, &kept).expect("readable").as_deref(), Some(&b"chart"[..]));
         let path = cache.path(&kept).expect("a digest");
         disk.write(&path, b"chert").expect("room");

@@ -332,7 +332,7 @@ mod tests {
             ("sha256:0101", "sha256:01ZZ", "no digest"),
             ("\"1.34\"", "\"new\"", "no version of Kubernetes"),
             ("id = \"manifests.crds\"", "id = \"addons.istio/istiod\"", "twice"),
-            ("[capabilities]", "[capabilities", "invalid table"),
+            ("[capabilities]", "[capabilities", "unclosed table"),
         ] {
             let found = Lock::decode(&text.replacen(from, to, 1)).expect_err(to);
             assert!(found.what.contains(what), "{to}: {found}");
