@@ -165,8 +165,7 @@ impl Reference {
             }
             Reference::Repository { name, .. } => name,
             Reference::Oci(path) => &path[last(path)..],
-            Reference::Git(git) if git.folder.is_empty() => &git.repository[last(&git.repository)..],
-            Reference::Git(git) => &git.folder[last(&git.folder)..],
+            Reference::Git(git) => git.folder_name(),
             Reference::Download(url) | Reference::Manifest(Place::Url(url)) => {
                 let path = url.split(['?', '#']).next().unwrap_or_default();
                 &path[last(path)..]
@@ -318,6 +317,12 @@ impl Git {
             revision: revision.to_owned(),
             folder: folder.to_owned(),
         })
+    }
+
+    /// The last part of the folder, or the repository's name.
+    pub fn folder_name(&self) -> &str {
+        let path = if self.folder.is_empty() { &self.repository } else { &self.folder };
+        path.rsplit('/').next().unwrap_or_default()
     }
 
     /// The address of the archive that the host makes of `revision`.
