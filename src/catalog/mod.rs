@@ -28,6 +28,7 @@ mod manifests;
 mod pieces;
 mod references;
 mod registries;
+pub mod sources;
 mod text;
 mod timing;
 mod workloads;
@@ -40,6 +41,7 @@ use crate::resource::model::{Desired, Output, Resource};
 use crate::stack::{Loader, Stack};
 use crate::value::Value;
 use expansion::Expansion;
+pub use sources::sources;
 
 /// What an expansion may look at besides the stack.
 pub struct ExpandOptions<'a> {
