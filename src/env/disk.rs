@@ -42,6 +42,20 @@ pub struct Stat {
     pub modified: Timestamp,
 }
 
+/// What there is at a path, links followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A plain file.
+    File {
+        /// Its size in bytes.
+        length: u64,
+    },
+    /// A directory.
+    Folder,
+    /// A pipe, a device, a socket.
+    Other,
+}
+
 /// A disk.
 pub trait Disk: Send + Sync {
     /// The whole file.
@@ -79,6 +93,17 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// `NotFound` and whatever else the file system says.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
+    /// What there is at `path`.
+    ///
+    /// # Errors
+    /// `NotFound` and whatever else the file system says.
+    fn entry(&self, path: &Path) -> io::Result<Entry>;
+
+    /// The path with all links followed: the same for two ways to one place.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf>;
 
     /// Removes a file; absent is fine.
     ///
@@ -178,6 +203,21 @@ impl Disk for RealDisk {
         let since = found.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let modified = Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
         Ok(Stat { length: found.len(), modified })
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Entry> {
+        let metadata = fs::metadata(path)?;
+        Ok(if metadata.is_dir() {
+            Entry::Folder
+        } else if metadata.is_file() {
+            Entry::File { length: metadata.len() }
+        } else {
+            Entry::Other
+        })
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

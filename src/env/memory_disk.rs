@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::clock::Timestamp;
-use super::disk::{Append, Disk, Held, Stat};
+use super::disk::{Append, Disk, Entry, Held, Stat};
 
 /// Cheap to clone; clones are the same disk.
 #[derive(Clone, Default)]
@@ -115,6 +115,20 @@ impl Disk for MemoryDisk {
         let inner = self.lock_inner();
         let file = inner.files.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(Stat { length: file.bytes.len() as u64, modified: Timestamp(file.written) })
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Entry> {
+        let inner = self.lock_inner();
+        match inner.files.get(path) {
+            Some(_) => drop(inner),
+            None if inner.files.keys().any(|file| file.starts_with(path)) => return Ok(Entry::Folder),
+            None => return Err(io::ErrorKind::NotFound.into()),
+        }
+        Ok(Entry::File { length: self.read(path)?.len() as u64 })
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -3,14 +3,17 @@
 //! Hosts do not promise that the same revision gives the same archive to the byte, so the folder is packed
 //! again, by [`pack`], and that is what is locked.
 
+use std::io::Read;
+
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
-use std::io::Read;
 
 use super::transport::Transport;
 use super::{Fault, SourceError};
 use crate::chart::archive;
-use crate::chart::files;
+use crate::chart::error::ChartError;
+use crate::chart::files::{self, Files};
+use crate::chart::ignore::Rules;
 use crate::chart::pack::pack;
 use crate::chart::reference::Git;
 
@@ -41,8 +44,22 @@ pub(super) async fn fetch(transport: &Transport, git: &Git, revision: &str) -> R
     if found.get("Chart.yaml").is_none() {
         return Err(odd("There is no Chart.yaml in it.".to_owned()));
     }
+    let found = without_ignored(&found).map_err(|error| odd(error.to_string()))?;
     let packed = pack(git.folder_name(), &found).map_err(|error| odd(error.to_string()))?;
     Ok(Folder { packed: packed.into(), commit: commit(&answer.body) })
+}
+
+/// The files that .helmignore leaves, as packing a folder does.
+fn without_ignored(files: &Files) -> Result<Files, ChartError> {
+    let rules = Rules::parse(&files.text(".helmignore").unwrap_or_default())?;
+    let mut left = Files::new();
+    for (path, bytes) in files.iter() {
+        let mut folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        if !folders.any(|folder| rules.ignores(folder, true)) && !rules.ignores(path, false) {
+            left.insert(path, bytes)?;
+        }
+    }
+    Ok(left)
 }
 
 /// `git archive` begins with a global header whose comment is the commit.

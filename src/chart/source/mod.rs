@@ -97,7 +97,9 @@ impl SourceError {
 fn differs(what: &str, who: &str, said: &str, found: &str) -> SourceError {
     SourceError::new(Fault::Digest, format!("{what} has another digest than it should have"))
         .detail(format!("It is {found}; {who} {said}."))
-        .hint("do not use it before you know why: it may have been tampered with, or published again under its old name")
+        .hint(
+            "do not use it before you know why: it may have been tampered with, or published again under its old name",
+        )
 }
 
 /// Something that was fetched.
@@ -133,7 +135,8 @@ impl<'a> Versions<'a> {
             return Ok(exact);
         }
         let constraint = Constraint::parse(requested.unwrap_or("*")).map_err(|why| {
-            let text = format!("{place}: {:?} is neither a version nor a range of versions", requested.unwrap_or_default());
+            let text =
+                format!("{place}: {:?} is neither a version nor a range of versions", requested.unwrap_or_default());
             SourceError::new(Fault::Odd, text).detail(why).hint("write 1.2.3, ^1.2 or >=1.2 <2")
         })?;
         let mut known = self.0.iter().filter_map(|text| Some((Version::loose(text)?, *text))).collect::<Vec<_>>();
@@ -253,7 +256,9 @@ impl Fetcher {
                 let published = self.published(reference, entry).await?;
                 match published.bytes {
                     Some(bytes) => bytes,
-                    None => return Err(SourceError::new(Fault::Odd, format!("{reference} is not fetched: it is a path"))),
+                    None => {
+                        return Err(SourceError::new(Fault::Odd, format!("{reference} is not fetched: it is a path")));
+                    }
                 }
             }
         };
@@ -294,7 +299,8 @@ impl Fetcher {
 
     /// A repository's index, fetched once however many charts are in it.
     async fn index(&self, url: &str) -> Result<Arc<repository::Index>, SourceError> {
-        let cell = self.indexes.lock().unwrap_or_else(PoisonError::into_inner).entry(url.to_owned()).or_default().clone();
+        let cell =
+            self.indexes.lock().unwrap_or_else(PoisonError::into_inner).entry(url.to_owned()).or_default().clone();
         let index = cell.get_or_try_init(|| async {
             let answer = self.transport.fetch(&format!("{url}/index.yaml"), self.transport.limits.index).await?;
             repository::Index::read(url, &answer.body).map(Arc::new)
@@ -309,9 +315,7 @@ impl Fetcher {
         }
         let answer = self.transport.fetch(address, self.transport.limits.archive).await?;
         match said {
-            Some(said) if said != answer.digest => {
-                Err(differs(transport::shown(address), who, said, &answer.digest))
-            }
+            Some(said) if said != answer.digest => Err(differs(transport::shown(address), who, said, &answer.digest)),
             _ => Ok(answer.body),
         }
     }
@@ -325,9 +329,7 @@ impl Fetcher {
         };
         let found = self.registries.package(&self.transport, &path, tag).await?;
         match said {
-            Some(said) if said != found.digest => {
-                Err(differs(&format!("oci://{reference}"), who, said, &found.digest))
-            }
+            Some(said) if said != found.digest => Err(differs(&format!("oci://{reference}"), who, said, &found.digest)),
             _ => self.blob(&path, &found).await,
         }
     }

@@ -133,8 +133,8 @@ impl Registries {
             let error = SourceError::new(Fault::Odd, format!("{place} is not a Helm chart"));
             error.detail(why.to_owned()).hint("check the address: it must name a chart, not an image")
         };
-        let manifest: Manifest =
-            serde_json::from_slice(&answer.body).map_err(|error| odd(&format!("Its manifest cannot be read: {error}.")))?;
+        let manifest: Manifest = serde_json::from_slice(&answer.body)
+            .map_err(|error| odd(&format!("Its manifest cannot be read: {error}.")))?;
         if manifest.media_type.as_deref().is_some_and(|kind| kind != MANIFEST) {
             return Err(odd(&format!("Its media type is {}.", manifest.media_type.unwrap_or_default())));
         }
@@ -165,7 +165,12 @@ impl Registries {
             return Err(refusal(&url, &answer));
         }
         if answer.digest != digest {
-            return Err(differs(&format!("the archive of oci://{reference}"), "its manifest says", digest, &answer.digest));
+            return Err(differs(
+                &format!("the archive of oci://{reference}"),
+                "its manifest says",
+                digest,
+                &answer.digest,
+            ));
         }
         Ok(answer.body)
     }
@@ -213,10 +218,7 @@ impl Registries {
         }
         let challenge = answer.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let authorization = self.log_in(transport, reference, challenge).await?;
-        self.tokens
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(reference.to_owned(), authorization.clone());
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(reference.to_owned(), authorization.clone());
         let answer = transport.ask(Ask { authorization: Some(authorization), ..ask }).await?;
         match answer.status.as_u16() {
             401 | 403 => Err(denied(reference)),
@@ -268,7 +270,8 @@ impl Registries {
             return Err(refusal(url.as_str(), &answer));
         }
         // What cannot be read is not shown: it may hold the token.
-        let token = serde_json::from_slice::<Token>(&answer.body).ok().and_then(|token| token.token.or(token.access_token));
+        let token =
+            serde_json::from_slice::<Token>(&answer.body).ok().and_then(|token| token.token.or(token.access_token));
         let value = token.and_then(|token| HeaderValue::from_str(&format!("Bearer {token}")).ok());
         let mut value = value.ok_or_else(|| odd(format!("{} gave no token.", shown(url.as_str()))))?;
         value.set_sensitive(true);

@@ -48,7 +48,7 @@ impl Index {
             max_total_scalar_bytes: 128 << 20,
             max_documents: 1,
         };
-        let options = serde_saphyr::options! { budget: Some(budget), with_snippet: false };
+        let options = serde_saphyr::options! { budget: budget, with_snippet: false };
         let index: Index =
             serde_saphyr::from_str_with_options(text, options).map_err(|error| refuse(error.to_string()))?;
         if index.entries.is_empty() {

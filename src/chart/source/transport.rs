@@ -127,7 +127,9 @@ pub(super) fn step(from: &Url, to: &Url) -> Result<(), String> {
     let here = |url: &Url| is_loopback(&host(url));
     match to.scheme() {
         // Whoever is elsewhere has no business sending us to this machine's own services.
-        "http" | "https" if here(to) && !here(from) => Err(format!("{} leads to this machine", from.origin().ascii_serialization())),
+        "http" | "https" if here(to) && !here(from) => {
+            Err(format!("{} leads to this machine", from.origin().ascii_serialization()))
+        }
         "https" => Ok(()),
         "http" if here(to) => Ok(()),
         // What was asked for without TLS to begin with may stay on its host.
@@ -157,9 +159,9 @@ fn client(limits: &Limits, proxied: bool) -> Result<reqwest::Client, SourceError
         .connect_timeout(limits.connect)
         .user_agent(concat!("stackwright/", env!("CARGO_PKG_VERSION")));
     let builder = if proxied { builder } else { builder.no_proxy() };
-    builder.build().map_err(|error| {
-        SourceError::new(Fault::Unreachable, "cannot prepare the HTTP client").detail(chain(&error))
-    })
+    builder
+        .build()
+        .map_err(|error| SourceError::new(Fault::Unreachable, "cannot prepare the HTTP client").detail(chain(&error)))
 }
 
 impl Transport {
@@ -217,11 +219,11 @@ impl Transport {
         let silence = self.limits.silence;
         let silent = |_| Failed::ForNow(slow(ask.url, silence), None);
         let broken = |error: reqwest::Error| broken(ask.url, error);
-        let mut response =
-            timeout(&*self.clock, silence, request.send()).await.map_err(silent)?.map_err(broken)?;
+        let mut response = timeout(&*self.clock, silence, request.send()).await.map_err(silent)?.map_err(broken)?;
         let status = response.status();
         let headers = response.headers().clone();
-        if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT || status.is_server_error() {
+        if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT || status.is_server_error()
+        {
             let asked = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             let text = format!("{} answers {status}", shown(ask.url));
             let error = SourceError::new(Fault::Unreachable, text).hint("try again later");
