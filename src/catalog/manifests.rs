@@ -1,4 +1,4 @@
-//! `[manifests]`: Kubernetes objects of the user's own, and `[charts]`, which are to come.
+//! `[manifests]`: Kubernetes objects of the user's own.
 
 use std::sync::Arc;
 
@@ -46,11 +46,6 @@ pub(super) fn expand(expansion: &mut Expansion<'_>, loader: &dyn Loader) {
         }
         expansion.offer(&component, "namespace", namespace);
     }
-    for (name, chart) in &expansion.stack.charts {
-        let what = format!("charts.{name} cannot be rendered yet");
-        let hint = "render it with `helm template` and name the result under [manifests]";
-        expansion.report(mistake(what, &chart.source.span, "charts are to come").hint(hint));
-    }
 }
 
 /// The texts of a table: its files, or what its address leads to.
@@ -88,7 +83,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Edges that the user asks for.
-fn depend(expansion: &mut Expansion<'_>, address: &Address, on: &[Spanned<AddressText>]) {
+pub(super) fn depend(expansion: &mut Expansion<'_>, address: &Address, on: &[Spanned<AddressText>]) {
     for dependency in on {
         let component = Address::new(&***dependency);
         let known = expansion

@@ -20,11 +20,13 @@
 pub mod accelerators;
 mod addons;
 mod ceded;
+mod charts;
 mod cluster;
 mod documents;
 mod expansion;
 mod gateway;
 mod manifests;
+mod own_charts;
 mod pieces;
 mod references;
 mod registries;
@@ -36,6 +38,7 @@ mod workloads;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
+use crate::chart::Library;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::resource::model::{Desired, Output, Resource};
 use crate::stack::{Loader, Stack};
@@ -49,6 +52,8 @@ pub struct ExpandOptions<'a> {
     pub loader: &'a dyn Loader,
     /// Where each secret input came from, for messages: a variable's name, a file.
     pub secrets: BTreeMap<String, String>,
+    /// The charts and manifests that are at hand; stand-ins take the places of those that are not.
+    pub library: &'a Library<'a>,
 }
 
 /// The resources of a stack, with warnings.
@@ -60,10 +65,13 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
     let mut expansion = Expansion::new(stack);
     cluster::expand(&mut expansion);
     values(&mut expansion);
-    addons::expand(&mut expansion);
+    let kubernetes = stack.cluster.as_ref().and_then(|cluster| cluster.version.as_ref());
+    let mut renderer = charts::Renderer::new(options.library, &stack.name, kubernetes.map(|version| &***version));
+    addons::expand(&mut expansion, &mut renderer);
     gateway::expand(&mut expansion);
     workloads::expand(&mut expansion);
     manifests::expand(&mut expansion, options.loader);
+    own_charts::expand(&mut expansion, &mut renderer);
     registries::wire(&mut expansion);
     addons::connect(&mut expansion);
     workloads::connect(&mut expansion);

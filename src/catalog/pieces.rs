@@ -1,5 +1,5 @@
 //! What a chart renders to becomes resources: namespaces that Helm would have made, scopes, hooks in their
-//! order. Not for rendering.
+//! order. Not for rendering, see [`super::charts`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,6 +14,8 @@ pub(super) struct Piece {
     pub(super) manifest: Value,
     /// Chart and template: `cert-manager/templates/deployment.yaml`.
     pub(super) origin: String,
+    /// Whether it must outlive the release.
+    pub(super) keep: bool,
     /// When it is there, for hooks; `None` for what is simply part of the release.
     pub(super) hook: Option<Hook>,
 }
@@ -25,6 +27,10 @@ pub(super) enum Hook {
     Before(i64),
     /// After everything else of the release, by weight.
     After(i64),
+    /// Before anything of the release is taken away, by weight.
+    BeforeDelete(i64),
+    /// After everything of the release was taken away, by weight.
+    AfterDelete(i64),
 }
 
 /// A release: the objects of one chart.
@@ -56,6 +62,9 @@ pub(super) fn install(expansion: &mut Expansion<'_>, release: &Release<'_>, piec
     let mut installed = Installed::default();
     let mut steps: BTreeMap<Step, Vec<Address>> = BTreeMap::new();
     for mut piece in pieces {
+        if matches!(piece.hook, Some(Hook::BeforeDelete(_) | Hook::AfterDelete(_))) {
+            continue;
+        }
         settle(&mut piece.manifest, release.namespace, &clustered);
         let key = documents::key(&piece.manifest);
         if let Some(namespace) = key.namespace.as_deref().filter(|name| !is_given(name)) {
@@ -95,7 +104,7 @@ impl Step {
             Some(Hook::Before(weight)) => Step::Before(weight),
             Some(Hook::After(weight)) => Step::After(weight),
             None if kind == "CustomResourceDefinition" => Step::Definitions,
-            None => Step::Release,
+            None | Some(Hook::BeforeDelete(_) | Hook::AfterDelete(_)) => Step::Release,
         }
     }
 }
@@ -104,10 +113,7 @@ impl Step {
 fn ordered(expansion: &mut Expansion<'_>, steps: &BTreeMap<Step, Vec<Address>>) {
     let mut before: Option<(Step, &Vec<Address>)> = None;
     for (step, addresses) in steps {
-        let (hook, release) = (
-            "the chart runs this hook after it",
-            "the chart runs this hook before everything else",
-        );
+        let (hook, release) = ("the chart runs this hook after it", "the chart runs this hook before everything else");
         let reason = if matches!(step, Step::Release) { release } else { hook };
         if let Some((earlier, on)) = before
             && !(earlier == Step::Definitions && *step == Step::Release)

@@ -1,5 +1,6 @@
 //! Which charts and manifests a stack needs from elsewhere: what the lock file lists.
 
+use crate::catalog::addons;
 use crate::chart::{Reference, Wanted};
 use crate::diag::Diagnostic;
 use crate::stack::Stack;
@@ -7,7 +8,7 @@ use crate::stack::beside;
 
 /// Every chart and every set of manifests of a stack, in the order of their ids.
 pub fn sources(stack: &Stack) -> Vec<Wanted> {
-    let mut wanted = charts(stack).chain(manifests(stack)).collect::<Vec<_>>();
+    let mut wanted = charts(stack).chain(manifests(stack)).chain(addons::wanted(stack)).collect::<Vec<_>>();
     wanted.sort_by(|a, b| a.id.cmp(&b.id));
     wanted
 }
@@ -30,7 +31,7 @@ pub fn mistakes(stack: &Stack) -> Vec<Diagnostic> {
 }
 
 /// Where a chart of the stack comes from.
-fn reference(chart: &crate::stack::model::Chart) -> Result<Reference, String> {
+pub(super) fn reference(chart: &crate::stack::model::Chart) -> Result<Reference, String> {
     let name = chart.chart.as_ref().map(|name| &***name);
     Reference::chart(&chart.source, name, |path| beside(&chart.source.span.source.name, path)).map_err(|why| why.0)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog;
+use crate::chart::Library;
 use crate::cli::args::{InputArgs, StackArgs};
 use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::env::disk::{Disk, RealDisk};
@@ -88,8 +89,12 @@ fn given(inputs: &InputArgs, synthesize: bool) -> Result<stack::inputs::Given, D
 pub(super) fn load(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Result<Wanted, Diagnostics> {
     let source = Arc::new(read(&args.file)?);
     let loaded = stack::load(source, &stack::DiskLoader(&RealDisk), &given(&args.inputs, synthesize)?, vars)?;
-    let options =
-        catalog::ExpandOptions { loader: &stack::DiskLoader(&RealDisk), secrets: loaded.inputs.secret_origins() };
+    let library = Library::new(&RealDisk).of_environment(vars);
+    let options = catalog::ExpandOptions {
+        loader: &stack::DiskLoader(&RealDisk),
+        secrets: loaded.inputs.secret_origins(),
+        library: &library,
+    };
     let (desired, more) = catalog::expand(&loaded.stack, &options)?;
     let secrets = loaded
         .inputs

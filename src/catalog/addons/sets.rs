@@ -40,6 +40,15 @@ pub(super) enum Place {
     Manifest(&'static str),
 }
 
+impl Place {
+    /// The text.
+    pub(super) fn source(&self) -> &'static str {
+        match self {
+            Place::Chart(source) | Place::Manifest(source) => source,
+        }
+    }
+}
+
 macro_rules! standin {
     ($($path:literal),* $(,)?) => { &[$(include_str!(concat!("../standins/", $path))),*] };
 }
@@ -98,7 +107,11 @@ pub(super) const SETS: &[Set] = &[
             namespace: Some("cert-manager-operator"),
             ..part("cert-manager-operator", xks!("cert-manager-operator"), "1.0.2", "")
         }],
-        standins: standin!("crds/cert-manager.yaml", "crds/rhaii-cert-manager-operator.yaml", "rhaii/cert-manager.yaml"),
+        standins: standin!(
+            "crds/cert-manager.yaml",
+            "crds/rhaii-cert-manager-operator.yaml",
+            "rhaii/cert-manager.yaml"
+        ),
     },
     Set {
         addon: "gateway-api",
@@ -107,7 +120,9 @@ pub(super) const SETS: &[Set] = &[
         namespace: "",
         parts: &[part(
             "gateway-api",
-            Manifest("https://github.com/kubernetes-sigs/gateway-api/releases/download/{version}/standard-install.yaml"),
+            Manifest(
+                "https://github.com/kubernetes-sigs/gateway-api/releases/download/{version}/standard-install.yaml",
+            ),
             "v1.5.1",
             "",
         )],

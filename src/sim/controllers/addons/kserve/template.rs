@@ -202,7 +202,8 @@ fn operand(word: &str, variables: &Json) -> Result<Json, String> {
     let mut value = variables;
     for (depth, step) in path.split('.').filter(|s| !s.is_empty()).enumerate() {
         // Go's field names are JSON's in other capitals: `KVCacheOffloading`, `kvCacheOffloading`.
-        let named = |map: &'_ serde_json::Map<String, Json>| map.keys().find(|key| key.eq_ignore_ascii_case(step)).cloned();
+        let named =
+            |map: &'_ serde_json::Map<String, Json>| map.keys().find(|key| key.eq_ignore_ascii_case(step)).cloned();
         let found = value.get(step).or_else(|| value.get(value.as_object().and_then(named)?));
         match found {
             Some(found) => value = found,
