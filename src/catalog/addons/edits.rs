@@ -33,7 +33,6 @@ pub(super) fn apply(expansion: &Expansion<'_>, set: &Set, manifest: &mut Value) 
             }
         }
         ("kserve", "ConfigMap", "inferenceservice-config") => configure(expansion, manifest),
-        ("kserve", "Deployment", "llmisvc-controller-manager") => allow_deletion(manifest),
         ("istio", "Istio", _) if set.distribution == Rhaii => merge(manifest, &json!({"spec": {"values": mesh()}})),
         _ => {}
     }
@@ -58,22 +57,6 @@ fn change(manifest: &mut Value, key: &str, with: impl FnOnce(&mut Json)) {
     with(&mut json);
     let pretty = serde_json::to_string_pretty(&json).unwrap_or_default();
     put(manifest, &["data", key], format!("{pretty}\n").into());
-}
-
-/// Its webhook refuses otherwise that the stack takes its own presets away again.
-fn allow_deletion(manifest: &mut Value) {
-    const VARIABLE: &str = "PREVENT_WELL_KNOWN_CONFIG_DELETION";
-    let path = ["spec", "template", "spec", "containers"];
-    let Some(Value::List(mut containers)) = manifest.at(&path).cloned() else { return };
-    for container in containers.iter_mut().filter(|container| text(container, &["name"]) == Some("manager")) {
-        let Value::Map(container) = container else { continue };
-        if let Value::List(variables) = container.entry("env".to_owned()).or_insert_with(|| Value::List(Vec::new()))
-            && !variables.iter().any(|variable| text(variable, &["name"]) == Some(VARIABLE))
-        {
-            variables.push(Value::from_json(&json!({"name": VARIABLE, "value": "false"})));
-        }
-    }
-    put(manifest, &path, Value::List(containers));
 }
 
 /// What the control plane needs on GKE with Red Hat's images.
