@@ -35,17 +35,20 @@ mod workloads;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
+use crate::chart::Library;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::resource::model::{Desired, Output, Resource};
 use crate::stack::{Loader, Stack};
 use crate::value::Value;
 use expansion::Expansion;
-pub use sources::sources;
+pub use sources::{capabilities, sources};
 
 /// What an expansion may look at besides the stack.
 pub struct ExpandOptions<'a> {
-    /// Gives the texts of manifest files, and of manifests' addresses where these are at hand.
+    /// Gives the texts of manifest files.
     pub loader: &'a dyn Loader,
+    /// Gives charts, and manifests that have an address.
+    pub library: &'a Library<'a>,
     /// Where each secret input came from, for messages: a variable's name, a file.
     pub secrets: BTreeMap<String, String>,
 }
@@ -62,7 +65,7 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
     addons::expand(&mut expansion);
     gateway::expand(&mut expansion);
     workloads::expand(&mut expansion);
-    manifests::expand(&mut expansion, options.loader);
+    manifests::expand(&mut expansion, options);
     registries::wire(&mut expansion);
     addons::connect(&mut expansion);
     workloads::connect(&mut expansion);

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::*;
 use crate::diag::Source;
+use crate::env::memory_disk::MemoryDisk;
 use crate::graph::Graph;
 use crate::plan::edges;
 use crate::stack::inputs::Given;
@@ -31,7 +32,10 @@ fn try_expand(text: &str, loader: &dyn Loader) -> Result<(Desired, Vec<Diagnosti
     let given = Given { synthesize: true, ..Given::default() };
     let vars = BTreeMap::<String, String>::new();
     let loaded = stack::load(source, &NoLoader, &given, &vars).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    expand(&loaded.stack, &ExpandOptions { loader, secrets: loaded.inputs.secret_origins() })
+    expand(
+        &loaded.stack,
+        &ExpandOptions { loader, library: &Library::new(&MemoryDisk::new()), secrets: loaded.inputs.secret_origins() },
+    )
 }
 
 fn expanded(text: &str) -> Desired {
