@@ -87,6 +87,7 @@ fn shelves(vars: &dyn Vars) -> Result<(Cache, Vec<Cache>), Diagnostics> {
 }
 
 pub(super) fn lock(args: &LockArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let upgrade = upgrade(&args.upgrade)?;
     let loaded = source::stack(&args.file, &args.inputs, vars, true)?;
     let stack = &loaded.stack;
     refuse_mistakes(stack)?;
@@ -95,7 +96,6 @@ pub(super) fn lock(args: &LockArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     if args.check {
         return check(args, &wanted, before, vars, terminal);
     }
-    let upgrade = upgrade(&args.upgrade)?;
     let (cache, bundles) = shelves(vars)?;
     let fetcher = fetcher(vars)?;
     let locking = Locking { fetcher: &fetcher, disk: &RealDisk, cache: &cache, bundles: &bundles };
