@@ -1,17 +1,16 @@
-//! `[manifests]`: Kubernetes objects of the user's own, and `[charts]`, which are to come.
+//! `[manifests]`: Kubernetes objects of the user's own.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::address::Address;
-use crate::catalog::documents::{self, set, text};
+use crate::catalog::documents::{self, set};
 use crate::catalog::expansion::{Expansion, NewObject, mistake};
+use crate::catalog::pieces::cluster_scoped;
 use crate::catalog::{ExpandOptions, sources};
 use crate::chart::{Content, Found};
 use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::stack::model::Manifests;
 use crate::stack::{self, AddressText, Spanned};
-use crate::value::Value;
 
 pub(super) fn expand(expansion: &mut Expansion<'_>, options: &ExpandOptions<'_>) {
     let mut read = Vec::new();
@@ -47,11 +46,6 @@ pub(super) fn expand(expansion: &mut Expansion<'_>, options: &ExpandOptions<'_>)
         }
         expansion.offer(&component, "namespace", namespace);
     }
-    for (name, chart) in &expansion.stack.charts {
-        let what = format!("charts.{name} cannot be rendered yet");
-        let hint = "render it with `helm template` and name the result under [manifests]";
-        expansion.report(mistake(what, &chart.source.span, "charts are to come").hint(hint));
-    }
 }
 
 /// The texts of a table: its files, or what its address leads to.
@@ -85,29 +79,8 @@ fn texts(
     found
 }
 
-/// Groups and kinds that definitions, of the stack and among the manifests themselves, put outside namespaces.
-fn cluster_scoped<'m>(
-    expansion: &'m Expansion<'_>,
-    objects: impl Iterator<Item = &'m Value>,
-) -> BTreeSet<(String, String)> {
-    let own = expansion.resources.iter().map(|resource| &resource.attrs);
-    let mut found = BTreeSet::new();
-    for manifest in own.chain(objects) {
-        if text(manifest, &["kind"]) == Some("CustomResourceDefinition")
-            && text(manifest, &["spec", "scope"]) == Some("Cluster")
-            && let (Some(group), Some(kind)) =
-                (text(manifest, &["spec", "group"]), text(manifest, &["spec", "names", "kind"]))
-        {
-            found.insert((group.to_owned(), kind.to_owned()));
-        }
-    }
-    // Istio's operator makes its classes; whoever writes one himself means the same kind.
-    found.insert(("gateway.networking.k8s.io".to_owned(), "GatewayClass".to_owned()));
-    found
-}
-
 /// Edges that the user asks for.
-fn depend(expansion: &mut Expansion<'_>, address: &Address, on: &[Spanned<AddressText>]) {
+pub(super) fn depend(expansion: &mut Expansion<'_>, address: &Address, on: &[Spanned<AddressText>]) {
     for dependency in on {
         let component = Address::new(&***dependency);
         let known = expansion

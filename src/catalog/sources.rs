@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::catalog::addons;
 use crate::chart::{LockedCapabilities, Reference, Wanted};
 use crate::diag::Diagnostic;
 use crate::openapi::builtin;
@@ -11,14 +12,14 @@ use crate::stack::model::{Chart, Manifests};
 
 /// Every chart and every set of manifests of a stack, in the order of their ids.
 pub fn sources(stack: &Stack) -> Vec<Wanted> {
-    let mut wanted = charts(stack).chain(manifests(stack)).collect::<Vec<_>>();
+    let mut wanted = charts(stack).chain(manifests(stack)).chain(addons::wanted(stack)).collect::<Vec<_>>();
     wanted.sort_by(|a, b| a.id.cmp(&b.id));
     wanted
 }
 
 /// The Kubernetes minor that charts are rendered for where the stack names none: what GKE's regular channel
 /// gives to new clusters in summer 2026.
-const KUBERNETES: &str = "1.35";
+const KUBERNETES: &str = "1.34";
 
 /// Served by every cluster, and not among the kinds that are validated here.
 const SERVED: [&str; 4] = [
@@ -66,7 +67,7 @@ pub fn mistakes(stack: &Stack) -> Vec<Diagnostic> {
 }
 
 /// Where a chart of the stack comes from.
-fn reference(chart: &Chart) -> Result<Reference, String> {
+pub(super) fn reference(chart: &Chart) -> Result<Reference, String> {
     let name = chart.chart.as_ref().map(|name| &***name);
     Reference::chart(&chart.source, name, |path| beside(&chart.source.span.source.name, path)).map_err(|why| why.0)
 }

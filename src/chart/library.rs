@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use crate::chart::cache::{Cache, digest};
-use crate::chart::lock::{Lock, Standing, satisfies};
+use crate::chart::lock::{Lock, LockedCapabilities, Standing, satisfies};
 use crate::chart::reference::{Place, Reference, Wanted};
 use crate::env::disk::Disk;
 use crate::env::vars::Vars;
@@ -133,6 +133,11 @@ impl<'a> Library<'a> {
         self.shelves.extend(set("STACKWRIGHT_BUNDLE").map(Cache::bundle));
         self.shelves.extend(Cache::place(vars).map(Cache::new));
         self
+    }
+
+    /// What charts are told about the cluster, where a lock says it.
+    pub fn capabilities(&self) -> Option<&'a LockedCapabilities> {
+        self.lock?.capabilities.as_ref()
     }
 
     /// The disk that everything is on.

@@ -34,7 +34,8 @@ fn desired(text: &str) -> Desired {
     let source = Arc::new(Source { name: "stack.toml".to_owned(), text: text.to_owned() });
     let given = Given { synthesize: true, ..Given::default() };
     let loaded = stack::load(source, &NoLoader, &given, &BTreeMap::<String, String>::new()).expect("a good stack");
-    let options = ExpandOptions { loader: &NoLoader, library: &Library::new(&RealDisk), secrets: BTreeMap::new() };
+    let library = Library::new(&RealDisk);
+    let options = ExpandOptions { loader: &NoLoader, secrets: BTreeMap::new(), library: &library };
     catalog::expand(&loaded.stack, &options).expect("a good stack").0
 }
 

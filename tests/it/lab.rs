@@ -44,10 +44,11 @@ pub fn shipped(name: &str) -> (Desired, BTreeMap<String, String>) {
     let given = stack::inputs::Given { synthesize: true, ..Default::default() };
     let vars = BTreeMap::<String, String>::new();
     let loaded = stack::load(source, &stack::DiskLoader(&RealDisk), &given, &vars).expect("a valid stack");
+    let library = Library::new(&RealDisk);
     let options = catalog::ExpandOptions {
         loader: &stack::DiskLoader(&RealDisk),
-        library: &Library::new(&RealDisk),
         secrets: loaded.inputs.secret_origins(),
+        library: &library,
     };
     let (desired, _) = catalog::expand(&loaded.stack, &options).expect("expands");
     let names = loaded.inputs.names().map(str::to_owned).collect::<Vec<_>>();

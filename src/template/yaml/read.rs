@@ -72,7 +72,9 @@ fn size(value: &Value) -> usize {
 
 impl<'t> Reader<'t> {
     fn new(text: &'t str) -> Self {
-        Reader { text, parser: Parser::new_from_str(text), aliased: 0 }
+        // Comments say nothing here, and their number is no reason to refuse a text.
+        let options = granit_parser::options! { emit_comments: false };
+        Reader { text, parser: Parser::new_from_str_with_options(text, options), aliased: 0 }
     }
 
     fn next(&mut self) -> Result<Option<(Event<'t>, Span)>, ReadError> {

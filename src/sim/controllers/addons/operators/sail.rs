@@ -23,12 +23,22 @@ fn kind(kind: &str) -> Gvk {
     Gvk::new("sailoperator.io", "v1", kind)
 }
 
-/// The image of a component in a version such as `v1.27-latest`: from the operator's environment.
+/// The image of a component (`istiod`, `cni`) in a version such as `v1.27.3` or, for the newest patch that the
+/// operator knows, `v1.27-latest`: from the annotations of its pod, which it reads as a file.
 fn image(work: &Work, version: &str, component: &str) -> Option<String> {
-    let numbers: Vec<&str> = version.trim_start_matches('v').split(['.', '-']).take(2).collect();
-    let variable = format!("IMAGE_V{}_{component}", numbers.join("_"));
-    let exact = format!("IMAGE_{}_{component}", version.to_uppercase().replace(['.', '-'], "_"));
-    work.instance.variable(&exact, &*work.api).or_else(|| work.instance.variable(&variable, &*work.api))
+    let annotations = work.instance.pod.pointer("/metadata/annotations")?.as_object()?;
+    let (wanted, latest) = match version.strip_suffix("-latest") {
+        Some(minor) => (minor, true),
+        None => (version, false),
+    };
+    let numbers = |text: &str| text.split(['.', '_']).map(|n| n.parse::<u64>().ok()).collect::<Option<Vec<_>>>();
+    let wanted = numbers(wanted.strip_prefix('v')?)?;
+    let known = annotations.iter().filter_map(|(key, image)| {
+        let (release, part) = key.strip_prefix("images.v")?.split_once('.')?;
+        Some((numbers(release).filter(|_| part == component)?, image.as_str()?))
+    });
+    let fitting = known.filter(|(release, _)| if latest { release.starts_with(&wanted) } else { *release == wanted });
+    fitting.max().map(|(_, image)| image.to_owned())
 }
 
 /// Takes the finalizer off once everything has been let go: children follow their owner.
@@ -159,7 +169,7 @@ impl Step for Revisions {
         let version = text(revision, "/spec/version");
         let namespace = home(revision, "istio-system");
         let values = revision.pointer("/spec/values").cloned().unwrap_or_else(|| json!({}));
-        let Some(pilot) = image(work, version, "PILOT") else {
+        let Some(pilot) = image(work, version, "istiod") else {
             let message = format!("version {version:?} not supported");
             let failed = Condition::new("Reconciled", false, "ReconcileError", &message);
             let mut status = work.with_conditions(revision, false, &[failed]);
@@ -252,7 +262,7 @@ impl Step for Cnis {
         }
         let namespace = home(own, "istio-cni");
         let values = own.pointer("/spec/values").cloned().unwrap_or_else(|| json!({}));
-        let Some(cni) = image(work, text(own, "/spec/version"), "CNI") else {
+        let Some(cni) = image(work, text(own, "/spec/version"), "cni") else {
             let failed = Condition::new("Reconciled", false, "ReconcileError", "version not supported");
             let mut status = work.with_conditions(own, false, &[failed]);
             status["state"] = json!("ReconcileError");
