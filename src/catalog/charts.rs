@@ -6,13 +6,11 @@ use std::sync::Arc;
 
 use crate::catalog::documents::{self, text};
 use crate::catalog::pieces::{Hook, Piece};
-use crate::chart::{self, Capabilities, Chart, Content, Event, Library, Rendered, Settings, Shelf, Wanted};
+use crate::catalog::sources;
+use crate::chart::{self, Capabilities, Chart, Content, Event, Library, Rendered, Settings, Wanted};
 use crate::diag::Diagnostic;
+use crate::stack::Stack;
 use crate::value::{Map, Value};
-
-/// The Kubernetes version that charts are told where neither lock nor stack says one: the one in GKE's regular
-/// channel that the catalogue was made with.
-const KUBERNETES: &str = "1.34";
 
 /// Renders one release after another; each sees the definitions that those before it bring.
 pub(super) struct Renderer<'a> {
@@ -39,16 +37,11 @@ pub(super) struct Contents {
 }
 
 impl<'a> Renderer<'a> {
-    /// `kubernetes` is the version that the stack asks for.
-    pub(super) fn new(library: &'a Library<'a>, stack: &str, kubernetes: Option<&str>) -> Self {
-        let mut capabilities = Capabilities::default();
-        let locked = library.capabilities();
-        let version = locked.map(|locked| locked.kubernetes.as_str()).or(kubernetes).unwrap_or(KUBERNETES);
-        capabilities.kube_version = full_version(version);
-        if let Some(locked) = locked.filter(|locked| !locked.apis.is_empty()) {
-            capabilities.api_versions = locked.apis.clone();
-        }
-        Renderer { library, capabilities, stack: stack.to_owned() }
+    /// Charts are told what the lock says of the cluster, or what [`sources::capabilities`] would write there.
+    pub(super) fn new(library: &'a Library<'a>, stack: &Stack) -> Self {
+        let told = library.capabilities().cloned().unwrap_or_else(|| sources::capabilities(stack));
+        let capabilities = Capabilities { kube_version: full_version(&told.kubernetes), api_versions: told.apis };
+        Renderer { library, capabilities, stack: stack.name.to_string() }
     }
 
     /// The objects of a release; `None` when it is not at hand.
@@ -59,8 +52,7 @@ impl<'a> Renderer<'a> {
             .map_err(|error| Diagnostic::error(error.to_string()).hint(error.hint()))?;
         let Some(found) = found else { return Ok(None) };
         let contents = if release.wanted.reference.is_chart() {
-            let chart = load(self.library, release.wanted, &found.content, found.shelf)
-                .map_err(|error| error.of(release.name).diagnostic())?;
+            let chart = load(self.library, &found.content).map_err(|error| error.of(release.name).diagnostic())?;
             self.rendered(release, &chart).map_err(|error| error.of(release.name).diagnostic())?
         } else {
             let Content::Bytes(bytes) = &found.content else {
@@ -100,20 +92,11 @@ fn full_version(version: &str) -> String {
     format!("v{version}{}", if dots < 2 { ".0" } else { "" })
 }
 
-fn load(
-    library: &Library<'_>,
-    wanted: &Wanted,
-    content: &Content,
-    shelf: Shelf,
-) -> Result<Arc<Chart>, chart::ChartError> {
+fn load(library: &Library<'_>, content: &Content) -> Result<Arc<Chart>, chart::ChartError> {
     let limits = chart::Limits::default();
-    let files = match (content, &wanted.reference) {
-        (Content::Folder(path), _) => chart::directory::read(library.disk(), path, &limits)?,
-        // What a Git host makes is an archive of the repository; the folder of archives has charts as packed.
-        (Content::Bytes(bytes), chart::Reference::Git(git)) if shelf == Shelf::Lock => {
-            chart::archive::read_below(bytes, &git.folder, &limits)?
-        }
-        (Content::Bytes(bytes), _) => chart::archive::read(bytes, &limits)?,
+    let files = match content {
+        Content::Folder(path) => chart::directory::read(library.disk(), path, &limits)?,
+        Content::Bytes(bytes) => chart::archive::read(bytes, &limits)?,
     };
     Chart::load(files)
 }

@@ -44,11 +44,11 @@ use crate::resource::model::{Desired, Output, Resource};
 use crate::stack::{Loader, Stack};
 use crate::value::Value;
 use expansion::Expansion;
-pub use sources::sources;
+pub use sources::{capabilities, sources};
 
 /// What an expansion may look at besides the stack.
 pub struct ExpandOptions<'a> {
-    /// Gives the texts of manifest files, and of manifests' addresses where these are at hand.
+    /// Gives the texts of manifest files.
     pub loader: &'a dyn Loader,
     /// Where each secret input came from, for messages: a variable's name, a file.
     pub secrets: BTreeMap<String, String>,
@@ -65,12 +65,11 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
     let mut expansion = Expansion::new(stack);
     cluster::expand(&mut expansion);
     values(&mut expansion);
-    let kubernetes = stack.cluster.as_ref().and_then(|cluster| cluster.version.as_ref());
-    let mut renderer = charts::Renderer::new(options.library, &stack.name, kubernetes.map(|version| &***version));
+    let mut renderer = charts::Renderer::new(options.library, stack);
     addons::expand(&mut expansion, &mut renderer);
     gateway::expand(&mut expansion);
     workloads::expand(&mut expansion);
-    manifests::expand(&mut expansion, options.loader);
+    manifests::expand(&mut expansion, options);
     own_charts::expand(&mut expansion, &mut renderer);
     registries::wire(&mut expansion);
     addons::connect(&mut expansion);

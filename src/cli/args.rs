@@ -42,10 +42,14 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Print the dependency graph, or why one resource needs another.
     Graph(GraphArgs),
+    /// Lock every chart and manifest of a stack to the byte, or compare the lock with what is published.
+    Lock(super::lock::LockArgs),
     /// Look at and mend the state.
     State(StateArgs),
     /// The embedded simulator: serve it, print its environment, empty it.
     Sim(SimArgs),
+    /// Helm charts by themselves.
+    Chart(super::lock::ChartArgs),
     /// Print the JSON Schema of stack files.
     Schema(SchemaArgs),
     /// Print a completion script for a shell.

@@ -14,6 +14,7 @@ mod lab;
 mod necessity;
 mod order;
 mod scenarios;
+mod sources;
 mod stack_files;
 mod stacks;
 
