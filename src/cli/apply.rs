@@ -70,7 +70,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
 
 pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&job.stack.place, &job.stack.file);
-    let wanted = source::load(job.stack, vars, place.is_simulated())?;
+    let wanted = source::load(job.stack, vars, place.is_simulated(), place.fetches(terminal))?;
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
     if !job.destroy {
         wanted.check_budget()?;

@@ -44,11 +44,13 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Print the dependency graph, or why one resource needs another.
     Graph(GraphArgs),
+    /// Lock every chart and manifest of a stack to the byte, or compare the lock with what is published.
+    Lock(super::lock::LockArgs),
     /// Look at and mend the state.
     State(StateArgs),
     /// The embedded simulator: serve it, print its environment, empty it.
     Sim(SimArgs),
-    /// Render Helm charts and look into them.
+    /// Render, look into and fetch Helm charts.
     Chart(super::chart::ChartArgs),
     /// Print the JSON Schema of stack files.
     Schema(SchemaArgs),

@@ -10,6 +10,7 @@ mod chart;
 mod destroy;
 mod graph;
 mod inspect;
+mod lock;
 mod plan;
 mod reach;
 mod run;
@@ -55,9 +56,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Output(args) => inspect::output(&args, &vars, &terminal),
         args::Command::Status(args) => inspect::status(&args, &vars, &terminal),
         args::Command::Graph(args) => graph::graph(&args, &vars, &terminal),
+        args::Command::Lock(args) => lock::lock(&args, &vars, &terminal),
         args::Command::State(args) => state::state(&args, &vars, &terminal),
         args::Command::Sim(args) => sim::sim(&args, &vars, &terminal),
-        args::Command::Chart(args) => chart::chart(&args, &terminal),
+        args::Command::Chart(args) => chart::chart(&args, &vars, &terminal),
         args::Command::Completions(args) => scaffold::completions(&args, &terminal),
     };
     match result {

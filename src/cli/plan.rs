@@ -16,7 +16,7 @@ use crate::ui::plan_text;
 
 pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, place.is_simulated())?;
+    let wanted = source::load(&args.stack, vars, place.is_simulated(), place.fetches(terminal))?;
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
     if !args.destroy {
         wanted.check_budget()?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::args::PlaceArgs;
+use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::clock::{SharedClock, Timestamp, WallClock};
 use crate::env::discrete::DiscreteClock;
@@ -54,6 +55,11 @@ impl Place {
             Place::Cloud => None,
             Place::Embedded(world) | Place::Served(_, world) => Some(world),
         }
+    }
+
+    /// Who is told that charts are fetched; nobody in a simulated place, where nothing is.
+    pub(super) fn fetches<'t>(&self, terminal: &'t Terminal) -> Option<&'t Terminal> {
+        (!self.is_simulated()).then_some(terminal)
     }
 
     pub(super) fn is_simulated(&self) -> bool {

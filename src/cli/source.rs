@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog;
+use crate::chart::Library;
 use crate::cli::args::{InputArgs, StackArgs};
+use crate::cli::lock;
 use crate::cli::reach::Site;
+use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
@@ -92,13 +95,39 @@ fn given(inputs: &InputArgs, synthesize: bool) -> Result<stack::inputs::Given, D
     Ok(stack::inputs::Given { flags: inputs.vars.clone(), files, synthesize })
 }
 
-/// Reads, checks and expands a stack. `synthesize` makes up inputs that are missing.
-pub(super) fn load(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Result<Wanted, Diagnostics> {
-    let source = Arc::new(read(&args.file)?);
-    let loaded = stack::load(source, &stack::DiskLoader(&RealDisk), &given(&args.inputs, synthesize)?, vars)?;
-    let options =
-        catalog::ExpandOptions { loader: &stack::DiskLoader(&RealDisk), secrets: loaded.inputs.secret_origins() };
-    let (desired, more) = catalog::expand(&loaded.stack, &options)?;
+/// Reads and checks a stack. `synthesize` makes up inputs that are missing.
+pub(super) fn stack(
+    file: &Path,
+    inputs: &InputArgs,
+    vars: &dyn Vars,
+    synthesize: bool,
+) -> Result<stack::Loaded, Diagnostics> {
+    let source = Arc::new(read(file)?);
+    stack::load(source, &stack::DiskLoader(&RealDisk), &given(inputs, synthesize)?, vars)
+}
+
+/// Reads, checks and expands a stack. `synthesize` makes up inputs that are missing. With `fetch`, what the lock
+/// names is fetched, and the lock is made where there is none; without, what is at hand must do.
+pub(super) fn load(
+    args: &StackArgs,
+    vars: &dyn Vars,
+    synthesize: bool,
+    fetch: Option<&Terminal>,
+) -> Result<Wanted, Diagnostics> {
+    let loaded = stack(&args.file, &args.inputs, vars, synthesize)?;
+    let lock = lock::provide(&loaded.stack, &args.file, vars, fetch)?;
+    let library = Library::new(&RealDisk).locked(lock.as_ref()).of_environment(vars);
+    let options = catalog::ExpandOptions {
+        loader: &stack::DiskLoader(&RealDisk),
+        library: &library,
+        secrets: loaded.inputs.secret_origins(),
+    };
+    let expanded = catalog::expand(&loaded.stack, &options);
+    let notes = library.notes().into_iter().map(Diagnostic::warning).collect::<Vec<_>>();
+    let (desired, more) = expanded.map_err(|Diagnostics(mut mistakes)| {
+        mistakes.extend(notes.clone());
+        Diagnostics(mistakes)
+    })?;
     let secrets = loaded
         .inputs
         .names()
@@ -106,5 +135,6 @@ pub(super) fn load(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Resul
         .collect();
     let mut warnings = loaded.warnings;
     warnings.extend(more);
+    warnings.extend(notes);
     Ok(Wanted { stack: loaded.stack, desired, secrets, warnings })
 }

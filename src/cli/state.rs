@@ -54,7 +54,7 @@ pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> R
 
 fn look(stack: &StackArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<(LocalBackend, State), Diagnostics> {
     let place = Place::of(&stack.place, &stack.file);
-    let wanted = source::load(stack, vars, true)?;
+    let wanted = source::load(stack, vars, true, None)?;
     let backend = run::backend(stack, &place, &wanted.desired.stack);
     let state = run::read(&backend, terminal)?;
     Ok((backend, state))

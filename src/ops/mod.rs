@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod layout;
+pub mod lock;
 pub mod platforms;
 pub mod preview;
 pub mod prove;

@@ -18,6 +18,7 @@ mod necessity;
 mod order;
 mod scenarios;
 mod served;
+mod sources;
 mod stack_files;
 mod stacks;
 
