@@ -13,6 +13,7 @@ mod kube_server;
 mod lab;
 mod necessity;
 mod order;
+mod real_charts;
 mod scenarios;
 mod sources;
 mod stack_files;
