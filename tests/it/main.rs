@@ -16,6 +16,7 @@ mod kubernetes;
 mod lab;
 mod necessity;
 mod order;
+mod real_charts;
 mod scenarios;
 mod served;
 mod sources;
