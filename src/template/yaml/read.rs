@@ -28,6 +28,11 @@ pub struct ReadError {
 /// # Errors
 /// Where the text is not YAML or its aliases multiply.
 pub fn read(text: &str) -> Result<Value, ReadError> {
+    super::block::read(text).map_or_else(|| complete(text), Ok)
+}
+
+/// [`read`] of any kind of YAML.
+pub(super) fn complete(text: &str) -> Result<Value, ReadError> {
     let mut reader = Reader::new(text);
     Ok(reader.document()?.map_or(Value::Null, |(_, value)| value))
 }
@@ -200,7 +205,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, is_key: bool) -> Re
     Ok(Done::Value(value_of(text, style, tag)?))
 }
 
-fn value_of(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
+pub(super) fn value_of(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
     let string = || Value::String(text.to_owned());
     let tag: Option<Cow<'_, str>> = tag.and_then(|tag| tag.suffix_in_namespace("tag:yaml.org,2002:"));
     match tag.as_deref() {
@@ -237,7 +242,7 @@ fn value_of(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, 
 }
 
 /// A key as JSON has it.
-fn key_text(value: &Value) -> Option<String> {
+pub(super) fn key_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(truth) => Some(truth.to_string()),
