@@ -1,0 +1,2 @@
+//! Each rule refuses what it is for, and nothing else.
+
