@@ -36,6 +36,11 @@ pub(super) fn role(kind: &str, object: &Json, found: &mut Vec<FieldError>) {
                 if !namespaced && is_empty(&subject["namespace"]) {
                     found.push(FieldError::required(format!("{path}.namespace"), ""));
                 }
+                if let Some(name) = text(&subject["name"]).filter(|name| !name.is_empty())
+                    && let Some(why) = names::subdomain(name)
+                {
+                    found.push(FieldError::invalid(format!("{path}.name"), name, why));
+                }
                 if let Some(group) = text(&subject["apiGroup"]).filter(|group| !group.is_empty()) {
                     found.push(FieldError::not_supported(format!("{path}.apiGroup"), group, [""]));
                 }
@@ -114,6 +119,12 @@ pub(super) fn webhooks(object: &Json, found: &mut Vec<FieldError>) {
                 if !is_deferred(&rule[list]) && items(&rule[list]).next().is_none() {
                     found.push(FieldError::required(path(), ""));
                 }
+                for (at, item) in items(&rule[list]).filter(|(_, item)| list != "apiGroups" && is_empty(item)) {
+                    // An empty operation is no word of its list, and told as such.
+                    if list != "operations" || item.is_null() {
+                        found.push(FieldError::required(format!("{}[{at}]", path()), ""));
+                    }
+                }
                 let all = items(&rule[list]).any(|(_, item)| text(item) == Some("*"));
                 if list != "resources" && all && items(&rule[list]).count() > 1 {
                     let why = "if '*' is present, must not specify other values";
@@ -157,5 +168,9 @@ fn client(path: &str, client: &Json, found: &mut Vec<FieldError>) {
             }
         }
         found.extend(port_number(&format!("{path}.service.port"), &client["service"]["port"]));
+        if let Some(below) = text(&client["service"]["path"]).filter(|path| !path.starts_with('/') && !path.is_empty())
+        {
+            found.push(FieldError::invalid(format!("{path}.service.path"), below, "must start with a '/'"));
+        }
     }
 }

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 
 use super::{entries, is_empty, items, map, names, text};
+use crate::openapi::quantity::Quantity;
 use crate::openapi::validate::{FieldError, is_deferred};
 
 /// How much one object may hold.
@@ -68,6 +69,27 @@ pub(super) fn secret(object: &Json, found: &mut Vec<FieldError>) {
         if object["type"] == kind && !is_document(&object["data"][key], &object["stringData"][key]) {
             let (path, shown) = (format!("data[{key}]"), "<secret contents redacted>");
             found.push(FieldError::invalid(path, shown, "it is not a JSON document"));
+        }
+    }
+}
+
+/// Complaints about a quota.
+pub(super) fn quota(object: &Json, found: &mut Vec<FieldError>) {
+    for (name, amount) in entries(&object["spec"]["hard"]) {
+        if Quantity::of(amount).is_some_and(|amount| amount.nanos() < 0) {
+            let why = "must be greater than or equal to 0";
+            found.push(FieldError::invalid(format!("spec.hard[{name}]"), amount.clone(), why));
+        }
+    }
+    for (at, expression) in items(&object["spec"]["scopeSelector"]["matchExpressions"]) {
+        let values = &expression["values"];
+        if matches!(text(&expression["operator"]), Some("In" | "NotIn"))
+            && !is_deferred(values)
+            && items(values).next().is_none()
+        {
+            let why = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
+            let path = format!("spec.scopeSelector.matchExpressions[{at}].values");
+            found.push(FieldError::required(path, why));
         }
     }
 }

@@ -27,6 +27,7 @@ pub fn check(group: &str, kind: &str, schema: &Schema, object: &Json) -> Vec<Fie
         ("", "ConfigMap") => configuration::config_map(object, &mut found),
         ("", "Secret") => configuration::secret(object, &mut found),
         ("", "PersistentVolumeClaim") => configuration::claim("spec", &object["spec"], &mut found),
+        ("", "ResourceQuota") => configuration::quota(object, &mut found),
         ("", "Service") => networking::service(object, &mut found),
         ("", "Pod") => pods::pod("spec", &object["spec"], &mut found),
         ("apps" | "batch", _) => workloads::check(kind, object, &mut found),
@@ -129,16 +130,20 @@ fn words(schema: &Schema, value: &Json, path: &mut String, found: &mut Vec<Field
         Json::Object(_) if is_deferred(value) => {}
         Json::Object(object) => {
             for (field, choices) in builtin::choices(schema.name).into_iter().flatten() {
-                let mut one = |value: &Json, at: String| {
-                    if let Some(word) = text(value).filter(|word| !word.is_empty() && !choices.contains(word)) {
+                // An empty text counts as not given, where that is possible.
+                let given = schema.required.iter().any(|required| **required == **field);
+                let mut one = |value: &Json, at: String, given: bool| {
+                    let taken = |word: &&str| choices.contains(word) || word.is_empty() && !given;
+                    if let Some(word) = text(value).filter(|word| !taken(word)) {
                         found.push(FieldError::not_supported(at, word, choices.iter().copied()));
                     }
                 };
                 match object.get(*field) {
-                    Some(Json::Array(items)) => {
-                        items.iter().enumerate().for_each(|(at, item)| one(item, join(path, &format!("{field}[{at}]"))))
-                    }
-                    Some(value) => one(value, join(path, field)),
+                    Some(Json::Array(items)) => items
+                        .iter()
+                        .enumerate()
+                        .for_each(|(at, item)| one(item, join(path, &format!("{field}[{at}]")), true)),
+                    Some(value) => one(value, join(path, field), given),
                     None => {}
                 }
             }
@@ -198,6 +203,11 @@ fn port_number(path: &str, port: &Json) -> Option<FieldError> {
     let number = port.as_i64()?;
     let fine = (1..=65_535).contains(&number);
     (!fine).then(|| FieldError::invalid(path, number, "must be between 1 and 65535, inclusive"))
+}
+
+/// As [`port_number`] where there has to be one: none is zero.
+fn needed_port(path: &str, port: &Json) -> Option<FieldError> {
+    if port.is_null() { port_number(path, &Json::from(0)) } else { port_number(path, port) }
 }
 
 /// A number or name of a port.

@@ -84,7 +84,8 @@ pub fn port_name(text: &str) -> Option<&'static str> {
 /// Complaints about the name of an environment variable: anything printable but `=`.
 pub fn variable(text: &str) -> Option<&'static str> {
     let fine = !text.is_empty() && text.chars().all(|c| (' '..='~').contains(&c) && c != '=');
-    (!fine).then_some("a valid environment variable name must consist only of printable ASCII characters other than '='")
+    (!fine)
+        .then_some("a valid environment variable name must consist only of printable ASCII characters other than '='")
 }
 
 /// Complaints about a qualified name such as a label's key.

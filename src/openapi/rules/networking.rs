@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{is_empty, items, labels, map, names, port, port_number, selector, text};
+use super::{is_empty, items, labels, map, names, needed_port, port, port_number, selector, text};
 use crate::openapi::validate::{FieldError, is_deferred};
 
 /// Complaints about a Service.
@@ -54,7 +54,7 @@ pub(super) fn service(object: &Json, found: &mut Vec<FieldError>) {
             }
             None => {}
         }
-        found.extend(port_number(&format!("{path}.port"), &one["port"]));
+        found.extend(needed_port(&format!("{path}.port"), &one["port"]));
         found.extend(port(&format!("{path}.targetPort"), &one["targetPort"]));
         if let Some(number) = one["nodePort"].as_i64().filter(|number| *number != 0) {
             if kind == "ClusterIP" {

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{entries, is_empty, items, map, names, not_negative, port, port_number, selector, text};
+use super::{entries, is_empty, items, map, names, needed_port, not_negative, port, port_number, selector, text};
 use crate::openapi::quantity::Quantity;
 use crate::openapi::validate::{FieldError, is_deferred};
 
@@ -35,10 +35,8 @@ pub(super) fn pod(path: &str, spec: &Json, found: &mut Vec<FieldError>) {
             found.push(FieldError::invalid(format!("{path}.{key}"), name, why));
         }
     }
-    found.extend(not_negative(
-        &format!("{path}.terminationGracePeriodSeconds"),
-        &spec["terminationGracePeriodSeconds"],
-    ));
+    found
+        .extend(not_negative(&format!("{path}.terminationGracePeriodSeconds"), &spec["terminationGracePeriodSeconds"]));
     super::labels(&format!("{path}.nodeSelector"), &spec["nodeSelector"], found);
     for (at, toleration) in items(&spec["tolerations"]) {
         self::toleration(&format!("{path}.tolerations[{at}]"), toleration, found);
@@ -144,7 +142,7 @@ fn check_container<'a>(
     let mut ports: Vec<&str> = Vec::new();
     for (at, one) in items(&container["ports"]) {
         let path = format!("{path}.ports[{at}]");
-        found.extend(port_number(&format!("{path}.containerPort"), &one["containerPort"]));
+        found.extend(needed_port(&format!("{path}.containerPort"), &one["containerPort"]));
         if one["hostPort"] != 0 {
             found.extend(port_number(&format!("{path}.hostPort"), &one["hostPort"]));
         }
@@ -382,10 +380,7 @@ fn affinity(path: &str, affinity: &Json, found: &mut Vec<FieldError>) {
     let node = &affinity["nodeAffinity"];
     let required = &node["requiredDuringSchedulingIgnoredDuringExecution"];
     let terms = items(&required["nodeSelectorTerms"]).map(|(at, term)| {
-        (
-            format!("{path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[{at}]"),
-            term,
-        )
+        (format!("{path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[{at}]"), term)
     });
     let preferred = items(&node["preferredDuringSchedulingIgnoredDuringExecution"]).map(|(at, term)| {
         let path = format!("{path}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[{at}].preference");
@@ -395,8 +390,7 @@ fn affinity(path: &str, affinity: &Json, found: &mut Vec<FieldError>) {
         && !is_deferred(&required["nodeSelectorTerms"])
         && items(&required["nodeSelectorTerms"]).next().is_none()
     {
-        let path =
-            format!("{path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
+        let path = format!("{path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
         found.push(FieldError::required(path, "must have at least one node selector term"));
     }
     for (path, term) in terms.chain(preferred) {
