@@ -34,6 +34,8 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Take everything away that the stack made.
     Destroy(DestroyArgs),
+    /// Write the stack's Kubernetes manifests as files, for kubectl.
+    Export(ExportArgs),
     /// Show the state, or a saved plan.
     Show(ShowArgs),
     /// Print the stack's outputs.
@@ -108,6 +110,18 @@ pub(super) struct ValidateArgs {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// The folder to write to; default: the stack's name with -manifests.
+    #[arg(short, long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Print the manifests instead.
+    #[arg(long, conflicts_with = "directory")]
+    pub stdout: bool,
 }
 
 #[derive(Debug, Args, Clone)]

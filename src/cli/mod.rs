@@ -6,6 +6,7 @@
 mod apply;
 mod args;
 mod destroy;
+mod export;
 mod graph;
 mod inspect;
 mod plan;
@@ -48,6 +49,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Plan(args) => plan::plan(&args, &vars, &terminal),
         args::Command::Apply(args) => apply::apply(&args, &vars, &terminal),
         args::Command::Destroy(args) => destroy::destroy(&args, &vars, &terminal),
+        args::Command::Export(args) => export::export(&args, &vars, &terminal),
         args::Command::Show(args) => inspect::show(&args, &vars, &terminal),
         args::Command::Output(args) => inspect::output(&args, &vars, &terminal),
         args::Command::Status(args) => inspect::status(&args, &vars, &terminal),

@@ -1,8 +1,10 @@
 //! All integration tests, in one binary.
 #![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests run real processes and say what they skip")]
 
+mod admissible;
 mod architecture;
 mod catalogue;
+mod export;
 mod gcloud;
 mod gke_client;
 mod gke_conformance;
