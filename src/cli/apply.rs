@@ -76,7 +76,7 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
     let mut session = run::open(&backend, job.planning, vars, command, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, true)?;
-    with_platforms(&place, wanted.project(), async |platforms| {
+    with_platforms(&place, wanted.site(), async |platforms| {
         let interrupt = run::interrupts();
         let options = run::options(job.planning, &wanted.stack, job.destroy);
         let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };

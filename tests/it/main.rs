@@ -6,6 +6,7 @@ mod architecture;
 mod catalogue;
 mod export;
 mod gcloud;
+mod given;
 mod gke_client;
 mod gke_conformance;
 mod kill;
@@ -16,6 +17,7 @@ mod lab;
 mod necessity;
 mod order;
 mod scenarios;
+mod served;
 mod stack_files;
 mod stacks;
 
