@@ -180,7 +180,7 @@ fn the_simulated_server_and_the_plan_agree() {
             let mut all = Vec::new();
             places(&good, &mut Vec::new(), &mut all);
             all.retain(|path| !matches!(path[0].as_str(), "apiVersion" | "kind" | "metadata" | "status"));
-            for _ in 0..std::env::var("N").map_or(6, |n| n.parse().expect("N")) {
+            for _ in 0..mutations {
                 let mut planted = good.clone();
                 number += 1;
                 planted["metadata"]["name"] = json!(format!("x-{number}"));
