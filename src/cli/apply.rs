@@ -73,6 +73,7 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
     let wanted = source::load(job.stack, vars, place.is_simulated(), place.fetches(terminal))?;
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
     if !job.destroy {
+        terminal.diagnostics(&wanted.check_objects()?);
         wanted.check_budget()?;
     }
     let backend = run::backend(job.stack, &place, &wanted.desired.stack);

@@ -36,6 +36,8 @@ pub(super) enum Command {
     Destroy(DestroyArgs),
     /// Make Kubernetes objects that are there already part of the stack, without making them anew.
     Adopt(AdoptArgs),
+    /// Write the stack's Kubernetes manifests as files, for kubectl.
+    Export(ExportArgs),
     /// Show the state, or a saved plan.
     Show(ShowArgs),
     /// Print the stack's outputs.
@@ -114,6 +116,18 @@ pub(super) struct ValidateArgs {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// The folder to write to; default: the stack's name with -manifests.
+    #[arg(short, long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Print the manifests instead.
+    #[arg(long, conflicts_with = "directory")]
+    pub stdout: bool,
 }
 
 #[derive(Debug, Args, Clone)]

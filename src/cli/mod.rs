@@ -8,6 +8,7 @@ mod apply;
 mod args;
 mod chart;
 mod destroy;
+mod export;
 mod graph;
 mod inspect;
 mod lock;
@@ -52,6 +53,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Apply(args) => apply::apply(&args, &vars, &terminal),
         args::Command::Destroy(args) => destroy::destroy(&args, &vars, &terminal),
         args::Command::Adopt(args) => adopt::adopt(&args, &vars, &terminal),
+        args::Command::Export(args) => export::export(&args, &vars, &terminal),
         args::Command::Show(args) => inspect::show(&args, &vars, &terminal),
         args::Command::Output(args) => inspect::output(&args, &vars, &terminal),
         args::Command::Status(args) => inspect::status(&args, &vars, &terminal),

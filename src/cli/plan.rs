@@ -19,6 +19,7 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let wanted = source::load(&args.stack, vars, place.is_simulated(), place.fetches(terminal))?;
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
     if !args.destroy {
+        terminal.diagnostics(&wanted.check_objects()?);
         wanted.check_budget()?;
     }
     let backend = run::backend(&args.stack, &place, &wanted.desired.stack);

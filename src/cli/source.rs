@@ -14,6 +14,7 @@ use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
+use crate::plan::admissible;
 use crate::provider::kube::given::Given;
 use crate::resource::model::Desired;
 use crate::stack::{self, Stack};
@@ -68,6 +69,11 @@ impl Wanted {
             .hint("raise or remove [limits] budget_per_day, or take something away")
             .at(budget.span.clone(), "the limit")
             .into())
+    }
+
+    /// Refuses a stack with Kubernetes objects that no API server would take; the warnings otherwise.
+    pub(super) fn check_objects(&self) -> Result<Diagnostics, Diagnostics> {
+        admissible::refuse(&self.desired).map(Diagnostics)
     }
 
     /// From apply until `reap` may take it away.

@@ -1,9 +1,11 @@
 //! All integration tests, in one binary.
 #![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests run real processes and say what they skip")]
 
+mod admissible;
 mod architecture;
 mod arena;
 mod catalogue;
+mod export;
 mod gcloud;
 mod given;
 mod gke_client;
