@@ -6,6 +6,7 @@
 pub mod address;
 pub mod backend;
 pub mod catalog;
+pub mod chart;
 pub mod cli;
 pub mod cost;
 pub mod diag;

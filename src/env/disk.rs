@@ -31,6 +31,20 @@ pub trait Append: Send {
 /// An exclusive lock on a file, released on drop and by the operating system when the process dies.
 pub trait Held: Send + Sync {}
 
+/// What there is at a path, links followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A plain file.
+    File {
+        /// Its size in bytes.
+        length: u64,
+    },
+    /// A directory.
+    Folder,
+    /// A pipe, a device, a socket.
+    Other,
+}
+
 /// A disk.
 pub trait Disk: Send + Sync {
     /// The whole file.
@@ -62,6 +76,18 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// As the file system says.
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
+
+    /// What there is at `path`.
+    ///
+    /// # Errors
+    /// `NotFound` and whatever else the file system says.
+    fn entry(&self, path: &Path) -> io::Result<Entry>;
+
+    /// The path with all links followed: the same for two ways to one place.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf>;
 
     /// Removes a file; absent is fine.
     ///
@@ -154,6 +180,21 @@ impl Disk for RealDisk {
             .collect::<io::Result<Vec<_>>>()?;
         names.sort();
         Ok(names)
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Entry> {
+        let metadata = fs::metadata(path)?;
+        Ok(if metadata.is_dir() {
+            Entry::Folder
+        } else if metadata.is_file() {
+            Entry::File { length: metadata.len() }
+        } else {
+            Entry::Other
+        })
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

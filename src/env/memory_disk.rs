@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::disk::{Append, Disk, Held};
+use super::disk::{Append, Disk, Entry, Held};
 
 /// Cheap to clone; clones are the same disk.
 #[derive(Clone, Default)]
@@ -102,6 +102,20 @@ impl Disk for MemoryDisk {
         let names = inner.files.keys().filter_map(|path| path.strip_prefix(directory).ok()?.iter().next());
         let names = names.map(|name| name.to_string_lossy().into_owned()).collect::<BTreeSet<_>>();
         Ok(names.into_iter().collect())
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Entry> {
+        let inner = self.lock_inner();
+        match inner.files.get(path) {
+            Some(_) => drop(inner),
+            None if inner.files.keys().any(|file| file.starts_with(path)) => return Ok(Entry::Folder),
+            None => return Err(io::ErrorKind::NotFound.into()),
+        }
+        Ok(Entry::File { length: self.read(path)?.len() as u64 })
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

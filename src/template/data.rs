@@ -72,6 +72,12 @@ impl From<Vec<u8>> for Text {
     }
 }
 
+impl From<Arc<[u8]>> for Text {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Text(bytes)
+    }
+}
+
 impl From<&[u8]> for Text {
     fn from(bytes: &[u8]) -> Self {
         Text(Arc::from(bytes))
@@ -435,7 +441,7 @@ impl Data {
                     "ptr"
                 } else {
                     match object.plain() {
-                        Data::Map(_) if object.field("Has").is_none() && object.type_name() == "common.Files" => "map",
+                        Data::Map(_) if object.field("Has").is_none() && object.type_name() == "engine.files" => "map",
                         Data::List(_) => "slice",
                         Data::Map(_) => "struct",
                         other => other.kind_name(),

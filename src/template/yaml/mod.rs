@@ -5,4 +5,5 @@ mod scalar;
 mod write;
 
 pub use read::{ReadError, documents, read};
+pub use write::text;
 pub(super) use write::{write, write_indented};

@@ -12,6 +12,17 @@ use crate::template::literal::format_float;
 /// Where lines are folded.
 const WIDTH: usize = 80;
 
+/// As `toYaml` writes it, without the last newline; empty where it cannot be written.
+///
+/// # Errors
+/// Where a limit is reached.
+pub fn text(data: &Data) -> Result<String, Fault> {
+    match write(data) {
+        Err(fault) if fault.kind != crate::template::fault::Kind::Limit => Ok(String::new()),
+        result => result,
+    }
+}
+
 /// As `toYaml` writes it, without the last newline.
 ///
 /// # Errors

@@ -1,0 +1,34 @@
+//! Helm charts to objects, in process and without a cluster.
+//!
+//! The way of a chart: [`archive`] or [`directory`] → [`Files`] → [`Chart::load`] → [`render`] → [`Rendered`].
+//! Rendering is pure: chart, values and [`Settings`] decide every byte. The behaviour is Helm's
+//! ([`capabilities::HELM`]); where it differs on purpose, docs/charts.md says so. Not for talking to a cluster.
+
+pub mod archive;
+pub mod capabilities;
+mod dependencies;
+pub mod directory;
+mod error;
+mod files;
+mod glob;
+mod hooks;
+mod ignore;
+mod load;
+mod metadata;
+mod objects;
+mod render;
+mod schema;
+mod scope;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use capabilities::{Capabilities, Release};
+pub use error::{Cause, ChartError};
+pub use files::{Files, Limits};
+pub use hooks::{Delete, Event, Hook};
+pub use load::Chart;
+pub use metadata::{Dependency, Import, Maintainer, Metadata};
+pub use objects::{Document, Object, Sorted};
+pub use render::{Documents, Question, Rendered, Settings, collect, documents, render};
+pub use values::Values;
