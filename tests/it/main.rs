@@ -6,6 +6,7 @@ mod catalogue;
 mod gcloud;
 mod gke_client;
 mod gke_conformance;
+mod helm;
 mod kill;
 mod kube_conformance;
 mod kube_kubectl;
