@@ -2,10 +2,13 @@
 //! chance, object for object and refusal for refusal.
 //!
 //! `STACKWRIGHT_HELM` names the helm; without it only what the corpus itself says is checked.
-//! `STACKWRIGHT_LONG=1` makes many more values, `STACKWRIGHT_SEED` others.
+//! `STACKWRIGHT_LONG=1` makes many more values, `STACKWRIGHT_SEED` others, and `STACKWRIGHT_FUZZ_MINUTES=30`
+//! makes templates for as long and makes small what differs.
 #![expect(clippy::disallowed_methods, reason = "variables say which helm, and how long to try")]
 
 mod corpus;
+mod fuzz;
+mod grammar;
 mod mutate;
 mod oracle;
 
