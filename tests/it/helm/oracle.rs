@@ -70,7 +70,10 @@ impl Helm {
             let text = |key: &str| hook[key].as_str().unwrap_or("").to_owned();
             let weight = hook["weight"].as_i64().unwrap_or(0);
             let (name, path) = (text("name"), text("path"));
-            format!("{path} {name} on {} at {weight} gone {}", list("events"), list("delete_policies"))
+            // Without a policy helm behaves as with this one.
+            let gone = Some(list("delete_policies")).filter(|gone| !gone.is_empty());
+            let gone = gone.unwrap_or_else(|| "before-hook-creation".to_owned());
+            format!("{path} {name} on {} at {weight} gone {gone}", list("events"))
         });
         Ok((notes, hooks.collect()))
     }
