@@ -16,9 +16,11 @@ mod ignore;
 mod load;
 mod metadata;
 mod objects;
+mod print;
 mod render;
 mod schema;
 mod scope;
+pub mod set;
 #[cfg(test)]
 mod tests;
 mod values;

@@ -46,6 +46,8 @@ pub(super) enum Command {
     State(StateArgs),
     /// The embedded simulator: serve it, print its environment, empty it.
     Sim(SimArgs),
+    /// Render Helm charts and look into them.
+    Chart(super::chart::ChartArgs),
     /// Print the JSON Schema of stack files.
     Schema(SchemaArgs),
     /// Print a completion script for a shell.

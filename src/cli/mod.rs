@@ -5,6 +5,7 @@
 
 mod apply;
 mod args;
+mod chart;
 mod destroy;
 mod graph;
 mod inspect;
@@ -54,6 +55,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Graph(args) => graph::graph(&args, &vars, &terminal),
         args::Command::State(args) => state::state(&args, &vars, &terminal),
         args::Command::Sim(args) => sim::sim(&args, &vars, &terminal),
+        args::Command::Chart(args) => chart::chart(&args, &terminal),
         args::Command::Completions(args) => scaffold::completions(&args, &terminal),
     };
     match result {
