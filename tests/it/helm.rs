@@ -193,8 +193,12 @@ fn charts_come_out_as_from_the_real_helm() {
     let mut score = Score::default();
     let results = shared(&cases, |(sample, case)| {
         let folder = unpacked(sample, &case.layers);
+        let start = std::time::Instant::now();
         let theirs = helm.template(folder.path(), &case.arguments);
-        (theirs, ours(folder.path(), &case.arguments))
+        let middle = std::time::Instant::now();
+        let mine = ours(folder.path(), &case.arguments);
+        if start.elapsed().as_secs() > 2 { eprintln!("SLOW {} {}: {:?} {:?}", sample.name, case.name, middle - start, middle.elapsed()); }
+        (theirs, mine)
     });
     let mut lies = Vec::new();
     for ((sample, case), (theirs, ours)) in cases.iter().zip(&results) {

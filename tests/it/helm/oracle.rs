@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use stackwright::chart::{
-    Capabilities, Cause, Chart, ChartError, Delete, Event, Hook, Limits, Release, Settings, Style, Values, collect,
+    Capabilities, Cause, Chart, ChartError, Delete, Event, Hook, Limits, Release, Settings, Values, collect,
     directory, documents,
 };
+use stackwright::chart::set::Style;
 use stackwright::env::disk::RealDisk;
 use stackwright::template::yaml;
 use stackwright::value::Value;
@@ -189,7 +190,7 @@ pub fn ours(folder: &Path, arguments: &[String]) -> Result<Ours, String> {
     let mut objects = Vec::new();
     if request.crds {
         for (source, text) in &documents.crds {
-            objects.extend(read(source, text)?);
+            objects.extend(read(source, &String::from_utf8_lossy(text))?);
         }
     }
     let plain = documents.sorted.plain.iter().map(|document| (document.source.clone(), document.value.clone()));
