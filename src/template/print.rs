@@ -191,6 +191,9 @@ impl Spec {
             'v' => format_float(number, 'g', self.precision),
             'g' | 'G' => format_float(number, self.verb, self.precision),
             'e' | 'E' | 'f' | 'F' => format_float(number, self.verb, self.precision.or(Some(6))),
+            'x' | 'X' if number.is_finite() => hex_float(number, self.verb, self.precision),
+            'b' if number.is_finite() => binary_float(number),
+            'b' | 'x' | 'X' => format_float(number, 'g', None),
             _ => return self.bad(out, data),
         };
         let (sign, digits) = match text.strip_prefix(['+', '-']) {
@@ -333,6 +336,56 @@ impl Spec {
             data => self.write(out, data, depth + 1),
         }
     }
+}
+
+/// `-0x1.8p+01`; the sign is in front.
+fn hex_float(number: f64, verb: char, precision: Option<usize>) -> String {
+    let sign = if number.is_sign_negative() { "-" } else { "" };
+    let bits = number.to_bits();
+    let (mut mantissa, mut exponent) = (bits & ((1 << 52) - 1), ((bits >> 52) & 0x7FF) as i64 - 1023);
+    if exponent == -1023 {
+        if mantissa == 0 {
+            exponent = 0;
+        } else {
+            // What is below the normal numbers is shifted up to them.
+            let shift = mantissa.leading_zeros() - 11;
+            mantissa <<= shift;
+            exponent = -1022 - i64::from(shift);
+        }
+    } else {
+        mantissa |= 1 << 52;
+    }
+    if let Some(digits) = precision.filter(|digits| *digits < 13) {
+        let dropped = 52 - 4 * digits as u32;
+        let (rest, half) = (mantissa & ((1 << dropped) - 1), 1u64 << (dropped - 1));
+        mantissa >>= dropped;
+        if rest > half || rest == half && mantissa & 1 == 1 {
+            mantissa += 1;
+        }
+        mantissa <<= dropped;
+        if mantissa >> 53 != 0 {
+            mantissa >>= 1;
+            exponent += 1;
+        }
+    }
+    let fraction = format!("{:013x}", mantissa & ((1 << 52) - 1));
+    let fraction = match precision {
+        None => fraction.trim_end_matches('0').to_owned(),
+        Some(digits) => format!("{fraction:0<digits$}")[..digits].to_owned(),
+    };
+    let point = if fraction.is_empty() { "" } else { "." };
+    let direction = if exponent < 0 { '-' } else { '+' };
+    let text = format!("{sign}0x{}{point}{fraction}p{direction}{:02}", mantissa >> 52, exponent.abs());
+    if verb == 'X' { text.to_uppercase() } else { text }
+}
+
+/// `4503599627370496p-52`.
+fn binary_float(number: f64) -> String {
+    let sign = if number.is_sign_negative() { "-" } else { "" };
+    let bits = number.to_bits();
+    let (mantissa, exponent) = (bits & ((1 << 52) - 1), ((bits >> 52) & 0x7FF) as i64);
+    let (mantissa, exponent) = if exponent == 0 { (mantissa, 1) } else { (mantissa | 1 << 52, exponent) };
+    format!("{sign}{mantissa}p{:+}", exponent - 1075)
 }
 
 /// `printf`.

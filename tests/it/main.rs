@@ -10,6 +10,7 @@ mod gcloud;
 mod given;
 mod gke_client;
 mod gke_conformance;
+mod helm;
 mod kill;
 mod kube_conformance;
 mod kube_kubectl;

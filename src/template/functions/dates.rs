@@ -1,7 +1,6 @@
 //! Dates and durations. `now` is the instant that the rendering was given; the local zone is UTC.
 
-use super::math::to_int;
-use super::{Call, Function, T, to_text};
+use super::{Call, Function, T};
 use crate::template::data::{Data, IntKind};
 use crate::template::fault::{Fault, Outcome};
 use crate::template::moment::{Moment, duration_text, parse_duration};
@@ -79,10 +78,8 @@ fn rounded(c: &Call<'_, '_>) -> String {
         Data::Text(text) => parse_duration(&text.str()).unwrap_or(0),
         Data::Int(IntKind::Int64, nanoseconds) => *nanoseconds,
         Data::Time(moment) => now(c).since(moment),
-        data => match to_text(data) {
-            Ok(_) if matches!(data, Data::Int(IntKind::Duration, _)) => to_int(data),
-            _ => 0,
-        },
+        Data::Int(IntKind::Duration, nanoseconds) => *nanoseconds,
+        _ => 0,
     };
     let second = 1_000_000_000u64;
     let units = [

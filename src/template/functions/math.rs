@@ -2,7 +2,7 @@
 //! fractions are exact where they have few digits.
 
 use super::{Call, Function, T, to_text};
-use crate::template::data::Data;
+use crate::template::data::{Data, IntKind};
 use crate::template::fault::{Fault, Outcome};
 use crate::template::literal;
 
@@ -62,6 +62,8 @@ fn whole(text: &str) -> &str {
 pub(super) fn to_int(data: &Data) -> i64 {
     match data {
         Data::Bool(truth) => i64::from(*truth),
+        // Sprig's conversion knows no durations.
+        Data::Int(IntKind::Duration, _) => 0,
         Data::Int(_, number) => *number,
         // Go's conversion of what does not fit is the least number on amd64.
         Data::Float(number) if number.is_nan() || *number >= i64::MAX as f64 => i64::MIN,
@@ -75,6 +77,7 @@ pub(super) fn to_int(data: &Data) -> i64 {
 pub(super) fn to_float(data: &Data) -> f64 {
     match data {
         Data::Bool(truth) => f64::from(u8::from(*truth)),
+        Data::Int(IntKind::Duration | IntKind::Month | IntKind::Weekday, _) => 0.0,
         Data::Int(_, number) => *number as f64,
         Data::Float(number) => *number,
         Data::Text(text) => literal::float(&text.str()).unwrap_or(0.0),

@@ -367,7 +367,7 @@ impl Writer {
 
     /// Whether the blank at `at` may become a line break.
     fn folds(&self, chars: &[char], at: usize, allowed: bool, after_space: bool) -> bool {
-        allowed && !after_space && self.column > WIDTH && chars.get(at + 1) != Some(&' ')
+        allowed && !self.indented && !after_space && self.column > WIDTH && chars.get(at + 1) != Some(&' ')
     }
 
     fn plain(&mut self, text: &str, folds: bool) {
@@ -437,8 +437,10 @@ impl Writer {
         self.indicator("\"", true, false, false);
         let chars = text.chars().collect::<Vec<_>>();
         let mut spaces = false;
+        // Go's library looks for a byte order mark at the beginning of the text only, wherever it is.
+        let marked = text.starts_with('\u{FEFF}');
         for (at, &c) in chars.iter().enumerate() {
-            if !printable(c) || is_break(c) || c == '"' || c == '\\' {
+            if marked || !printable(c) || is_break(c) || c == '"' || c == '\\' {
                 let escape = match c {
                     '\0' => "\\0".to_owned(),
                     '\u{7}' => "\\a".to_owned(),
@@ -462,7 +464,7 @@ impl Writer {
                 self.puts(&escape);
                 spaces = false;
             } else if c == ' ' {
-                if folds && !spaces && self.column > WIDTH && at > 0 && at + 1 < chars.len() {
+                if folds && !self.indented && !spaces && self.column > WIDTH && at > 0 && at + 1 < chars.len() {
                     self.below();
                     if chars.get(at + 1) == Some(&' ') {
                         self.put('\\');
