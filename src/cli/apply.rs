@@ -21,7 +21,6 @@ use crate::ops::preview::{Preview, Subject, preview};
 use crate::plan::execution;
 use crate::plan::file;
 use crate::plan::model::Plan;
-use crate::resource::model::Desired;
 use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
 use crate::ui::plan_text;
@@ -70,7 +69,10 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
 
 pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&job.stack.place, &job.stack.file);
-    let wanted = source::load(job.stack, vars, place.is_simulated(), place.fetches(terminal))?;
+    let wanted = match job.destroy {
+        true => source::leaving(job.stack, vars, place.is_simulated())?,
+        false => source::load(job.stack, vars, place.is_simulated(), place.fetches(terminal))?,
+    };
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
     if !job.destroy {
         terminal.diagnostics(&wanted.check_objects()?);
@@ -84,13 +86,11 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
         let interrupt = run::interrupts();
         let mut options = run::options(job.planning, &wanted.stack, job.destroy);
         options.adopt.clone_from(&job.adopt);
-        let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };
-        let desired = if job.destroy { &nothing } else { &wanted.desired };
         if !job.json {
             terminal.say(&terminal.err.dim("Reading what is there..."));
         }
         let subject = Subject {
-            desired,
+            desired: &wanted.desired,
             state: session.state(),
             secrets: &secrets,
             options: &options,

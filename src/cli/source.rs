@@ -112,6 +112,13 @@ pub(super) fn stack(
     stack::load(source, &stack::DiskLoader(&RealDisk), &given(inputs, synthesize)?, vars)
 }
 
+/// Reads a stack that is to go. Nothing of it is expanded: that must not depend on charts being at hand.
+pub(super) fn leaving(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Result<Wanted, Diagnostics> {
+    let loaded = stack(&args.file, &args.inputs, vars, synthesize)?;
+    let desired = Desired { stack: loaded.stack.name.to_string(), ..Desired::default() };
+    Ok(Wanted { stack: loaded.stack, desired, secrets: BTreeMap::new(), warnings: loaded.warnings })
+}
+
 /// Reads, checks and expands a stack. `synthesize` makes up inputs that are missing. With `fetch`, what the lock
 /// names is fetched, and the lock is made where there is none; without, what is at hand must do.
 pub(super) fn load(
