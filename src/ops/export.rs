@@ -96,7 +96,7 @@ fn file(stack: &str, resources: Vec<&Resource>, all: &mut Vec<Placeholder>) -> R
     for resource in resources {
         let mut filler = Filler { resource, found: all, path: String::new() };
         let manifest = filler.fill(&resource.attrs);
-        let text = yaml::text(&manifest).ok_or_else(|| {
+        let text = yaml::document(&manifest).ok_or_else(|| {
             Diagnostics::from(Diagnostic::error("the manifest is nested too deeply").about(resource.address.clone()))
         })?;
         body.push_str("---\n");

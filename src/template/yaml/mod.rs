@@ -14,7 +14,7 @@ use crate::value::Value;
 
 /// A value as `toYaml` writes it, whole numbers as such, without the last newline; `None` when it nests too
 /// deeply. What is deferred is written as its sources in angle brackets.
-pub fn text(value: &Value) -> Option<String> {
+pub fn document(value: &Value) -> Option<String> {
     write(&data(value)).ok()
 }
 
