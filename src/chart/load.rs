@@ -68,6 +68,21 @@ impl Chart {
         })
     }
 
+    /// The files below crds/ of this chart and of all charts inside, by their full path.
+    pub fn all_crds(&self) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        self.add_crds(self.name(), &mut all);
+        all
+    }
+
+    fn add_crds(&self, path: &str, all: &mut Vec<(String, String)>) {
+        let own = self.crd_files();
+        all.extend(own.map(|(file, text)| (format!("{path}/{file}"), String::from_utf8_lossy(text).into_owned())));
+        for inner in &self.dependencies {
+            inner.add_crds(&format!("{path}/charts/{}", inner.name()), all);
+        }
+    }
+
     /// The chart's description for people: README.md, in any case of letters.
     pub fn readme(&self) -> Option<&Arc<[u8]>> {
         let names = ["readme.md", "readme.txt", "readme"];
@@ -141,10 +156,7 @@ fn load(files: &Files, depth: usize, budget: &mut Limits) -> Result<Arc<Chart>, 
                 load(&files, depth + 1, budget)
             })
         } else {
-            // A file beside the charts' folders is no chart.
-            if files.remove("").is_some() && files.is_empty() {
-                continue;
-            }
+            files.remove("");
             load(&files, depth + 1, budget)
         };
         let dependency = loaded.map_err(|error| inside(error, &name, &folder))?;

@@ -20,10 +20,12 @@ pub mod lock;
 mod metadata;
 mod objects;
 mod pack;
+mod print;
 pub mod reference;
 mod render;
 mod schema;
 mod scope;
+pub mod set;
 pub mod source;
 #[cfg(test)]
 mod tests;

@@ -209,45 +209,44 @@ fn rank(value: &Value) -> (usize, String) {
 
 /// The objects of a document: none for mere comments, all items of a list.
 pub(super) fn objects(chart: &str, document: Document) -> Result<Vec<Object>, ChartError> {
+    let Document { source, text, value, .. } = document;
     let refuse = |message: &str| {
         ChartError::new(Cause::Output, chart, message)
-            .file(&document.source)
-            .detail(document.text.lines().take(6).collect::<Vec<_>>().join("\n"))
+            .file(&source)
+            .detail(text.lines().take(6).collect::<Vec<_>>().join("\n"))
             .hint("the template does not fit these values: change them, or report it to the makers of the chart")
     };
-    if document.value == Value::Null || document.value == Value::map() {
-        return Ok(Vec::new());
-    }
-    let field = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-    let (Some(version), Some(kind)) = (field(&document.value, "apiVersion"), field(&document.value, "kind")) else {
+    let object = |manifest: Value| {
+        let policy = annotation(&manifest, "helm.sh/resource-policy");
+        let keep = policy.is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"));
+        Object { manifest, source: source.clone(), keep }
+    };
+    let mut map = match value {
+        Value::Map(map) if !map.is_empty() => map,
+        _ => return Ok(Vec::new()),
+    };
+    let field = |map: &Map, name: &str| map.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (Some(version), Some(kind)) = (field(&map, "apiVersion"), field(&map, "kind")) else {
         return Err(refuse("the template made an object without apiVersion or kind"));
     };
-    let object = |manifest: Value| {
-        let keep = annotation(&manifest, "helm.sh/resource-policy")
-            .is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"));
-        Object { manifest, source: document.source.clone(), keep }
+    let (Some(single), Some(Value::List(_))) = (kind.strip_suffix("List"), map.get("items")) else {
+        return Ok(vec![object(Value::Map(map))]);
     };
-    let items = match (&document.value, kind.strip_suffix("List")) {
-        (Value::Map(map), Some(single)) => map.get("items").and_then(Value::as_list).map(|items| (items, single)),
-        _ => None,
-    };
-    let Some((items, single)) = items else { return Ok(vec![object(document.value.clone())]) };
-    let mut all = Vec::new();
-    for item in items {
-        let Value::Map(map) = item else {
+    let Some(Value::List(items)) = map.remove("items") else { return Ok(Vec::new()) };
+    let item = |item: Value| {
+        let Value::Map(mut map) = item else {
             return Err(refuse("the template made a list with an item that is no object"));
         };
-        let mut map: Map = map.clone();
         if !single.is_empty() {
             map.entry("apiVersion".to_owned()).or_insert_with(|| Value::from(version.as_str()));
             map.entry("kind".to_owned()).or_insert_with(|| Value::from(single));
         }
-        if !["apiVersion", "kind"].iter().all(|name| map.get(*name).and_then(Value::as_str).is_some()) {
+        if !["apiVersion", "kind"].iter().all(|name| field(&map, name).is_some()) {
             return Err(refuse("the template made a list with an object without apiVersion or kind"));
         }
-        all.push(object(Value::Map(map)));
-    }
-    Ok(all)
+        Ok(object(Value::Map(map)))
+    };
+    items.into_iter().map(item).collect()
 }
 
 /// Hooks with all that their annotations say.

@@ -12,7 +12,7 @@ use super::hooks::Hook;
 use super::load::Chart;
 use super::objects::{self, Document, Object, Sorted};
 use super::schema;
-use super::scope::{Common, scripts};
+use super::scope::{Common, VALUES, scripts};
 use super::values::{Values, coalesce, table};
 use crate::template::{self, Data, Fault, Limits, Lookup, Options, STACK, Templates, Text, Tokens, yaml};
 use crate::value::Value;
@@ -86,7 +86,7 @@ pub struct Rendered {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Documents {
     /// The files of crds/ folders: path and text.
-    pub crds: Vec<(String, String)>,
+    pub crds: Vec<(String, Arc<[u8]>)>,
     /// The rest, sorted.
     pub sorted: Sorted,
     /// NOTES.txt.
@@ -112,7 +112,7 @@ pub fn collect(chart: &Chart, documents: Documents) -> Result<Rendered, ChartErr
     let name = chart.name();
     let mut rendered = Rendered { notes: documents.notes, looked_up: documents.looked_up, ..Rendered::default() };
     for (source, text) in documents.crds {
-        for (line, text) in objects::split(&text) {
+        for (line, text) in objects::split(&String::from_utf8_lossy(&text)) {
             let value = yaml::read(text).map_err(|error| {
                 ChartError::new(Cause::Output, name, error.message).file(&source).line(line + error.line - 1)
             })?;
@@ -186,11 +186,6 @@ fn run(chart: &Arc<Chart>, values: &Values, settings: &Settings<'_>) -> Result<D
             format!("it needs Kubernetes {wanted}, and the cluster has {}", settings.capabilities.kube_version);
         return Err(ChartError::new(Cause::Unfit, name, message).hint("use another version of the chart or cluster"));
     }
-    let given = template::Map::of(
-        template::Element::Any,
-        Some("common.Values"),
-        given.snapshot().into_iter().collect::<BTreeMap<_, _>>(),
-    );
     let common = Common { release: settings.release.data(), capabilities: settings.capabilities.data(&kube) };
     let mut all = BTreeMap::new();
     scripts(&node, &node.name, given, true, &common, &mut all);
@@ -215,7 +210,7 @@ fn run(chart: &Arc<Chart>, values: &Values, settings: &Settings<'_>) -> Result<D
         let Some(script) = all.get(path) else { return Data::Missing };
         let template =
             [(Text::from("Name"), Data::from(path)), (Text::from("BasePath"), Data::from(script.base.as_str()))];
-        let template = template::Map::of(template::Element::Any, Some("common.Values"), template.into_iter().collect());
+        let template = template::Map::of(template::Element::Any, Some(VALUES), template.into_iter().collect());
         script.scope.set("Template".into(), Data::Map(template));
         Data::Map(script.scope.clone())
     };
@@ -245,9 +240,9 @@ fn run(chart: &Arc<Chart>, values: &Values, settings: &Settings<'_>) -> Result<D
 }
 
 /// The files of crds/ folders, those of charts inside last.
-fn crd_files(node: &Node, path: &str, all: &mut Vec<(String, String)>) {
+fn crd_files(node: &Node, path: &str, all: &mut Vec<(String, Arc<[u8]>)>) {
     let own = node.chart.crd_files();
-    all.extend(own.map(|(file, text)| (format!("{path}/{file}"), String::from_utf8_lossy(text).into_owned())));
+    all.extend(own.map(|(file, text)| (format!("{path}/{file}"), text.clone())));
     for inner in &node.dependencies {
         crd_files(inner, &format!("{path}/charts/{}", inner.name), all);
     }

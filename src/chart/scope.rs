@@ -11,6 +11,9 @@ use super::glob::Pattern;
 use super::values::child;
 use crate::template::{Call, Data, Element, Fault, Map, Object, Outcome, Text};
 
+/// The Go type of values, and of what templates see.
+pub(super) const VALUES: &str = "common.Values";
+
 /// One template file of the chart or of one inside.
 pub(super) struct Script {
     /// What its chart's templates see.
@@ -41,16 +44,16 @@ pub(super) fn scripts(
         ("Files", Data::Object(Rc::new(ChartFiles::of(node)))),
         ("Release", common.release.clone()),
         ("Capabilities", common.capabilities.clone()),
-        ("Values", Data::Map(values.clone())),
+        ("Values", Data::Map(values.with_name(VALUES))),
         ("Subcharts", Data::Map(inner.clone())),
     ];
     let fields = fields.into_iter().map(|(key, value)| (Text::from(key), value)).collect();
-    let scope = Map::of(Element::Any, Some("common.Values"), fields);
+    let scope = Map::of(Element::Any, Some(VALUES), fields);
     for dependency in &node.dependencies {
         let name = dependency.name.as_str();
         let values = child(&values, name).unwrap_or_else(empty);
         let below = scripts(dependency, &format!("{path}/charts/{name}"), values, false, common, all);
-        inner.set(name.into(), Data::Map(below));
+        inner.set(name.into(), Data::Map(below.plain()));
     }
     let base = format!("{path}/templates");
     for (file, text) in &node.chart.templates {

@@ -44,3 +44,6 @@ fn a_simple_chart_renders() {
         serde_json::json!({"r": "1e+06", "name": "b", "f": "file"})
     );
 }
+
+mod hostile;
+mod semantics;

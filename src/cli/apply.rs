@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::backend::Session;
 use crate::cli::args::{ApplyArgs, PlanningArgs, StackArgs};
 use crate::cli::reach::{Place, with_platforms};
@@ -36,6 +37,8 @@ pub(super) struct Job<'a> {
     pub destroy: bool,
     /// A plan that was reviewed before.
     pub saved: Option<Plan>,
+    /// Take over what is there.
+    pub adopt: Vec<Address>,
 }
 
 pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
@@ -60,6 +63,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         json: args.json,
         destroy,
         saved,
+        adopt: Vec::new(),
     };
     run_job(job, vars, terminal)
 }
@@ -75,9 +79,10 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
     let mut session = run::open(&backend, job.planning, vars, command, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, true)?;
-    with_platforms(&place, wanted.project(), async |platforms| {
+    with_platforms(&place, wanted.site(), async |platforms| {
         let interrupt = run::interrupts();
-        let options = run::options(job.planning, &wanted.stack, job.destroy);
+        let mut options = run::options(job.planning, &wanted.stack, job.destroy);
+        options.adopt.clone_from(&job.adopt);
         let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };
         let desired = if job.destroy { &nothing } else { &wanted.desired };
         if !job.json {

@@ -34,6 +34,8 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Take everything away that the stack made.
     Destroy(DestroyArgs),
+    /// Make Kubernetes objects that are there already part of the stack, without making them anew.
+    Adopt(AdoptArgs),
     /// Show the state, or a saved plan.
     Show(ShowArgs),
     /// Print the stack's outputs.
@@ -48,8 +50,8 @@ pub(super) enum Command {
     State(StateArgs),
     /// The embedded simulator: serve it, print its environment, empty it.
     Sim(SimArgs),
-    /// Helm charts by themselves.
-    Chart(super::lock::ChartArgs),
+    /// Render Helm charts, look into them, fetch them.
+    Chart(super::chart::ChartArgs),
     /// Print the JSON Schema of stack files.
     Schema(SchemaArgs),
     /// Print a completion script for a shell.
@@ -139,6 +141,9 @@ pub(super) struct PlanningArgs {
     /// How many requests may be under way at a time.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub parallelism: usize,
+    /// Take fields of Kubernetes objects back that others have set since.
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// Wait this long for another run to release the state, for example 5m.
     #[arg(long, value_name = "DURATION")]
     pub lock_timeout: Option<String>,
@@ -191,6 +196,27 @@ pub(super) struct DestroyArgs {
     pub stack: StackArgs,
     #[command(flatten)]
     pub planning: PlanningArgs,
+    /// Do not ask.
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Print events as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct AdoptArgs {
+    /// The object, or the component whose objects are all there.
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// How many requests may be under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub parallelism: usize,
+    /// Wait this long for another run to release the state, for example 5m.
+    #[arg(long, value_name = "DURATION")]
+    pub lock_timeout: Option<String>,
     /// Do not ask.
     #[arg(long)]
     pub auto_approve: bool,

@@ -95,7 +95,7 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
         may_be_blind: false,
     };
     let status =
-        with_platforms(&place, wanted.project(), async |platforms| status::status(&platforms, subject, &sink).await)?;
+        with_platforms(&place, wanted.site(), async |platforms| status::status(&platforms, subject, &sink).await)?;
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
         let proofs = status.proofs.iter().map(|(component, proof)| {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
 use crate::catalog;
 use crate::chart::cache::Cache;
@@ -41,18 +41,6 @@ pub(super) struct LockArgs {
     /// Write everything that is locked into a folder, for a closed network.
     #[arg(long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,
-}
-
-#[derive(Debug, Args, Clone)]
-pub(super) struct ChartArgs {
-    #[command(subcommand)]
-    pub command: ChartCommand,
-}
-
-#[derive(Debug, Subcommand, Clone)]
-pub(super) enum ChartCommand {
-    /// Fetch a chart and write its archive.
-    Pull(PullArgs),
 }
 
 #[derive(Debug, Args, Clone)]

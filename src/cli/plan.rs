@@ -29,7 +29,7 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let desired = if args.destroy { &nothing } else { &wanted.desired };
     let subject =
         Subject { desired, state: &state, secrets: &secrets, options: &options, ttl: wanted.ttl(), may_be_blind: true };
-    let preview = with_platforms(&place, wanted.project(), async |platforms| preview(&platforms, subject).await)?;
+    let preview = with_platforms(&place, wanted.site(), async |platforms| preview(&platforms, subject).await)?;
     if let Some(why) = &preview.blind {
         terminal
             .say(&terminal.err.yellow(&format!("Note: planned without looking, as if nothing were there yet: {why}")));

@@ -9,10 +9,12 @@ use crate::catalog;
 use crate::chart::Library;
 use crate::cli::args::{InputArgs, StackArgs};
 use crate::cli::lock;
+use crate::cli::reach::Site;
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
+use crate::provider::kube::given::Given;
 use crate::resource::model::Desired;
 use crate::stack::{self, Stack};
 
@@ -25,9 +27,15 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// The Google Cloud project, when the stack has one.
-    pub(super) fn project(&self) -> Option<String> {
-        self.stack.cluster.as_ref()?.project.as_ref().map(|project| project.value.to_string())
+    /// The Google Cloud project, or the cluster that is there already.
+    pub(super) fn site(&self) -> Site {
+        let Some(cluster) = &self.stack.cluster else { return Site::default() };
+        let given = cluster.kubeconfig.as_ref().map(|file| {
+            let beside = Path::new(&file.span.source.name).parent().unwrap_or(Path::new(""));
+            let context = cluster.context.as_ref().map(|context| context.to_string());
+            Given { path: beside.join(&***file), context }
+        });
+        Site { project: cluster.project.as_ref().map(|project| project.value.to_string()), given }
     }
 
     /// Refuses a stack that costs more than its own limit.

@@ -87,7 +87,13 @@ fn change(
         terminal.say(&format!("Dry run: {said}"));
         return Ok(());
     }
-    let planning = PlanningArgs { target: Vec::new(), replace: Vec::new(), parallelism: 1, lock_timeout: None };
+    let planning = PlanningArgs {
+        target: Vec::new(),
+        replace: Vec::new(),
+        parallelism: 1,
+        force_conflicts: false,
+        lock_timeout: None,
+    };
     let mut session = run::open(backend, &planning, vars, "stackwright state", terminal)?;
     session.commit(vec![transition]).map_err(|error| run::refused(&error))?;
     terminal.say(said);

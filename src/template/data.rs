@@ -202,12 +202,14 @@ impl List {
 
 /// A map from strings; everybody who holds it shares it.
 #[derive(Clone)]
-pub struct Map(Rc<MapBody>);
+pub struct Map {
+    body: Rc<MapBody>,
+    /// A named Go type, where the map is not a plain `map[string]…`.
+    named: Option<&'static str>,
+}
 
 struct MapBody {
     element: Element,
-    /// A named Go type, where the map is not a plain `map[string]…`.
-    named: Option<&'static str>,
     entries: RefCell<BTreeMap<Text, Data>>,
 }
 
@@ -219,29 +221,44 @@ impl Map {
 
     /// A map with a declared element type and perhaps a name of its type.
     pub fn of(element: Element, named: Option<&'static str>, entries: BTreeMap<Text, Data>) -> Self {
-        Map(Rc::new(MapBody { element, named, entries: RefCell::new(entries) }))
+        Map { body: Rc::new(MapBody { element, entries: RefCell::new(entries) }), named }
+    }
+
+    /// The same map as a plain `map[string]…`: what Go makes of it where it hands one to such a parameter.
+    pub fn plain(&self) -> Map {
+        Map { named: None, ..self.clone() }
+    }
+
+    /// The same map as a value of a named Go type.
+    pub fn with_name(&self, name: &'static str) -> Map {
+        Map { named: Some(name), ..self.clone() }
+    }
+
+    /// The name of its Go type, where it has one of its own.
+    pub fn named(&self) -> Option<&'static str> {
+        self.named
     }
 
     /// The value under `key`.
     pub fn get(&self, key: &[u8]) -> Option<Data> {
-        self.0.entries.borrow().get(key).cloned()
+        self.body.entries.borrow().get(key).cloned()
     }
 
     /// Sets `key` for everybody who holds this map.
     pub fn set(&self, key: Text, value: Data) {
-        let old = self.0.entries.borrow_mut().insert(key, value);
+        let old = self.body.entries.borrow_mut().insert(key, value);
         drop(old);
     }
 
     /// Removes `key` for everybody who holds this map.
     pub fn unset(&self, key: &[u8]) {
-        let old = self.0.entries.borrow_mut().remove(key);
+        let old = self.body.entries.borrow_mut().remove(key);
         drop(old);
     }
 
     /// How many entries.
     pub fn len(&self) -> usize {
-        self.0.entries.borrow().len()
+        self.body.entries.borrow().len()
     }
 
     /// Whether there is none.
@@ -251,27 +268,27 @@ impl Map {
 
     /// The entries as they are now, in key order.
     pub fn snapshot(&self) -> Vec<(Text, Data)> {
-        self.0.entries.borrow().iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+        self.body.entries.borrow().iter().map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
     /// A look at the entries; nobody may write meanwhile.
     pub fn entries(&self) -> Ref<'_, BTreeMap<Text, Data>> {
-        self.0.entries.borrow()
+        self.body.entries.borrow()
     }
 
     /// The element type.
     pub fn element(&self) -> Element {
-        self.0.element
+        self.body.element
     }
 
     /// Whether both are the same map, not just equal ones.
     pub fn same(&self, other: &Map) -> bool {
-        Rc::ptr_eq(&self.0, &other.0)
+        Rc::ptr_eq(&self.body, &other.body)
     }
 
     /// The Go type.
     pub fn type_name(&self) -> String {
-        self.0.named.map_or_else(|| format!("map[string]{}", self.0.element.name()), str::to_owned)
+        self.named.map_or_else(|| format!("map[string]{}", self.body.element.name()), str::to_owned)
     }
 }
 
@@ -299,7 +316,7 @@ fn bury(children: impl IntoIterator<Item = Data>) {
                 }
             }
             Data::Map(map) => {
-                if let Ok(mut body) = Rc::try_unwrap(map.0) {
+                if let Ok(mut body) = Rc::try_unwrap(map.body) {
                     rest.extend(std::mem::take(body.entries.get_mut()).into_values().filter(holds));
                 }
             }

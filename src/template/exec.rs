@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::budget::Budget;
-use super::data::{Data, Element, IntKind, Text};
+use super::data::{Data, Element, IntKind, Map, Text};
 use super::fault::{Error, Fault, Kind};
 use super::functions::{Call, Function, Special, T};
 use super::print;
@@ -434,6 +434,11 @@ impl<'t> Frame<'_, 't> {
             Data::Missing => return Ok(receiver),
             Data::Nil => return stop(format!("nil pointer evaluating interface {{}}.{name}")),
             Data::Map(map) => {
+                if map.named() == Some(super::tables::VALUES)
+                    && let Some(wanted) = super::tables::takes(name)
+                {
+                    return self.table_method(dot, map, operand, name, wanted, (arguments, last));
+                }
                 if has_arguments {
                     return stop(format!("{name} is not a method but has arguments"));
                 }
@@ -485,6 +490,37 @@ impl<'t> Frame<'_, 't> {
         }
         let of = if receiver.held { "interface {}".into() } else { receiver.data.type_name() };
         stop(format!("can't evaluate field {name} in type {of}"))
+    }
+
+    /// A method of `.Values`.
+    fn table_method(
+        &mut self,
+        dot: &Held,
+        map: &Map,
+        operand: &'t Operand,
+        name: &'t str,
+        wanted: usize,
+        (arguments, last): (&'t [Operand], Option<Data>),
+    ) -> Run<Held> {
+        let given = arguments.len() + usize::from(last.is_some());
+        if given != wanted {
+            return stop(format!("wrong number of args for {name}: want {wanted} got {given}"));
+        }
+        let mut path = String::new();
+        for argument in arguments {
+            if let Data::Text(text) = self.argument(dot, argument, T::Text)? {
+                path = text.str().into_owned();
+            }
+        }
+        if let Some(last) = last
+            && let Data::Text(text) = self.fit(last, T::Text)?
+        {
+            path = text.str().into_owned();
+        }
+        self.at = Some(At::Operand(operand));
+        super::tables::method(map, name, &path)
+            .map(|data| Held { held: name == "PathValue", data })
+            .map_err(|fault| calling(name, fault))
     }
 
     fn call<'c>(&'c self, at: At<'t>, function: &'static Function, arguments: Vec<Data>) -> Call<'c, 'c> {
@@ -629,7 +665,10 @@ impl<'t> Frame<'_, 't> {
             _ => false,
         };
         if fits {
-            return Ok(value);
+            return Ok(match value {
+                Data::Map(map) if wanted == T::Map => Data::Map(map.plain()),
+                value => value,
+            });
         }
         let got = if let Data::Nil = value { "interface {}".into() } else { value.type_name() };
         stop(format!("wrong type for value; expected {}; got {got}", wanted.name()))

@@ -16,6 +16,7 @@ mod moment;
 mod parse;
 mod print;
 mod syntax;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -27,7 +28,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use budget::Limits;
-pub use data::{Data, Element, IntKind, List, Map, Object, Text};
+pub use data::{Data, Element, IntKind, List, MAX_NESTING, Map, Object, Text};
 pub use exec::Engine;
 pub use fault::{Error, Fault, Kind, Outcome};
 pub use functions::rendering::{Lookup, NoCluster};

@@ -114,6 +114,7 @@ fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Condi
             google_endpoint: Some(serving.url.clone()),
             proxy: Some(serving.url.clone()),
             project: Some("sim-project".to_owned()),
+            given: None,
             clock: shared.clone(),
             random: random.clone(),
             vars: Arc::new(BTreeMap::<String, String>::new()),

@@ -100,7 +100,7 @@ fn dig(c: &Call<'_, '_>) -> Outcome {
         let is = if data.is_nothing() { "nil".into() } else { data.type_name() };
         Fault::new(format!("interface conversion: interface {{}} is {is}, not map[string]interface {{}}"))
     };
-    if !matches!(start, Data::Map(map) if map.element() == Element::Any) {
+    if !matches!(start, Data::Map(map) if map.element() == Element::Any && map.named().is_none()) {
         return Err(not_map(start));
     }
     let mut here = start.clone();
@@ -110,7 +110,7 @@ fn dig(c: &Call<'_, '_>) -> Outcome {
             return Err(Fault::new(format!("interface conversion: interface {{}} is {is}, not string")));
         };
         let Data::Map(map) = &here else { return Err(not_map(&here)) };
-        if map.element() != Element::Any {
+        if map.element() != Element::Any || map.named().is_some() {
             return Err(not_map(&here));
         }
         match map.get(key.bytes()) {
@@ -142,7 +142,7 @@ fn deep_copy(c: &Call<'_, '_>, data: &Data, depth: usize) -> Outcome {
             c.items(map.len())?;
             c.memory(crate::template::exec::MAP_SIZE)?;
             let entries = map.snapshot().into_iter().map(|(key, item)| Ok((key, deep_copy(c, &item, depth + 1)?)));
-            Data::Map(Map::of(map.element(), None, entries.collect::<Result<_, Fault>>()?))
+            Data::Map(Map::of(map.element(), map.named(), entries.collect::<Result<_, Fault>>()?))
         }
         other => other.clone(),
     })

@@ -8,6 +8,7 @@ pub(super) mod dates;
 pub(super) mod dicts;
 pub(super) mod digests;
 pub(super) mod documents;
+pub(super) mod durations;
 pub(super) mod encoding;
 pub(super) mod lists;
 pub(super) mod math;
@@ -138,6 +139,7 @@ static ALL: LazyLock<BTreeMap<&'static str, &'static Function>> = LazyLock::new(
         dicts::FUNCTIONS,
         digests::FUNCTIONS,
         documents::FUNCTIONS,
+        durations::FUNCTIONS,
         encoding::FUNCTIONS,
         lists::FUNCTIONS,
         math::FUNCTIONS,

@@ -72,8 +72,9 @@ fn size(value: &Value) -> usize {
 
 impl<'t> Reader<'t> {
     fn new(text: &'t str) -> Self {
-        // Comments say nothing here, and their number is no reason to refuse a text.
-        let options = granit_parser::options! { emit_comments: false };
+        let mut options = granit_parser::Options::default();
+        // Long comments would fill its buffers.
+        options.set_emit_comments(false);
         Reader { text, parser: Parser::new_from_str_with_options(text, options), aliased: 0 }
     }
 
@@ -276,6 +277,8 @@ mod tests {
             serde_json::json!({"false": true, "493": 493, "k": "no", "list": [1.0, null], "base": {"a": 1}, "use": {"a": 1, "c": 2}})
         );
         assert_eq!(documents("a: 1\n---\n---\nb: 2\n").unwrap().len(), 3);
+        let commented = format!("a:\n{}b:\n- c\n{}", "  # note\n".repeat(500), "# note\n".repeat(500));
+        assert_eq!(read(&commented).unwrap().to_json(), serde_json::json!({"a": null, "b": ["c"]}));
         assert!(read("a: [").is_err() && read("a: .nan").is_err());
     }
 
