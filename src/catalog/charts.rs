@@ -18,6 +18,8 @@ pub(super) struct Renderer<'a> {
     capabilities: Capabilities,
     /// What keeps apart the random values of stacks with the same key.
     stack: String,
+    /// What random values derive from.
+    key: Option<[u8; 32]>,
 }
 
 /// A release to render.
@@ -38,10 +40,10 @@ pub(super) struct Contents {
 
 impl<'a> Renderer<'a> {
     /// Charts are told what the lock says of the cluster, or what [`sources::capabilities`] would write there.
-    pub(super) fn new(library: &'a Library<'a>, stack: &Stack) -> Self {
+    pub(super) fn new(library: &'a Library<'a>, stack: &Stack, key: Option<[u8; 32]>) -> Self {
         let told = library.capabilities().cloned().unwrap_or_else(|| sources::capabilities(stack));
         let capabilities = Capabilities { kube_version: full_version(&told.kubernetes), api_versions: told.apis };
-        Renderer { library, capabilities, stack: stack.name.to_string() }
+        Renderer { library, capabilities, stack: stack.name.to_string(), key }
     }
 
     /// The objects of a release; `None` when it is not at hand.
@@ -75,7 +77,7 @@ impl<'a> Renderer<'a> {
         }
         let named = chart::Release::new(release.name, release.namespace);
         let scope = format!("{}/{}", self.stack, release.wanted.id);
-        let settings = Settings { scope: &scope, ..Settings::new(&named, &capabilities) };
+        let settings = Settings { scope: &scope, key: self.key, ..Settings::new(&named, &capabilities) };
         chart::render(chart, release.values, &settings).map(|rendered| contents(chart, rendered))
     }
 
@@ -106,33 +108,32 @@ fn manifests(release: &Release<'_>, bytes: &[u8]) -> Result<Contents, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "It is not UTF-8 text.".to_owned())?;
     let origin = release.wanted.reference.name();
     let objects = documents::parse(text)?.into_iter();
-    let pieces = objects.map(|manifest| Piece { manifest, origin: origin.to_owned(), keep: false, hook: None });
+    let pieces = objects.map(|manifest| Piece { manifest, origin: origin.to_owned(), hook: None });
     Ok(Contents { pieces: pieces.collect(), warnings: Vec::new() })
 }
 
 fn contents(chart: &Chart, rendered: Rendered) -> Contents {
-    let piece = |object: chart::Object, hook| Piece {
-        keep: object.keep,
-        origin: object.source,
-        manifest: object.manifest,
-        hook,
-    };
-    let plain = rendered.crds.into_iter().chain(rendered.objects);
+    let piece = |object: chart::Object, hook| Piece { origin: object.source, manifest: object.manifest, hook };
+    // Helm neither deletes what is in crds/ nor lets anybody mark it; the mark tells the planner the same.
+    let crds = rendered.crds.into_iter().map(|mut object| {
+        documents::set(&mut object.manifest, &["metadata", "annotations", "helm.sh/resource-policy"], "keep".into());
+        object
+    });
+    let plain = crds.chain(rendered.objects);
     let mut pieces = plain.map(|object| piece(object, None)).collect::<Vec<_>>();
-    let mut left_out = BTreeSet::new();
+    let (mut upgrades, mut deletions) = (BTreeSet::new(), BTreeSet::new());
     for hook in rendered.hooks {
         let on = |event| hook.events.contains(&event);
         let place = if on(Event::PreInstall) {
             Some(Hook::Before(hook.weight))
         } else if on(Event::PostInstall) {
             Some(Hook::After(hook.weight))
-        } else if on(Event::PreDelete) {
-            Some(Hook::BeforeDelete(hook.weight))
-        } else if on(Event::PostDelete) {
-            Some(Hook::AfterDelete(hook.weight))
         } else {
             if on(Event::PreUpgrade) || on(Event::PostUpgrade) {
-                left_out.insert(hook.object.source.clone());
+                upgrades.insert(hook.object.source.clone());
+            }
+            if on(Event::PreDelete) || on(Event::PostDelete) {
+                deletions.insert(hook.object.source.clone());
             }
             None
         };
@@ -140,11 +141,13 @@ fn contents(chart: &Chart, rendered: Rendered) -> Contents {
             pieces.push(piece(hook.object, Some(place)));
         }
     }
-    let warnings = (!left_out.is_empty()).then(|| {
-        let files = left_out.into_iter().collect::<Vec<_>>().join(", ");
-        format!("hooks of chart {} that run at upgrades only are left out: {files}", chart.name())
-    });
-    Contents { pieces, warnings: warnings.into_iter().collect() }
+    let warning = |when: &str, files: BTreeSet<String>| {
+        let list = || files.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        (!files.is_empty())
+            .then(|| format!("hooks of chart {} that run at {when} only are left out: {}", chart.name(), list()))
+    };
+    let warnings = [warning("upgrades", upgrades), warning("deletion", deletions)].into_iter().flatten().collect();
+    Contents { pieces, warnings }
 }
 
 /// What a definition lets the API serve: `group/version` and `group/version/Kind`.

@@ -12,7 +12,7 @@ use crate::stack::model::{Addon, Distribution};
 use crate::value::{Template, Value};
 
 /// Where objects come from that stand in for a chart.
-pub(super) const STAND_IN: &str = "stand-in";
+pub const STAND_IN: &str = "stand-in";
 
 /// The state of one expansion.
 pub(super) struct Expansion<'a> {

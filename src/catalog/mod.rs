@@ -44,6 +44,7 @@ use crate::resource::model::{Desired, Output, Resource};
 use crate::stack::{Loader, Stack};
 use crate::value::Value;
 use expansion::Expansion;
+pub use expansion::STAND_IN;
 pub use sources::{capabilities, sources};
 
 /// What an expansion may look at besides the stack.
@@ -54,6 +55,8 @@ pub struct ExpandOptions<'a> {
     pub secrets: BTreeMap<String, String>,
     /// The charts and manifests that are at hand; stand-ins take the places of those that are not.
     pub library: &'a Library<'a>,
+    /// What random values in charts derive from; charts that want some are refused without it.
+    pub key: Option<[u8; 32]>,
 }
 
 /// The resources of a stack, with warnings.
@@ -65,7 +68,7 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
     let mut expansion = Expansion::new(stack);
     cluster::expand(&mut expansion);
     values(&mut expansion);
-    let mut renderer = charts::Renderer::new(options.library, stack);
+    let mut renderer = charts::Renderer::new(options.library, stack, options.key);
     addons::expand(&mut expansion, &mut renderer);
     gateway::expand(&mut expansion);
     workloads::expand(&mut expansion);

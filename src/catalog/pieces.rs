@@ -14,8 +14,6 @@ pub(super) struct Piece {
     pub(super) manifest: Value,
     /// Chart and template: `cert-manager/templates/deployment.yaml`.
     pub(super) origin: String,
-    /// Whether it must outlive the release.
-    pub(super) keep: bool,
     /// When it is there, for hooks; `None` for what is simply part of the release.
     pub(super) hook: Option<Hook>,
 }
@@ -27,10 +25,6 @@ pub(super) enum Hook {
     Before(i64),
     /// After everything else of the release, by weight.
     After(i64),
-    /// Before anything of the release is taken away, by weight.
-    BeforeDelete(i64),
-    /// After everything of the release was taken away, by weight.
-    AfterDelete(i64),
 }
 
 /// A release: the objects of one chart.
@@ -62,9 +56,6 @@ pub(super) fn install(expansion: &mut Expansion<'_>, release: &Release<'_>, piec
     let mut installed = Installed::default();
     let mut steps: BTreeMap<Step, Vec<Address>> = BTreeMap::new();
     for mut piece in pieces {
-        if matches!(piece.hook, Some(Hook::BeforeDelete(_) | Hook::AfterDelete(_))) {
-            continue;
-        }
         settle(&mut piece.manifest, release.namespace, &clustered);
         let key = documents::key(&piece.manifest);
         if let Some(namespace) = key.namespace.as_deref().filter(|name| !is_given(name)) {
@@ -104,7 +95,7 @@ impl Step {
             Some(Hook::Before(weight)) => Step::Before(weight),
             Some(Hook::After(weight)) => Step::After(weight),
             None if kind == "CustomResourceDefinition" => Step::Definitions,
-            None | Some(Hook::BeforeDelete(_) | Hook::AfterDelete(_)) => Step::Release,
+            None => Step::Release,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock};
 use super::*;
 use crate::chart::Library;
 use crate::diag::Source;
-use crate::env::disk::RealDisk;
+use crate::env::disk::{Disk as _, RealDisk};
+use crate::env::memory_disk::MemoryDisk;
 use crate::graph::Graph;
 use crate::plan::edges;
 use crate::stack::inputs::Given;
@@ -34,7 +35,10 @@ fn try_expand(text: &str, loader: &dyn Loader) -> Result<(Desired, Vec<Diagnosti
     let vars = BTreeMap::<String, String>::new();
     let loaded = stack::load(source, &NoLoader, &given, &vars).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let library = Library::new(&RealDisk);
-    expand(&loaded.stack, &ExpandOptions { loader, secrets: loaded.inputs.secret_origins(), library: &library })
+    expand(
+        &loaded.stack,
+        &ExpandOptions { loader, secrets: loaded.inputs.secret_origins(), library: &library, key: None },
+    )
 }
 
 fn expanded(text: &str) -> Desired {
@@ -326,15 +330,32 @@ fn parts_that_do_not_fit_are_named() {
             "replicas = 1\nrouting = \"cache-aware\"",
             &["cache-aware routing is not supported yet"],
         ),
-        ("gpu-t4", "[addons.istio]", "[addons.istio]\nversion = \"1.29.0\"", &["istio 1.29.0 is not in the catalogue"]),
-        ("gpu-t4", "[addons.istio]", "[addons.istio]\nvalues = { a = 1 }", &["the stand-in of istio takes no values"]),
+        (
+            "gpu-t4",
+            "[addons.istio]",
+            "[addons.istio]\nversion = \"1.29.0\"",
+            &["istio 1.29.0 is not tested with this catalogue", "the chart of istio 1.29.0 is not at hand"],
+        ),
+        ("gpu-t4", "[addons.lws]", "[addons.lws]\nvalues = { a = 1 }", &["the stand-in of lws takes no values"]),
+        ("gpu-t4", "[addons.istio]", "[addons.istio]\nvalues = { a = 1 }", &["istio has no chart a"]),
+        (
+            "rhaii-gpu-t4",
+            "[addons.istio]\ndistribution = \"rhaii\"",
+            "[addons.istio]\ndistribution = \"rhaii\"\nversion = \"3.3.0\"",
+            &["istio comes in version 3.2.1 only"],
+        ),
         (
             "gpu-t4",
             "[addons.gpu-operator]",
             "[addons.gpu-operator]\ndistribution = \"rhaii\"",
             &["gpu-operator has no rhaii distribution"],
         ),
-        ("gpu-t4", "[addons.lws]", "[addons.lws]\n[charts.x]\nsource = \"./x\"", &["charts.x cannot be rendered yet"]),
+        (
+            "gpu-t4",
+            "[addons.lws]",
+            "[addons.lws]\n[charts.x]\nsource = \"oci://registry.example/x\"\nversion = \"1.0.0\"",
+            &["charts.x is not at hand"],
+        ),
         (
             "tpu-v6e",
             "tensor_parallel = 4",
@@ -420,4 +441,78 @@ fn the_stacks_cost_what_their_comments_say() {
         let found = per_day(name);
         assert!((found - expected).abs() < expected * 0.03, "{name}: {found}");
     }
+}
+
+#[test]
+fn a_chart_of_ones_own_with_hooks_scopes_and_what_says_nothing() {
+    let disk = MemoryDisk::new();
+    let job = |name: &str, hook: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, annotations: {{helm.sh/hook: \"{hook}\"}}}}\n\
+             spec: {{template: {{spec: {{restartPolicy: Never, containers: []}}}}}}\n"
+        )
+    };
+    let files = [
+        ("Chart.yaml", "apiVersion: v2\nname: own\nversion: 1.0.0\n".to_owned()),
+        (
+            "crds/thing.yaml",
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.x.io}\n\
+             spec: {group: x.io, scope: Cluster, names: {kind: Thing, plural: things}, versions: [{name: v1, served: true}]}\n"
+                .to_owned(),
+        ),
+        (
+            "templates/thing.yaml",
+            "{{ if .Capabilities.APIVersions.Has \"x.io/v1/Thing\" }}\napiVersion: x.io/v1\nkind: Thing\n\
+             metadata: {name: t, namespace: wrong, labels: null}\n{{ end }}\n"
+                .to_owned(),
+        ),
+        (
+            "templates/map.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: {{ .Values.a | quote }}}\n".to_owned(),
+        ),
+        ("templates/before.yaml", job("before", "pre-install")),
+        ("templates/after.yaml", job("after", "post-install,post-upgrade")),
+        ("templates/upgrade.yaml", job("upgrade", "pre-upgrade")),
+        ("templates/test.yaml", job("test", "test")),
+    ];
+    let folder = stack::beside("stack.toml", "./own");
+    for (name, text) in files {
+        disk.write(&folder.join(name), text.as_bytes()).expect("room");
+    }
+    let text =
+        format!("{}\n[charts.mine]\nsource = \"./own\"\nnamespace = \"mine\"\nvalues = {{ a = \"x\" }}\n", STACKS[0].1);
+    let source = Arc::new(Source { name: "stack.toml".to_owned(), text });
+    let given = Given { synthesize: true, ..Given::default() };
+    let loaded = stack::load(source, &NoLoader, &given, &BTreeMap::<String, String>::new()).expect("a good stack");
+    let library = Library::new(&disk);
+    let options = ExpandOptions { loader: &NoLoader, library: &library, secrets: BTreeMap::new(), key: None };
+    let (desired, warnings) = expand(&loaded.stack, &options).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let said = warnings.iter().map(|warning| warning.summary.as_str()).collect::<Vec<_>>();
+    assert_eq!(said, ["hooks of chart own that run at upgrades only are left out: own/templates/upgrade.yaml"]);
+    let mine = desired.resources.iter().filter(|resource| resource.address.component() == "charts.mine");
+    let mut names = mine.clone().map(|resource| resource.address.to_string()).collect::<Vec<_>>();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "charts.mine/ConfigMap/mine/m",
+            "charts.mine/CustomResourceDefinition.apiextensions.k8s.io/things.x.io",
+            "charts.mine/Job.batch/mine/after",
+            "charts.mine/Job.batch/mine/before",
+            "charts.mine/Namespace/mine",
+            "charts.mine/Thing.x.io/t",
+        ]
+    );
+    let needs = |part: &str| {
+        let needs = find(&desired, part).needs.iter();
+        needs.map(|need| need.on.as_str().rsplit('/').next().unwrap_or_default()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(needs("mine/before"), BTreeSet::from(["things.x.io"]));
+    assert_eq!(needs("mine/m"), BTreeSet::from(["before"]));
+    assert_eq!(needs("mine/after"), BTreeSet::from(["m", "t"]));
+    let thing = find(&desired, "Thing.x.io");
+    assert_eq!(thing.attrs.at(&["metadata", "labels"]), None);
+    assert_eq!(thing.origin.as_deref(), Some("own/templates/thing.yaml"));
+    let policy = ["metadata", "annotations", "helm.sh/resource-policy"];
+    assert_eq!(find(&desired, "things.x.io").attrs.at(&policy), Some(&Value::from("keep")));
 }

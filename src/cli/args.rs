@@ -52,7 +52,7 @@ pub(super) enum Command {
     State(StateArgs),
     /// The embedded simulator: serve it, print its environment, empty it.
     Sim(SimArgs),
-    /// Render, look into and fetch Helm charts.
+    /// Render Helm charts, look into them, fetch them.
     Chart(super::chart::ChartArgs),
     /// Print the JSON Schema of stack files.
     Schema(SchemaArgs),

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::chart::set::Style;
 use crate::chart::{self, Cause, Chart, ChartError, Files, Limits, Settings, Values};
+use crate::cli::lock::{self, PullArgs};
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::clock::WallClock;
@@ -28,7 +29,7 @@ pub(super) enum ChartCommand {
     /// Print what a chart says of itself.
     Show(ShowArgs),
     /// Fetch a chart and write its archive.
-    Pull(super::lock::PullArgs),
+    Pull(PullArgs),
 }
 
 #[derive(Debug, Args, Clone)]
@@ -111,7 +112,7 @@ pub(super) fn chart(args: &ChartArgs, vars: &dyn Vars, terminal: &Terminal) -> R
     match &args.command {
         ChartCommand::Template(args) => template(args, terminal),
         ChartCommand::Show(args) => show(args, terminal),
-        ChartCommand::Pull(args) => super::lock::pull(args, vars, terminal),
+        ChartCommand::Pull(args) => lock::pull(args, vars, terminal),
     }
 }
 

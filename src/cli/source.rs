@@ -1,6 +1,6 @@
 //! From a stack file on disk to what it wants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,13 @@ use crate::catalog;
 use crate::chart::Library;
 use crate::cli::args::{InputArgs, StackArgs};
 use crate::cli::lock;
-use crate::cli::reach::Site;
+use crate::cli::reach::{Place, Site};
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::env::disk::{Disk, RealDisk};
+use crate::env::random::SystemRandom;
 use crate::env::vars::Vars;
+use crate::ops::layout;
 use crate::plan::admissible;
 use crate::provider::kube::given::Given;
 use crate::resource::model::Desired;
@@ -134,6 +136,7 @@ pub(super) fn load(
         loader: &stack::DiskLoader(&RealDisk),
         library: &library,
         secrets: loaded.inputs.secret_origins(),
+        key: chart_key(args, vars, &loaded.stack)?,
     };
     let expanded = catalog::expand(&loaded.stack, &options);
     let notes = library.notes().into_iter().map(Diagnostic::warning).collect::<Vec<_>>();
@@ -146,8 +149,48 @@ pub(super) fn load(
         .names()
         .filter_map(|name| Some((name.to_owned(), loaded.inputs.secret(name)?.to_owned())))
         .collect();
+    if fetch.is_some() {
+        no_stand_ins(&desired)?;
+    }
     let mut warnings = loaded.warnings;
     warnings.extend(more);
     warnings.extend(notes);
     Ok(Wanted { stack: loaded.stack, desired, secrets, warnings })
+}
+
+/// What random values in the user's own charts derive from: `STACKWRIGHT_KEY`, or the stack key. The catalogue's
+/// charts need none.
+///
+/// A key is made for a stack that was never applied. One that is lost later is not made anew: every password
+/// that a chart has drawn would be another one.
+fn chart_key(args: &StackArgs, vars: &dyn Vars, stack: &Stack) -> Result<Option<[u8; 32]>, Diagnostics> {
+    if stack.charts.is_empty() {
+        return Ok(None);
+    }
+    if let Some(text) = vars.get("STACKWRIGHT_KEY").filter(|text| !text.is_empty()) {
+        return Ok(Some(layout::derived_key(text.as_bytes())));
+    }
+    let place = Place::of(&args.place, &args.file);
+    let state = layout::state(&args.file, place.world(), &stack.name);
+    let is_new = RealDisk.list(&state).map_or(true, |names| names.is_empty());
+    let key = layout::stack_key(&RealDisk, &SystemRandom, &state, is_new).map_err(|error| {
+        Diagnostics::from(
+            Diagnostic::error("cannot use the stack key").detail(error.to_string()).hint("check the state folder"),
+        )
+    })?;
+    Ok(key.map(|key| layout::derived_key(&key)))
+}
+
+/// A cloud gets the real things or nothing.
+fn no_stand_ins(desired: &Desired) -> Result<(), Diagnostics> {
+    let played = desired.resources.iter().filter(|resource| resource.origin.as_deref() == Some(catalog::STAND_IN));
+    let names = played.map(|resource| resource.address.component()).collect::<BTreeSet<_>>();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let names = names.into_iter().collect::<Vec<_>>().join(", ");
+    Err(Diagnostic::error(format!("the charts of {names} are not at hand"))
+        .detail("Stand-ins of our own would take their places, which only play a part in the simulator.")
+        .hint("run `stackwright lock`, which fetches and pins them, or use --sim")
+        .into())
 }

@@ -74,6 +74,13 @@ pub fn stack_key(disk: &dyn Disk, random: &dyn Random, state: &Path, create: boo
     }
 }
 
+/// A key of 32 bytes from whatever text or bytes somebody keeps as one; for other uses than digests of secrets.
+pub fn derived_key(from: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(from).expect("HMAC takes keys of any length");
+    mac.update(b"charts");
+    mac.finalize().into_bytes().into()
+}
+
 /// The keyed digest of a secret value: HMAC-SHA-256, hexadecimal.
 pub fn secret_digest(key: &[u8], name: &str, value: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");

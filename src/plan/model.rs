@@ -119,6 +119,8 @@ pub enum Reason {
     Removed,
     /// The whole stack goes.
     Destroyed,
+    /// The stack no longer has it, and its makers want it to stay.
+    Kept,
     /// It is there, carries our labels, and state does not know it.
     Found,
     /// It is there, was nobody's, and the user wants it.

@@ -403,12 +403,20 @@ impl<'a> Planner<'a> {
                 observed.zip(kind).is_some_and(|(o, kind)| kind.demise(&o.attrs) == Demise::WithConnection)
             });
             let in_flight = recorded.pending.as_ref().is_some_and(|p| p.operation.is_some());
-            let action = if observed.is_some() || in_flight { Action::Delete } else { Action::Forget };
+            let kind = self.request.kinds.get(&recorded.kind);
+            let outlives = |(observed, kind): (&Observed, &dyn Kind)| kind.outlives(&observed.attrs);
+            let kept = goes_with.is_none() && observed.zip(kind).is_some_and(outlives);
+            let there = observed.is_some() || in_flight;
+            let (action, reason) = match (there, kept) {
+                (true, true) => (Action::Forget, Reason::Kept),
+                (true, false) => (Action::Delete, reason.clone()),
+                (false, _) => (Action::Forget, Reason::Vanished),
+            };
             changes.push(ResourceChange {
                 address: recorded.address.clone(),
                 kind: recorded.kind.clone(),
                 action,
-                reason: if action == Action::Forget { Reason::Vanished } else { reason.clone() },
+                reason,
                 moved_from: None,
                 changes: Vec::new(),
                 after: None,

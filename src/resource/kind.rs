@@ -99,6 +99,12 @@ pub trait Kind: Send + Sync {
         Demise::Own
     }
 
+    /// Whether it stays, and is only forgotten, when the stack no longer wants it. `attrs` are the observed ones.
+    fn outlives(&self, attrs: &Value) -> bool {
+        let _ = attrs;
+        false
+    }
+
     /// Resources that return the same key are never worked on at the same time.
     fn exclusive(&self, address: &crate::address::Address, attrs: &Value) -> Option<String> {
         let _ = (address, attrs);

@@ -129,7 +129,7 @@ fn verb(action: Action) -> &'static str {
         Action::Update => "to change",
         Action::Replace => "to replace",
         Action::Delete => "to destroy",
-        Action::Forget => "to forget (gone already)",
+        Action::Forget => "to forget",
         Action::Adopt => "to adopt",
         Action::NoOp => "to rename or finish",
     }
@@ -239,6 +239,7 @@ fn sentence(change: &ResourceChange) -> (String, String) {
         Reason::ConnectionReplaced(address) => format!("{address}, which it lives in, is made anew"),
         Reason::Removed => "the stack does not have it any more".to_owned(),
         Reason::Destroyed => String::new(),
+        Reason::Kept => "helm.sh/resource-policy says that it is to stay".to_owned(),
         Reason::Wanted => "it is there and becomes this stack's".to_owned(),
         Reason::Found => "it carries this stack's labels, and the state does not know it".to_owned(),
     };

@@ -35,7 +35,7 @@ fn desired(text: &str) -> Desired {
     let given = Given { synthesize: true, ..Given::default() };
     let loaded = stack::load(source, &NoLoader, &given, &BTreeMap::<String, String>::new()).expect("a good stack");
     let library = Library::new(&RealDisk);
-    let options = ExpandOptions { loader: &NoLoader, secrets: BTreeMap::new(), library: &library };
+    let options = ExpandOptions { loader: &NoLoader, secrets: BTreeMap::new(), library: &library, key: None };
     catalog::expand(&loaded.stack, &options).expect("a good stack").0
 }
 

@@ -46,6 +46,7 @@ pub fn shipped(name: &str) -> (Desired, BTreeMap<String, String>) {
     let loaded = stack::load(source, &stack::DiskLoader(&RealDisk), &given, &vars).expect("a valid stack");
     let library = Library::new(&RealDisk);
     let options = catalog::ExpandOptions {
+        key: None,
         loader: &stack::DiskLoader(&RealDisk),
         secrets: loaded.inputs.secret_origins(),
         library: &library,

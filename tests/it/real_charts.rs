@@ -89,6 +89,7 @@ fn table() {
         let vars = BTreeMap::<String, String>::new();
         let loaded = stack::load(source, &stack::DiskLoader(&RealDisk), &given, &vars).expect("a valid stack");
         let options = catalog::ExpandOptions {
+            key: None,
             loader: &stack::DiskLoader(&RealDisk),
             library: &library,
             secrets: loaded.inputs.secret_origins(),

@@ -122,7 +122,7 @@ pub(super) fn expand(expansion: &mut Expansion<'_>, renderer: &mut Renderer<'_>)
         contents.push((chosen, rendered));
     }
     // The order of components, which that of objects within the plan follows.
-    contents.sort_by(|(a, _), (b, _)| (&a.component, a.addon.is_none()).cmp(&(&b.component, b.addon.is_none())));
+    contents.sort_by(|(a, _), (b, _)| (a.addon.is_none(), &a.component).cmp(&(b.addon.is_none(), &b.component)));
     for (chosen, rendered) in contents {
         add(expansion, &chosen, rendered);
     }
@@ -273,7 +273,7 @@ fn stand_ins(expansion: &mut Expansion<'_>, set: &Set) -> Vec<Piece> {
         });
         for mut manifest in objects {
             edits::apply(expansion, set, &mut manifest);
-            pieces.push(Piece { manifest, origin: STAND_IN.to_owned(), keep: false, hook: None });
+            pieces.push(Piece { manifest, origin: STAND_IN.to_owned(), hook: None });
         }
     }
     pieces

@@ -59,6 +59,15 @@ pub async fn remains(cluster: &Cluster, key: &ObjectKey, uid: &str) -> Result<Re
             let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={}", escape(&labels));
             list(cluster, &path, "Pod").await?
         }
+        // Its revisions have a finalizer of the operator, which must therefore live until they are gone.
+        ("sailoperator.io", "Istio") => {
+            let revisions = list(cluster, "/apis/sailoperator.io/v1/istiorevisions", "IstioRevision").await?;
+            let owned = |revision: &Json| {
+                let owners = revision.pointer("/metadata/ownerReferences").and_then(Json::as_array);
+                owners.into_iter().flatten().any(|owner| owner["kind"] == "Istio" && owner["name"] == *key.name)
+            };
+            revisions.into_iter().filter(owned).collect()
+        }
         ("", "PersistentVolumeClaim") => {
             let volumes = list(cluster, "/api/v1/persistentvolumes", "PersistentVolume").await?;
             let ours = volumes.into_iter().filter(|volume| {

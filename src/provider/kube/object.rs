@@ -158,6 +158,12 @@ impl Kind for ObjectKind {
             && path.last().is_none_or(|key| key != "ca.crt")
     }
 
+    /// Helm's mark, which definitions carry: with them, all objects of their kinds would go.
+    fn outlives(&self, attrs: &Value) -> bool {
+        let policy = ["metadata", "annotations", "helm.sh/resource-policy"];
+        attrs.at(&policy).and_then(Value::as_str).is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"))
+    }
+
     fn demise(&self, attrs: &Value) -> Demise {
         let text = |path: &[&str]| attrs.at(path).and_then(Value::as_str).unwrap_or_default();
         let group = text(&["apiVersion"]).split_once('/').map_or("", |(group, _)| group);
