@@ -47,7 +47,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("fromJsonArray", "s"), ("fromToml", "s"), ("fromYaml", "s"), ("fromYamlArray", "s"), ("ge", "nn"), ("get", "ms"), ("gt", "nn"),
     ("has", "al"), ("hasKey", "ms"), ("hasPrefix", "ss"), ("hasSuffix", "ss"), ("html", "a*"), ("htmlDate", "d"),
     ("include", "ta"), ("indent", "is"), ("index", "aa*"), ("initial", "l"), ("initials", "s"), ("int", "a"), ("int64", "a"), ("isAbs", "s"),
-    ("join", "sa"), ("js", "a*"), ("kebabcase", "s"), ("keys", "m*"), ("kindIs", "sa"), ("kindOf", "a"), ("last", "l"), ("le", "nn"),
+    ("join", "sa"), ("js", "a*"), ("kebabcase", "s"), ("kindIs", "sa"), ("kindOf", "a"), ("last", "l"), ("le", "nn"),
     ("len", "a"), ("list", "a*"), ("lookup", "ssss"), ("lower", "s"), ("lt", "nn"), ("max", "n*"), ("maxf", "n*"), ("merge", "mm*"),
     ("mergeOverwrite", "mm*"), ("min", "n*"), ("minf", "n*"), ("mod", "nn"), ("mul", "n*"), ("mulf", "n*"),
     ("mustCompact", "l"), ("mustFirst", "l"), ("mustFromJson", "s"), ("mustHas", "al"), ("mustMerge", "mm"), ("mustMergeOverwrite", "mm"),
@@ -65,7 +65,7 @@ const FUNCTIONS: &[(&str, &str)] = &[
     ("toYaml", "a"), ("toYamlPretty", "a"), ("tpl", "xa"), ("trim", "s"), ("trimAll", "ss"), ("trimPrefix", "ss"), ("trimSuffix", "ss"),
     ("trunc", "is"), ("tuple", "a*"), ("typeIs", "sa"), ("typeIsLike", "sa"), ("typeOf", "a"), ("uniq", "l"), ("unixEpoch", "d"),
     ("unset", "ms"), ("until", "i"), ("untilStep", "iii"), ("untitle", "s"), ("upper", "s"), ("urlJoin", "m"), ("urlParse", "u"),
-    ("urlquery", "a*"), ("values", "m"), ("without", "la*"), ("wrap", "is"), ("wrapWith", "iss"), ("required", "sa"), ("fail", "s"),
+    ("urlquery", "a*"), ("without", "la*"), ("wrap", "is"), ("wrapWith", "iss"), ("required", "sa"), ("fail", "s"),
     ("slice", "l"), ("slice", "si"), ("index", "ms"), ("index", "li"), ("printf", "fa"), ("toYaml", "m"), ("toYaml", "l"), ("toJson", "m"),
 ];
 
@@ -83,7 +83,7 @@ const NUMBERS: &[&str] = &[
 ];
 const LISTS: &[&str] = &[
     "(list)", "(list 1 2 3)", "(list \"b\" \"a\" \"b\")", "(list 1 nil \"x\")", "(until 3)", "(splitList \",\" \"a,b\")", ".Values.list", ".Values.nums",
-    ".Values.mixed", ".Values.items", ".Values.emptylist", ".Values.map.z.list", "(list (list 1) (dict \"a\" 1))", "(list 1.5 true \"\" 0)", "(keys .Values.map)",
+    ".Values.mixed", ".Values.items", ".Values.emptylist", ".Values.map.z.list", "(list (list 1) (dict \"a\" 1))", "(list 1.5 true \"\" 0)", "(keys .Values.map | sortAlpha)", "(values (dict \"k\" 1))",
     "(.Files.Lines \"data.txt\")", "(tuple 1 \"a\")",
 ];
 const MAPS: &[&str] = &[
@@ -93,8 +93,8 @@ const MAPS: &[&str] = &[
     ".Values.AsMap", ".Chart.Annotations",
 ];
 const OTHERS: &[&str] = &[
-    "nil", "true", "false", ".Values.none", ".Values.missing", ".Values.t", ".Values.f", "(.Values.missing).x", ".", "$", ".Values", "$x", ".Release", ".Values.nested.a.b.d",
-    "(index .Values.list 0)", ".Values.map.x", ".Values.nested.a.b.c", "(semver \"1.2.3\")", "(mustToDuration 90)", ".Capabilities.APIVersions", ".Capabilities.KubeVersion",
+    "nil", "true", "false", ".Values.none", ".Values.missing", ".Values.t", ".Values.f", "(.Values.missing).x", ".", ".Values", "$x", ".Release", ".Values.nested.a.b.d",
+    "(index .Values.list 0)", ".Values.map.x", ".Values.nested.a.b.c", "(semver \"1.2.3\")", "(mustToDuration 90)", "(sortAlpha .Capabilities.APIVersions)", ".Capabilities.KubeVersion",
     ".Files", ".Chart", ".Template", "(index .Values.items 1).name", "(b64dec \"/w==\")", ".Subcharts",
 ];
 const PATTERNS: &[&str] = &[
