@@ -33,6 +33,21 @@ pub enum Cause {
     Unfit,
 }
 
+/// The name under which texts given to `tpl` run.
+const NO_FILE: &str = "gotpl";
+
+/// The beginning and the end of a long way to an error.
+fn shortened(text: &str) -> String {
+    const KEPT: usize = 1000;
+    let count = text.chars().count();
+    if count <= 3 * KEPT {
+        return text.to_owned();
+    }
+    let start = text.chars().take(2 * KEPT).collect::<String>();
+    let end = text.chars().skip(count - KEPT).collect::<String>();
+    format!("{start}\n…\n{end}")
+}
+
 /// One failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChartError {
@@ -109,6 +124,15 @@ impl ChartError {
     /// A failure of the template language.
     pub fn template(chart: &str, error: &template::Error) -> Self {
         let root = error.root();
+        // A text given to `tpl` has no file of its own; the last file on the way to it has the call.
+        let mut place = error;
+        let mut step = Some(error);
+        while let Some(error) = step {
+            if error.file != NO_FILE {
+                place = error;
+            }
+            step = error.inner.as_deref();
+        }
         let cause = match root.kind {
             template::Kind::Parse => Cause::Parse,
             template::Kind::Execution => Cause::Template,
@@ -130,11 +154,11 @@ impl ChartError {
         ChartError {
             cause,
             chart: chart.to_owned(),
-            file: Some(root.file.clone()),
-            line: Some(root.line).filter(|line| *line > 0),
-            action: root.at.as_ref().map(|(_, action)| action.clone()),
+            file: Some(place.file.clone()),
+            line: Some(place.line).filter(|line| *line > 0),
+            action: place.at.as_ref().map(|(_, action)| action.clone()),
             message: text.to_owned(),
-            detail: if error.inner.is_some() { error.to_string() } else { String::new() },
+            detail: if error.inner.is_some() { shortened(&error.to_string()) } else { String::new() },
             hint: Some(hint.to_owned()),
         }
     }

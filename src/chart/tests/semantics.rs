@@ -47,12 +47,12 @@ fn nulls_take_defaults_away() {
     let show = map("  v: {{ .Values | toJson | quote }}\n");
     let files = [
         ("Chart.yaml", PARENT),
-        ("values.yaml", "a: 1\nm: {x: 1, y: 2, z: null, deep: {u: 1, v: null}}\nn: null\nl: [1, null]\n"),
+        ("values.yaml", "a: 1\nm: {x: 1, w: 2, z: null, deep: {u: 1, v: null}}\nnone: null\nl: [1, null]\n"),
         ("templates/p.yaml", &show),
     ];
     let all = data(&files, "a: null\nm: {x: null, new: null, deep: {u: null}}\nq: null\n").unwrap();
     let got = serde_json::from_str::<serde_json::Value>(all["parent/templates/p.yaml"]["v"].as_str().unwrap()).unwrap();
-    assert_eq!(got, serde_json::json!({"m": {"y": 2, "new": null, "deep": {}}, "l": [1, null], "q": null}));
+    assert_eq!(got, serde_json::json!({"m": {"w": 2, "new": null, "deep": {}}, "l": [1, null], "q": null}));
 }
 
 #[test]
@@ -70,10 +70,10 @@ fn conditions_and_tags_switch_dependencies() {
         data(&files, values).map(|all| all.as_object().unwrap().keys().cloned().collect::<Vec<_>>())
     };
     let source = "parent/charts/child/templates/c.yaml";
-    let one = "- {name: child, version: '>=1', condition: 'child.enabled,other.on', tags: [front, back]}\n";
+    let one = "- {name: child, version: '>=1', condition: 'child.enabled,other.use', tags: [front, back]}\n";
     assert_eq!(on(one, "").unwrap(), Vec::<String>::new());
     assert_eq!(on(one, "child: {enabled: true}").unwrap(), [source]);
-    assert_eq!(on(one, "child: {enabled: 'yes please'}\nother: {on: true}").unwrap(), [source]);
+    assert_eq!(on(one, "child: {enabled: 'yes please'}\nother: {use: false}").unwrap(), Vec::<String>::new());
     assert_eq!(on(one, "child: {enabled: null}\ntags: {front: false}").unwrap(), Vec::<String>::new());
     assert_eq!(on(one, "child: {enabled: null}\ntags: {front: false, back: true}").unwrap(), [source]);
     // A version that does not fit leaves the chart in, as if it were not named.
@@ -166,7 +166,7 @@ fn files_and_capabilities_are_seen() {
          lines: {{ .Files.Lines \"conf/a.txt\" | join \",\" }}\n  glob: {{ range $p, $_ := .Files.Glob \"conf/*.txt\" }}{{ $p }} {{ end }}\n  \
          config: {{ (.Files.Glob \"conf/**\").AsConfig | quote }}\n  secrets: {{ (.Files.Glob \"conf/b*\").AsSecrets | quote }}\n  \
          bytes: {{ .Files.GetBytes \"conf/b.txt\" | len }}\n  kube: {{ .Capabilities.KubeVersion.Version }} {{ .Capabilities.KubeVersion.Minor | quote | trimAll \"\\\"\" }}\n  \
-         apps: {{ .Capabilities.APIVersions.Has \"apps/v1\" }}\n  no: {{ .Capabilities.APIVersions.Has \"example.org/v1\" }}\n  \
+         apps: {{ .Capabilities.APIVersions.Has \"apps/v1\" }}\n  other: {{ .Capabilities.APIVersions.Has \"example.org/v1\" }}\n  \
          helm: {{ .Capabilities.HelmVersion.Version }}\n  release: {{ .Release.Service }} {{ .Release.IsInstall }} {{ .Release.Revision }}\n",
     );
     let files = [
@@ -180,7 +180,7 @@ fn files_and_capabilities_are_seen() {
     let wanted = serde_json::json!({
         "get": "one\ntwo\n", "none": "", "lines": "one,two", "glob": "conf/a.txt conf/b.txt",
         "config": "a.txt: |\n  one\n  two\nb.txt: three", "secrets": "b.txt: dGhyZWU=", "bytes": 5,
-        "kube": "v1.37.0 37", "apps": true, "no": false, "helm": "v4.3.1", "release": "Helm true 1",
+        "kube": "v1.37.0 37", "apps": true, "other": false, "helm": "v4.3.1", "release": "Helm true 1",
     });
     assert_eq!(got["parent/templates/p.yaml"], wanted);
 }
@@ -190,12 +190,12 @@ fn older_charts_name_dependencies_elsewhere() {
     let child = map("  a: b\n");
     let files = [
         ("Chart.yaml", "name: parent\nversion: 1.0.0\n"),
-        ("requirements.yaml", "dependencies:\n- name: child\n  version: 1.2.3\n  condition: child.on\n"),
+        ("requirements.yaml", "dependencies:\n- name: child\n  version: 1.2.3\n  condition: child.enabled\n"),
         ("charts/child/Chart.yaml", CHILD),
         ("charts/child/templates/c.yaml", &child),
     ];
     assert_eq!(render_text(&files, "").unwrap().objects.len(), 1);
-    assert_eq!(render_text(&files, "child: {on: false}").unwrap().objects.len(), 0);
+    assert_eq!(render_text(&files, "child: {enabled: false}").unwrap().objects.len(), 0);
 }
 
 #[test]

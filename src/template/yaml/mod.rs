@@ -1,5 +1,6 @@
 //! YAML the way Helm reads and writes it: the 1.1 rules for scalars, JSON's data model, sorted keys.
 
+mod block;
 mod read;
 mod scalar;
 mod write;

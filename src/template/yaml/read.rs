@@ -29,7 +29,12 @@ pub struct ReadError {
 /// Where the text is not YAML or its aliases multiply.
 pub fn read(text: &str) -> Result<Value, ReadError> {
     let text = lines(text);
-    let mut reader = Reader::new(&text);
+    super::block::read(&text).map_or_else(|| complete(&text), Ok)
+}
+
+/// [`read`] of any kind of YAML.
+pub(super) fn complete(text: &str) -> Result<Value, ReadError> {
+    let mut reader = Reader::new(text);
     Ok(reader.document()?.map_or(Value::Null, |(_, value)| value))
 }
 
@@ -207,7 +212,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, is_key: bool) -> Re
     Ok(Done::Value(value_of(text, style, tag)?))
 }
 
-fn value_of(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
+pub(super) fn value_of(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
     let string = || Value::String(text.to_owned());
     let tag: Option<Cow<'_, str>> = tag.and_then(|tag| tag.suffix_in_namespace("tag:yaml.org,2002:"));
     match tag.as_deref() {
@@ -244,7 +249,7 @@ fn value_of(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, 
 }
 
 /// A key as JSON has it.
-fn key_text(value: &Value) -> Option<String> {
+pub(super) fn key_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(truth) => Some(truth.to_string()),
