@@ -27,12 +27,6 @@ pub(super) fn accelerator(pool: &NodePool) -> Option<&'static Accelerator> {
 
 pub(super) fn expand(expansion: &mut Expansion<'_>) {
     let Some(cluster) = &expansion.stack.cluster else { return };
-    if let Some(kubeconfig) = &cluster.kubeconfig {
-        let what = "a cluster given by a kubeconfig cannot be used yet";
-        let hint = "give project and location, to have a cluster made";
-        expansion.report(mistake(what, &kubeconfig.span, "to come").hint(hint));
-        return;
-    }
     let (Some(project), Some(location)) = (&cluster.project, &cluster.location) else { return };
     if cluster.private.as_ref().is_some_and(|private| private.value) {
         let what = "private clusters are not supported yet";

@@ -1,24 +1,23 @@
-//! `[manifests]`: Kubernetes objects of the user's own, and `[charts]`, which are to come.
+//! `[manifests]`: Kubernetes objects of the user's own.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sha2::Digest as _;
-
 use crate::address::Address;
-use crate::catalog::documents::{self, set, text};
+use crate::catalog::documents::{self, set};
 use crate::catalog::expansion::{Expansion, NewObject, mistake};
-use crate::diag::{Diagnostic, Source};
+use crate::catalog::pieces::cluster_scoped;
+use crate::catalog::{ExpandOptions, sources};
+use crate::chart::{Content, Found};
+use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::stack::model::Manifests;
-use crate::stack::{AddressText, Loader, Spanned};
-use crate::value::Value;
+use crate::stack::{self, AddressText, Spanned};
 
-pub(super) fn expand(expansion: &mut Expansion<'_>, loader: &dyn Loader) {
-    let mut texts = Vec::new();
+pub(super) fn expand(expansion: &mut Expansion<'_>, options: &ExpandOptions<'_>) {
+    let mut read = Vec::new();
     for (name, manifests) in &expansion.stack.manifests {
-        for source in sources(expansion, manifests, loader) {
+        for source in texts(expansion, name, manifests, options) {
             match documents::parse(&source.text) {
-                Ok(objects) => texts.push((name, manifests, source, objects)),
+                Ok(objects) => read.push((name, manifests, source, objects)),
                 Err(why) => {
                     let what = format!("{} cannot be read as manifests", source.name);
                     expansion.report(mistake(what, &manifests.span, "used here").hint(why));
@@ -26,8 +25,8 @@ pub(super) fn expand(expansion: &mut Expansion<'_>, loader: &dyn Loader) {
             }
         }
     }
-    let clustered = cluster_scoped(expansion, texts.iter().flat_map(|(_, _, _, objects)| objects));
-    for (name, manifests, source, objects) in texts {
+    let clustered = cluster_scoped(expansion, read.iter().flat_map(|(_, _, _, objects)| objects));
+    for (name, manifests, source, objects) in read {
         let component = format!("manifests.{name}");
         let namespace = manifests.namespace.as_ref().map_or("default", |namespace| &**namespace);
         let timeout = manifests.timeout.as_ref().map(|timeout| timeout.value);
@@ -47,70 +46,41 @@ pub(super) fn expand(expansion: &mut Expansion<'_>, loader: &dyn Loader) {
         }
         expansion.offer(&component, "namespace", namespace);
     }
-    for (name, chart) in &expansion.stack.charts {
-        let what = format!("charts.{name} cannot be rendered yet");
-        let hint = "render it with `helm template` and name the result under [manifests]";
-        expansion.report(mistake(what, &chart.source.span, "charts are to come").hint(hint));
-    }
 }
 
 /// The texts of a table: its files, or what its address leads to.
-fn sources(expansion: &mut Expansion<'_>, manifests: &Manifests, loader: &dyn Loader) -> Vec<Arc<Source>> {
+fn texts(
+    expansion: &mut Expansion<'_>,
+    name: &str,
+    manifests: &Manifests,
+    options: &ExpandOptions<'_>,
+) -> Vec<Arc<Source>> {
     let mut found = Vec::new();
     for file in &manifests.files {
-        match loader.load(&file.span.source.name, file) {
+        match options.loader.load(&file.span.source.name, file) {
             Ok(source) => found.push(source),
             Err(why) => expansion.report(mistake(format!("cannot read {}: {why}", &***file), &file.span, "named here")),
         }
     }
-    let Some(url) = &manifests.url else { return found };
-    match loader.load(&url.span.source.name, url) {
-        Ok(source) => {
-            let digest = format!("sha256:{}", hex(&sha2::Sha256::digest(source.text.as_bytes())));
-            match &manifests.digest {
-                Some(wanted) if *wanted.value != *digest => {
-                    let what = format!("{} has another digest", &***url);
-                    let hint = format!("it is {digest} now; look at the change before you write it down");
-                    expansion.report(mistake(what, &wanted.span, "not this one").hint(hint));
-                }
-                _ => found.push(source),
-            }
+    let (Some(url), Some(wanted)) = (&manifests.url, sources::manifest(name, manifests)) else { return found };
+    let (span, label) = (&url.span, "named here");
+    match options.library.files(&wanted) {
+        Ok(Some(Found { content: Content::Bytes(bytes), .. })) => match stack::source(url, bytes.to_vec()) {
+            Ok(source) => found.push(Arc::new(source)),
+            Err(Diagnostics(why)) => why.into_iter().for_each(|why| expansion.report(why)),
+        },
+        Ok(_) => {
+            let what = format!("{} is not at hand", &***url);
+            let hint = "run `stackwright lock` with this stack where there is a network: it is fetched once and kept";
+            expansion.report(mistake(what, span, label).hint(hint));
         }
-        Err(why) => {
-            let hint = "download it, keep it beside the stack and name it under `files`";
-            expansion.report(mistake(format!("cannot fetch {}: {why}", &***url), &url.span, "named here").hint(hint));
-        }
+        Err(why) => expansion.report(mistake(why.to_string(), span, label).hint(why.hint())),
     }
-    found
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Groups and kinds that definitions, of the stack and among the manifests themselves, put outside namespaces.
-fn cluster_scoped<'m>(
-    expansion: &'m Expansion<'_>,
-    objects: impl Iterator<Item = &'m Value>,
-) -> BTreeSet<(String, String)> {
-    let own = expansion.resources.iter().map(|resource| &resource.attrs);
-    let mut found = BTreeSet::new();
-    for manifest in own.chain(objects) {
-        if text(manifest, &["kind"]) == Some("CustomResourceDefinition")
-            && text(manifest, &["spec", "scope"]) == Some("Cluster")
-            && let (Some(group), Some(kind)) =
-                (text(manifest, &["spec", "group"]), text(manifest, &["spec", "names", "kind"]))
-        {
-            found.insert((group.to_owned(), kind.to_owned()));
-        }
-    }
-    // Istio's operator makes its classes; whoever writes one himself means the same kind.
-    found.insert(("gateway.networking.k8s.io".to_owned(), "GatewayClass".to_owned()));
     found
 }
 
 /// Edges that the user asks for.
-fn depend(expansion: &mut Expansion<'_>, address: &Address, on: &[Spanned<AddressText>]) {
+pub(super) fn depend(expansion: &mut Expansion<'_>, address: &Address, on: &[Spanned<AddressText>]) {
     for dependency in on {
         let component = Address::new(&***dependency);
         let known = expansion

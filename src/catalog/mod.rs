@@ -20,13 +20,17 @@
 pub mod accelerators;
 mod addons;
 mod ceded;
+mod charts;
 mod cluster;
 mod documents;
 mod expansion;
 mod gateway;
 mod manifests;
+mod own_charts;
+mod pieces;
 mod references;
 mod registries;
+pub mod sources;
 mod text;
 mod timing;
 mod workloads;
@@ -34,18 +38,22 @@ mod workloads;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
+use crate::chart::Library;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::resource::model::{Desired, Output, Resource};
 use crate::stack::{Loader, Stack};
 use crate::value::Value;
 use expansion::Expansion;
+pub use sources::{capabilities, sources};
 
 /// What an expansion may look at besides the stack.
 pub struct ExpandOptions<'a> {
-    /// Gives the texts of manifest files, and of manifests' addresses where these are at hand.
+    /// Gives the texts of manifest files.
     pub loader: &'a dyn Loader,
     /// Where each secret input came from, for messages: a variable's name, a file.
     pub secrets: BTreeMap<String, String>,
+    /// The charts and manifests that are at hand; stand-ins take the places of those that are not.
+    pub library: &'a Library<'a>,
 }
 
 /// The resources of a stack, with warnings.
@@ -57,10 +65,12 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
     let mut expansion = Expansion::new(stack);
     cluster::expand(&mut expansion);
     values(&mut expansion);
-    addons::expand(&mut expansion);
+    let mut renderer = charts::Renderer::new(options.library, stack);
+    addons::expand(&mut expansion, &mut renderer);
     gateway::expand(&mut expansion);
     workloads::expand(&mut expansion);
-    manifests::expand(&mut expansion, options.loader);
+    manifests::expand(&mut expansion, options);
+    own_charts::expand(&mut expansion, &mut renderer);
     registries::wire(&mut expansion);
     addons::connect(&mut expansion);
     workloads::connect(&mut expansion);

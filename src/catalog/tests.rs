@@ -3,7 +3,9 @@
 use std::sync::{Arc, LazyLock};
 
 use super::*;
+use crate::chart::Library;
 use crate::diag::Source;
+use crate::env::disk::RealDisk;
 use crate::graph::Graph;
 use crate::plan::edges;
 use crate::stack::inputs::Given;
@@ -31,7 +33,8 @@ fn try_expand(text: &str, loader: &dyn Loader) -> Result<(Desired, Vec<Diagnosti
     let given = Given { synthesize: true, ..Given::default() };
     let vars = BTreeMap::<String, String>::new();
     let loaded = stack::load(source, &NoLoader, &given, &vars).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    expand(&loaded.stack, &ExpandOptions { loader, secrets: loaded.inputs.secret_origins() })
+    let library = Library::new(&RealDisk);
+    expand(&loaded.stack, &ExpandOptions { loader, secrets: loaded.inputs.secret_origins(), library: &library })
 }
 
 fn expanded(text: &str) -> Desired {

@@ -5,6 +5,7 @@
 //! ([`capabilities::HELM`]); where it differs on purpose, docs/charts.md says so. Not for talking to a cluster.
 
 pub mod archive;
+pub mod cache;
 pub mod capabilities;
 mod dependencies;
 pub mod directory;
@@ -13,14 +14,19 @@ mod files;
 mod glob;
 mod hooks;
 mod ignore;
+pub mod library;
 mod load;
+pub mod lock;
 mod metadata;
 mod objects;
+mod pack;
 mod print;
+pub mod reference;
 mod render;
 mod schema;
 mod scope;
 pub mod set;
+pub mod source;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -29,8 +35,11 @@ pub use capabilities::{Capabilities, Release};
 pub use error::{Cause, ChartError};
 pub use files::{Files, Limits};
 pub use hooks::{Delete, Event, Hook};
+pub use library::{Content, Found, Library, LibraryError, Shelf};
 pub use load::Chart;
+pub use lock::{Lock, LockedCapabilities};
 pub use metadata::{Dependency, Import, Maintainer, Metadata};
 pub use objects::{Document, Object, Sorted};
+pub use reference::{Git, Place, Reference, Wanted};
 pub use render::{Documents, Question, Rendered, Settings, collect, documents, render};
 pub use values::Values;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::backend::Session;
 use crate::cli::args::{ApplyArgs, PlanningArgs, StackArgs};
 use crate::cli::reach::{Place, with_platforms};
@@ -20,7 +21,6 @@ use crate::ops::preview::{Preview, Subject, preview};
 use crate::plan::execution;
 use crate::plan::file;
 use crate::plan::model::Plan;
-use crate::resource::model::Desired;
 use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
 use crate::ui::plan_text;
@@ -36,6 +36,8 @@ pub(super) struct Job<'a> {
     pub destroy: bool,
     /// A plan that was reviewed before.
     pub saved: Option<Plan>,
+    /// Take over what is there.
+    pub adopt: Vec<Address>,
 }
 
 pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
@@ -60,31 +62,35 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         json: args.json,
         destroy,
         saved,
+        adopt: Vec::new(),
     };
     run_job(job, vars, terminal)
 }
 
 pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&job.stack.place, &job.stack.file);
-    let wanted = source::load(job.stack, vars, place.is_simulated())?;
+    let wanted = match job.destroy {
+        true => source::leaving(job.stack, vars, place.is_simulated())?,
+        false => source::load(job.stack, vars, place.is_simulated(), place.fetches(terminal))?,
+    };
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
     if !job.destroy {
+        terminal.diagnostics(&wanted.check_objects()?);
         wanted.check_budget()?;
     }
     let backend = run::backend(job.stack, &place, &wanted.desired.stack);
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
     let mut session = run::open(&backend, job.planning, vars, command, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, true)?;
-    with_platforms(&place, wanted.project(), async |platforms| {
+    with_platforms(&place, wanted.site(), async |platforms| {
         let interrupt = run::interrupts();
-        let options = run::options(job.planning, &wanted.stack, job.destroy);
-        let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };
-        let desired = if job.destroy { &nothing } else { &wanted.desired };
+        let mut options = run::options(job.planning, &wanted.stack, job.destroy);
+        options.adopt.clone_from(&job.adopt);
         if !job.json {
             terminal.say(&terminal.err.dim("Reading what is there..."));
         }
         let subject = Subject {
-            desired,
+            desired: &wanted.desired,
             state: session.state(),
             secrets: &secrets,
             options: &options,

@@ -34,6 +34,10 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Take everything away that the stack made.
     Destroy(DestroyArgs),
+    /// Make Kubernetes objects that are there already part of the stack, without making them anew.
+    Adopt(AdoptArgs),
+    /// Write the stack's Kubernetes manifests as files, for kubectl.
+    Export(ExportArgs),
     /// Show the state, or a saved plan.
     Show(ShowArgs),
     /// Print the stack's outputs.
@@ -42,11 +46,13 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Print the dependency graph, or why one resource needs another.
     Graph(GraphArgs),
+    /// Lock every chart and manifest of a stack to the byte, or compare the lock with what is published.
+    Lock(super::lock::LockArgs),
     /// Look at and mend the state.
     State(StateArgs),
     /// The embedded simulator: serve it, print its environment, empty it.
     Sim(SimArgs),
-    /// Render Helm charts and look into them.
+    /// Render, look into and fetch Helm charts.
     Chart(super::chart::ChartArgs),
     /// Print the JSON Schema of stack files.
     Schema(SchemaArgs),
@@ -113,6 +119,18 @@ pub(super) struct ValidateArgs {
 }
 
 #[derive(Debug, Args, Clone)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// The folder to write to; default: the stack's name with -manifests.
+    #[arg(short, long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Print the manifests instead.
+    #[arg(long, conflicts_with = "directory")]
+    pub stdout: bool,
+}
+
+#[derive(Debug, Args, Clone)]
 pub(super) struct FmtArgs {
     /// The files; `-` for standard input.
     #[arg(default_value = "stack.toml")]
@@ -137,6 +155,9 @@ pub(super) struct PlanningArgs {
     /// How many requests may be under way at a time.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub parallelism: usize,
+    /// Take fields of Kubernetes objects back that others have set since.
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// Wait this long for another run to release the state, for example 5m.
     #[arg(long, value_name = "DURATION")]
     pub lock_timeout: Option<String>,
@@ -189,6 +210,27 @@ pub(super) struct DestroyArgs {
     pub stack: StackArgs,
     #[command(flatten)]
     pub planning: PlanningArgs,
+    /// Do not ask.
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Print events as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct AdoptArgs {
+    /// The object, or the component whose objects are all there.
+    #[arg(value_name = "ADDRESS")]
+    pub address: String,
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// How many requests may be under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub parallelism: usize,
+    /// Wait this long for another run to release the state, for example 5m.
+    #[arg(long, value_name = "DURATION")]
+    pub lock_timeout: Option<String>,
     /// Do not ask.
     #[arg(long)]
     pub auto_approve: bool,

@@ -13,6 +13,7 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::clock::WallClock;
 use crate::env::disk::{Disk, Entry, RealDisk};
 use crate::env::random::{Random, SystemRandom};
+use crate::env::vars::Vars;
 
 #[derive(Debug, Args, Clone)]
 pub(super) struct ChartArgs {
@@ -26,6 +27,8 @@ pub(super) enum ChartCommand {
     Template(TemplateArgs),
     /// Print what a chart says of itself.
     Show(ShowArgs),
+    /// Fetch a chart and write its archive.
+    Pull(super::lock::PullArgs),
 }
 
 #[derive(Debug, Args, Clone)]
@@ -104,10 +107,11 @@ pub(super) enum What {
     All,
 }
 
-pub(super) fn chart(args: &ChartArgs, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+pub(super) fn chart(args: &ChartArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     match &args.command {
         ChartCommand::Template(args) => template(args, terminal),
         ChartCommand::Show(args) => show(args, terminal),
+        ChartCommand::Pull(args) => super::lock::pull(args, vars, terminal),
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         json: args.json,
         destroy: true,
         saved: None,
+        adopt: Vec::new(),
     };
     run_job(job, vars, terminal)
 }

@@ -34,7 +34,7 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
         return Ok(ExitCode::SUCCESS);
     }
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, true)?;
+    let wanted = source::load(&args.stack, vars, true, None)?;
     let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack), terminal)?;
     let text = if args.json {
         serde_json::to_string_pretty(&state).expect("state has only string keys") + "\n"
@@ -47,7 +47,7 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
 
 pub(super) fn output(args: &OutputArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, true)?;
+    let wanted = source::load(&args.stack, vars, true, None)?;
     let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack), terminal)?;
     let Some(name) = &args.name else {
         let text = if args.json {
@@ -81,7 +81,7 @@ pub(super) fn output(args: &OutputArgs, vars: &dyn Vars, terminal: &Terminal) ->
 
 pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, place.is_simulated())?;
+    let wanted = source::load(&args.stack, vars, place.is_simulated(), None)?;
     let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
     let state = run::read(&backend, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, false)?;
@@ -95,7 +95,7 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
         may_be_blind: false,
     };
     let status =
-        with_platforms(&place, wanted.project(), async |platforms| status::status(&platforms, subject, &sink).await)?;
+        with_platforms(&place, wanted.site(), async |platforms| status::status(&platforms, subject, &sink).await)?;
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
         let proofs = status.proofs.iter().map(|(component, proof)| {

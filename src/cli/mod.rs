@@ -3,12 +3,15 @@
 //!
 //! One file per command; each is arguments in, one verb of `ops`, one view out.
 
+mod adopt;
 mod apply;
 mod args;
 mod chart;
 mod destroy;
+mod export;
 mod graph;
 mod inspect;
+mod lock;
 mod plan;
 mod reach;
 mod run;
@@ -49,13 +52,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Plan(args) => plan::plan(&args, &vars, &terminal),
         args::Command::Apply(args) => apply::apply(&args, &vars, &terminal),
         args::Command::Destroy(args) => destroy::destroy(&args, &vars, &terminal),
+        args::Command::Adopt(args) => adopt::adopt(&args, &vars, &terminal),
+        args::Command::Export(args) => export::export(&args, &vars, &terminal),
         args::Command::Show(args) => inspect::show(&args, &vars, &terminal),
         args::Command::Output(args) => inspect::output(&args, &vars, &terminal),
         args::Command::Status(args) => inspect::status(&args, &vars, &terminal),
         args::Command::Graph(args) => graph::graph(&args, &vars, &terminal),
+        args::Command::Lock(args) => lock::lock(&args, &vars, &terminal),
         args::Command::State(args) => state::state(&args, &vars, &terminal),
         args::Command::Sim(args) => sim::sim(&args, &vars, &terminal),
-        args::Command::Chart(args) => chart::chart(&args, &terminal),
+        args::Command::Chart(args) => chart::chart(&args, &vars, &terminal),
         args::Command::Completions(args) => scaffold::completions(&args, &terminal),
     };
     match result {

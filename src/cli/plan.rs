@@ -11,25 +11,32 @@ use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::ops::preview::{Subject, preview};
 use crate::plan::file;
-use crate::resource::model::Desired;
 use crate::ui::plan_text;
 
 pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, place.is_simulated())?;
+    let wanted = match args.destroy {
+        true => source::leaving(&args.stack, vars, place.is_simulated())?,
+        false => source::load(&args.stack, vars, place.is_simulated(), place.fetches(terminal))?,
+    };
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
     if !args.destroy {
+        terminal.diagnostics(&wanted.check_objects()?);
         wanted.check_budget()?;
     }
     let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
     let state = run::read(&backend, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, false)?;
     let options = run::options(&args.planning, &wanted.stack, args.destroy);
-    let nothing = Desired { stack: wanted.desired.stack.clone(), ..Desired::default() };
-    let desired = if args.destroy { &nothing } else { &wanted.desired };
-    let subject =
-        Subject { desired, state: &state, secrets: &secrets, options: &options, ttl: wanted.ttl(), may_be_blind: true };
-    let preview = with_platforms(&place, wanted.project(), async |platforms| preview(&platforms, subject).await)?;
+    let subject = Subject {
+        desired: &wanted.desired,
+        state: &state,
+        secrets: &secrets,
+        options: &options,
+        ttl: wanted.ttl(),
+        may_be_blind: true,
+    };
+    let preview = with_platforms(&place, wanted.site(), async |platforms| preview(&platforms, subject).await)?;
     if let Some(why) = &preview.blind {
         terminal
             .say(&terminal.err.yellow(&format!("Note: planned without looking, as if nothing were there yet: {why}")));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::args::PlaceArgs;
+use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::clock::{SharedClock, Timestamp, WallClock};
 use crate::env::discrete::DiscreteClock;
@@ -14,9 +15,19 @@ use crate::env::vars::ProcessVars;
 use crate::ops::layout;
 use crate::ops::platforms::Platforms;
 use crate::provider;
+use crate::provider::kube::given::Given;
 use crate::sim::interior::Clusters;
 use crate::sim::simulator::{SimOptions, Simulator, read_faults};
 use crate::sim::world::{OpenError, World};
+
+/// What of a place a stack is about.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Site {
+    /// The Google Cloud project.
+    pub project: Option<String>,
+    /// The cluster of a kubeconfig.
+    pub given: Option<Given>,
+}
 
 /// Where a run takes place.
 pub(super) enum Place {
@@ -46,6 +57,11 @@ impl Place {
         }
     }
 
+    /// Who is told that charts are fetched; nobody in a simulated place, where nothing is.
+    pub(super) fn fetches<'t>(&self, terminal: &'t Terminal) -> Option<&'t Terminal> {
+        (!self.is_simulated()).then_some(terminal)
+    }
+
     pub(super) fn is_simulated(&self) -> bool {
         !matches!(self, Place::Cloud)
     }
@@ -56,20 +72,26 @@ fn broken(what: &str, error: impl std::fmt::Display) -> Diagnostics {
 }
 
 /// Runs `work` on the runtime and clock of `place`, with its platforms.
-pub(super) fn with_platforms<T, W, F>(place: &Place, project: Option<String>, work: W) -> Result<T, Diagnostics>
+pub(super) fn with_platforms<T, W, F>(place: &Place, site: Site, work: W) -> Result<T, Diagnostics>
 where
     W: FnOnce(Platforms) -> F,
     F: Future<Output = Result<T, Diagnostics>>,
 {
+    if let (Some(given), true) = (&site.given, place.is_simulated()) {
+        return Err(Diagnostic::error("a cluster given by a kubeconfig cannot be simulated")
+            .detail(format!("{} leads to a cluster that is there, whatever --sim says.", given.path.display()))
+            .hint("leave --sim out; for a simulated cluster run `stackwright sim serve` and give the kubeconfig that gcloud writes for it")
+            .into());
+    }
     match place {
         Place::Cloud => wall_clock_runtime()?.block_on(async {
             let clock: SharedClock = Arc::new(WallClock::new());
-            work(platforms(None, project, clock)?).await
+            work(platforms(None, site, clock)?).await
         }),
         Place::Served(url, _) => wall_clock_runtime()?.block_on(async {
             let speed = speed_of(url).await?;
             let clock: SharedClock = Arc::new(WallClock::scaled(speed, WallClock::real_now()));
-            work(platforms(Some(url), project, clock)?).await
+            work(platforms(Some(url), site, clock)?).await
         }),
         Place::Embedded(directory) => {
             let world = open_world(directory)?;
@@ -80,7 +102,7 @@ where
                 let simulator = open_simulator(world, directory, shared.clone(), None).await?;
                 let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
                 let serving = simulator.serve(address).await.map_err(|e| broken("cannot start the simulator", e))?;
-                work(platforms(Some(&serving.url), project, shared)?).await
+                work(platforms(Some(&serving.url), site, shared)?).await
             })
         }
     }
@@ -133,12 +155,13 @@ pub(super) fn wall_clock_runtime() -> Result<tokio::runtime::Runtime, Diagnostic
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| broken("cannot start", error))
 }
 
-fn platforms(simulator: Option<&str>, project: Option<String>, clock: SharedClock) -> Result<Platforms, Diagnostics> {
+fn platforms(simulator: Option<&str>, site: Site, clock: SharedClock) -> Result<Platforms, Diagnostics> {
     let random = Arc::new(SystemRandom);
     let providers = provider::registry(provider::ProviderOptions {
         google_endpoint: simulator.map(str::to_owned),
         proxy: simulator.map(str::to_owned),
-        project,
+        project: site.project,
+        given: site.given,
         clock: clock.clone(),
         random: random.clone(),
         vars: Arc::new(ProcessVars),

@@ -122,6 +122,8 @@ pub(super) fn options(planning: &PlanningArgs, stack: &crate::stack::Stack, dest
         destroy,
         targets: addresses(&planning.target),
         replace: addresses(&planning.replace),
+        adopt: Vec::new(),
+        force_conflicts: planning.force_conflicts,
         moved: stack
             .moved
             .iter()

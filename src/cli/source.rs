@@ -6,10 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog;
+use crate::chart::Library;
 use crate::cli::args::{InputArgs, StackArgs};
+use crate::cli::lock;
+use crate::cli::reach::Site;
+use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
+use crate::plan::admissible;
+use crate::provider::kube::given::Given;
 use crate::resource::model::Desired;
 use crate::stack::{self, Stack};
 
@@ -22,9 +28,15 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// The Google Cloud project, when the stack has one.
-    pub(super) fn project(&self) -> Option<String> {
-        self.stack.cluster.as_ref()?.project.as_ref().map(|project| project.value.to_string())
+    /// The Google Cloud project, or the cluster that is there already.
+    pub(super) fn site(&self) -> Site {
+        let Some(cluster) = &self.stack.cluster else { return Site::default() };
+        let given = cluster.kubeconfig.as_ref().map(|file| {
+            let beside = Path::new(&file.span.source.name).parent().unwrap_or(Path::new(""));
+            let context = cluster.context.as_ref().map(|context| context.to_string());
+            Given { path: beside.join(&***file), context }
+        });
+        Site { project: cluster.project.as_ref().map(|project| project.value.to_string()), given }
     }
 
     /// Refuses a stack that costs more than its own limit.
@@ -59,6 +71,11 @@ impl Wanted {
             .into())
     }
 
+    /// Refuses a stack with Kubernetes objects that no API server would take; the warnings otherwise.
+    pub(super) fn check_objects(&self) -> Result<Diagnostics, Diagnostics> {
+        admissible::refuse(&self.desired).map(Diagnostics)
+    }
+
     /// From apply until `reap` may take it away.
     pub(super) fn ttl(&self) -> Option<Duration> {
         self.stack.limits.as_ref()?.ttl.as_ref().map(|ttl| ttl.value)
@@ -84,13 +101,46 @@ fn given(inputs: &InputArgs, synthesize: bool) -> Result<stack::inputs::Given, D
     Ok(stack::inputs::Given { flags: inputs.vars.clone(), files, synthesize })
 }
 
-/// Reads, checks and expands a stack. `synthesize` makes up inputs that are missing.
-pub(super) fn load(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Result<Wanted, Diagnostics> {
-    let source = Arc::new(read(&args.file)?);
-    let loaded = stack::load(source, &stack::DiskLoader(&RealDisk), &given(&args.inputs, synthesize)?, vars)?;
-    let options =
-        catalog::ExpandOptions { loader: &stack::DiskLoader(&RealDisk), secrets: loaded.inputs.secret_origins() };
-    let (desired, more) = catalog::expand(&loaded.stack, &options)?;
+/// Reads and checks a stack. `synthesize` makes up inputs that are missing.
+pub(super) fn stack(
+    file: &Path,
+    inputs: &InputArgs,
+    vars: &dyn Vars,
+    synthesize: bool,
+) -> Result<stack::Loaded, Diagnostics> {
+    let source = Arc::new(read(file)?);
+    stack::load(source, &stack::DiskLoader(&RealDisk), &given(inputs, synthesize)?, vars)
+}
+
+/// Reads a stack that is to go. Nothing of it is expanded: that must not depend on charts being at hand.
+pub(super) fn leaving(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Result<Wanted, Diagnostics> {
+    let loaded = stack(&args.file, &args.inputs, vars, synthesize)?;
+    let desired = Desired { stack: loaded.stack.name.to_string(), ..Desired::default() };
+    Ok(Wanted { stack: loaded.stack, desired, secrets: BTreeMap::new(), warnings: loaded.warnings })
+}
+
+/// Reads, checks and expands a stack. `synthesize` makes up inputs that are missing. With `fetch`, what the lock
+/// names is fetched, and the lock is made where there is none; without, what is at hand must do.
+pub(super) fn load(
+    args: &StackArgs,
+    vars: &dyn Vars,
+    synthesize: bool,
+    fetch: Option<&Terminal>,
+) -> Result<Wanted, Diagnostics> {
+    let loaded = stack(&args.file, &args.inputs, vars, synthesize)?;
+    let lock = lock::provide(&loaded.stack, &args.file, vars, fetch)?;
+    let library = Library::new(&RealDisk).locked(lock.as_ref()).of_environment(vars);
+    let options = catalog::ExpandOptions {
+        loader: &stack::DiskLoader(&RealDisk),
+        library: &library,
+        secrets: loaded.inputs.secret_origins(),
+    };
+    let expanded = catalog::expand(&loaded.stack, &options);
+    let notes = library.notes().into_iter().map(Diagnostic::warning).collect::<Vec<_>>();
+    let (desired, more) = expanded.map_err(|Diagnostics(mut mistakes)| {
+        mistakes.extend(notes.clone());
+        Diagnostics(mistakes)
+    })?;
     let secrets = loaded
         .inputs
         .names()
@@ -98,5 +148,6 @@ pub(super) fn load(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Resul
         .collect();
     let mut warnings = loaded.warnings;
     warnings.extend(more);
+    warnings.extend(notes);
     Ok(Wanted { stack: loaded.stack, desired, secrets, warnings })
 }

@@ -54,7 +54,7 @@ pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> R
 
 fn look(stack: &StackArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<(LocalBackend, State), Diagnostics> {
     let place = Place::of(&stack.place, &stack.file);
-    let wanted = source::load(stack, vars, true)?;
+    let wanted = source::load(stack, vars, true, None)?;
     let backend = run::backend(stack, &place, &wanted.desired.stack);
     let state = run::read(&backend, terminal)?;
     Ok((backend, state))
@@ -87,7 +87,13 @@ fn change(
         terminal.say(&format!("Dry run: {said}"));
         return Ok(());
     }
-    let planning = PlanningArgs { target: Vec::new(), replace: Vec::new(), parallelism: 1, lock_timeout: None };
+    let planning = PlanningArgs {
+        target: Vec::new(),
+        replace: Vec::new(),
+        parallelism: 1,
+        force_conflicts: false,
+        lock_timeout: None,
+    };
     let mut session = run::open(backend, &planning, vars, "stackwright state", terminal)?;
     session.commit(vec![transition]).map_err(|error| run::refused(&error))?;
     terminal.say(said);

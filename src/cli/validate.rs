@@ -21,9 +21,11 @@ pub(super) enum Schema {
 }
 
 pub(super) fn validate(args: &ValidateArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
-    let checked = source::load(&args.stack, vars, true).and_then(|wanted| {
+    let checked = source::load(&args.stack, vars, true, None).and_then(|wanted| {
         dependencies::graph(&wanted.desired).map_err(Diagnostics)?;
-        Ok((wanted.desired.resources.len(), wanted.warnings))
+        let mut warnings = wanted.check_objects()?.0;
+        warnings.splice(0..0, wanted.warnings.iter().cloned());
+        Ok((wanted.desired.resources.len(), warnings))
     });
     if args.json {
         let diagnostics = match &checked {

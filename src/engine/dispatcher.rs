@@ -461,7 +461,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         };
         match (change.action, observed) {
             (Action::Update | Action::Adopt | Action::NoOp, Some(observed)) => {
-                let found = change.reason == Reason::Found;
+                let found = matches!(change.reason, Reason::Found | Reason::Wanted);
                 if found {
                     transitions.push(Transition::Adopted {
                         address: change.address.clone(),
@@ -471,7 +471,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 }
                 transitions.push(self.intent(change, Intent::Update));
                 let changes = change.changes.clone();
-                Prepared::Launch(Box::new(worker), Job::Update { attrs, changes, observed, adopt: false })
+                Prepared::Launch(Box::new(worker), Job::Update { attrs, changes, observed, adopt: change.take })
             }
             _ => {
                 let operation = left_behind(change);
@@ -558,6 +558,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             action,
             driver,
             subject: Subject {
+                adopt: change.take,
                 address: change.address.clone(),
                 desired: desired.cloned(),
                 recorded: recorded.map(|r| Arc::new(r.record.clone())),

@@ -41,9 +41,10 @@ struct Wanted {
     recorded: Option<Arc<Value>>,
     id: Option<String>,
     connection: Option<Address>,
+    adopt: bool,
 }
 
-/// Observes everything that is desired or recorded.
+/// Observes everything that is desired or recorded. What `adopts` says is shown even if it is nobody's.
 ///
 /// # Errors
 /// The first resource that could not be read, after retries.
@@ -54,6 +55,7 @@ pub async fn refresh(
     desired: &Desired,
     state: &State,
     ownership: &Ownership,
+    adopts: &dyn Fn(&Address) -> bool,
 ) -> Result<BTreeMap<Identity, Observed>, ReadError> {
     let mut wanted: BTreeMap<Identity, Wanted> = BTreeMap::new();
     for (identity, recorded) in &state.resources {
@@ -66,6 +68,7 @@ pub async fn refresh(
                 recorded: Some(Arc::new(recorded.record.clone())),
                 id: recorded.id.clone(),
                 connection: recorded.connection.clone(),
+                adopt: false,
             },
         );
     }
@@ -79,6 +82,7 @@ pub async fn refresh(
                 recorded: None,
                 id: None,
                 connection: resource.connection.clone(),
+                adopt: adopts(&resource.address),
             }
         });
     }
@@ -111,6 +115,7 @@ pub async fn refresh(
             let subjects = members
                 .iter()
                 .map(|(_, w)| Subject {
+                    adopt: w.adopt,
                     address: w.address.clone(),
                     desired: w.desired.clone(),
                     recorded: w.recorded.clone(),

@@ -7,6 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::clock::Timestamp;
+
 /// A file open for appending.
 pub trait Append: Send {
     /// Appends all of `bytes`.
@@ -30,6 +32,15 @@ pub trait Append: Send {
 
 /// An exclusive lock on a file, released on drop and by the operating system when the process dies.
 pub trait Held: Send + Sync {}
+
+/// What a disk knows of a file without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Bytes.
+    pub length: u64,
+    /// When it was last written, by the disk's own clock: for telling older from newer.
+    pub modified: Timestamp,
+}
 
 /// What there is at a path, links followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +88,11 @@ pub trait Disk: Send + Sync {
     /// As the file system says.
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
 
+    /// How big a file is, and when it was last written.
+    ///
+    /// # Errors
+    /// `NotFound` and whatever else the file system says.
+    fn stat(&self, path: &Path) -> io::Result<Stat>;
     /// What there is at `path`.
     ///
     /// # Errors
@@ -180,6 +196,13 @@ impl Disk for RealDisk {
             .collect::<io::Result<Vec<_>>>()?;
         names.sort();
         Ok(names)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let found = fs::metadata(path)?;
+        let since = found.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let modified = Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        Ok(Stat { length: found.len(), modified })
     }
 
     fn entry(&self, path: &Path) -> io::Result<Entry> {

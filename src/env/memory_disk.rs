@@ -7,7 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::disk::{Append, Disk, Entry, Held};
+use super::clock::Timestamp;
+use super::disk::{Append, Disk, Entry, Held, Stat};
 
 /// Cheap to clone; clones are the same disk.
 #[derive(Clone, Default)]
@@ -19,12 +20,16 @@ struct Inner {
     locked: BTreeSet<PathBuf>,
     /// Bytes that may still be written; `None` for no limit.
     room: Option<usize>,
+    /// How many writes there were.
+    writes: u64,
 }
 
 #[derive(Default, Clone)]
 struct File {
     bytes: Vec<u8>,
     durable: usize,
+    /// Which write to this disk was its last.
+    written: u64,
 }
 
 impl MemoryDisk {
@@ -81,7 +86,9 @@ impl Disk for MemoryDisk {
         if inner.take_room(bytes.len()) < bytes.len() {
             return Err(full());
         }
-        inner.files.insert(path.to_owned(), File { bytes: bytes.to_vec(), durable: bytes.len() });
+        inner.writes += 1;
+        let written = inner.writes;
+        inner.files.insert(path.to_owned(), File { bytes: bytes.to_vec(), durable: bytes.len(), written });
         Ok(())
     }
 
@@ -102,6 +109,12 @@ impl Disk for MemoryDisk {
         let names = inner.files.keys().filter_map(|path| path.strip_prefix(directory).ok()?.iter().next());
         let names = names.map(|name| name.to_string_lossy().into_owned()).collect::<BTreeSet<_>>();
         Ok(names.into_iter().collect())
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let inner = self.lock_inner();
+        let file = inner.files.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Stat { length: file.bytes.len() as u64, modified: Timestamp(file.written) })
     }
 
     fn entry(&self, path: &Path) -> io::Result<Entry> {
@@ -133,8 +146,11 @@ impl Append for MemoryAppend {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut inner = self.disk.lock_inner();
         let granted = inner.take_room(bytes.len());
+        inner.writes += 1;
+        let written = inner.writes;
         let file = inner.files.entry(self.path.clone()).or_default();
         file.bytes.extend_from_slice(&bytes[..granted]);
+        file.written = written;
         if granted < bytes.len() { Err(full()) } else { Ok(()) }
     }
 

@@ -10,7 +10,10 @@ use serde_json::Value as Json;
 
 use super::schema::{Additional, Link, ListType, Patch, Property, Schema, Type};
 
+mod choices;
 mod defaults;
+
+pub use choices::choices;
 
 /// The Kubernetes version that the tables come from.
 pub const VERSION: &str = "v1.36.2";
@@ -80,6 +83,31 @@ pub fn schema(group: &str, version: &str, kind: &str) -> Option<Arc<Schema>> {
 /// All built-in kinds as (group, version, kind), in order.
 pub fn kinds() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
     INDEX.kinds.keys().copied()
+}
+
+/// Whether objects of a built-in kind live in namespaces; `None` when the kind is not in the tables.
+pub fn is_namespaced(group: &str, kind: &str) -> Option<bool> {
+    INDEX.kinds.keys().any(|(g, _, k)| (*g, *k) == (group, kind)).then(|| !is_cluster_scoped(group, kind))
+}
+
+fn is_cluster_scoped(group: &str, kind: &str) -> bool {
+    match group {
+        "" => matches!(kind, "Namespace" | "Node" | "PersistentVolume" | "ComponentStatus"),
+        "rbac.authorization.k8s.io" => kind.starts_with("ClusterRole"),
+        "networking.k8s.io" => matches!(kind, "IngressClass" | "IPAddress" | "ServiceCIDR"),
+        "storage.k8s.io" => kind != "CSIStorageCapacity",
+        "resource.k8s.io" => !kind.starts_with("ResourceClaim"),
+        "authentication.k8s.io" => true,
+        "authorization.k8s.io" => kind != "LocalSubjectAccessReview",
+        "admissionregistration.k8s.io"
+        | "apiextensions.k8s.io"
+        | "apiregistration.k8s.io"
+        | "certificates.k8s.io"
+        | "flowcontrol.apiserver.k8s.io"
+        | "node.k8s.io"
+        | "scheduling.k8s.io" => true,
+        _ => false,
+    }
 }
 
 /// A type of the tables by name, as `meta.v1.ObjectMeta`.

@@ -68,6 +68,13 @@ impl Definition {
         self.versions.iter().find(|version| version.name == name)
     }
 
+    /// Reads one version and nothing else of a definition; `None` when it has no such version.
+    pub fn read_version(definition: &Json, name: &str) -> Option<Version> {
+        let spec = definition.get("spec")?;
+        let versions = spec.get("versions")?.as_array()?;
+        Version::read(spec, versions.iter().find(|version| version["name"] == name)?)
+    }
+
     /// The version that objects are stored in.
     pub fn storage(&self) -> Option<&Version> {
         self.versions.iter().find(|version| version.storage)

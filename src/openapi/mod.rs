@@ -15,6 +15,7 @@ pub mod jsonpatch;
 pub mod pattern;
 pub mod prune;
 pub mod quantity;
+pub mod rules;
 pub mod schema;
 pub mod strategic;
 pub mod validate;

@@ -19,6 +19,22 @@ pub fn prune(schema: &Schema, value: &mut Json) -> Vec<String> {
 
 /// The paths of undeclared fields, the value left as it is. What a plan knows only at apply counts as declared.
 pub fn unknown(schema: &Schema, value: &Json) -> Vec<String> {
+    undeclared(schema, value).into_iter().map(|field| field.path).collect()
+}
+
+/// A field that a schema does not declare.
+#[derive(Clone, Debug)]
+pub struct Undeclared<'s> {
+    /// `spec.containers[0].nope`
+    pub path: String,
+    /// `nope`
+    pub name: String,
+    /// The type of the object that has it.
+    pub holder: &'s Schema,
+}
+
+/// As [`unknown`], with what is known of the objects that have these fields.
+pub fn undeclared<'s>(schema: &'s Schema, value: &Json) -> Vec<Undeclared<'s>> {
     let mut found = Vec::new();
     look(schema, value, &mut String::new(), &mut found);
     found
@@ -97,7 +113,7 @@ fn walk(schema: &Schema, value: &mut Json, path: &mut String, found: &mut Vec<St
     }
 }
 
-fn look(schema: &Schema, value: &Json, path: &mut String, found: &mut Vec<String>) {
+fn look<'s>(schema: &'s Schema, value: &Json, path: &mut String, found: &mut Vec<Undeclared<'s>>) {
     match value {
         Json::Object(object) if !schema.is_scalar() && schema.kind != Type::Array && !is_deferred(value) => {
             for (key, child) in object {
@@ -105,7 +121,9 @@ fn look(schema: &Schema, value: &Json, path: &mut String, found: &mut Vec<String
                 match known(schema, key) {
                     Known::Declared(below) => look(below, child, path, found),
                     Known::Kept => {}
-                    Known::Unknown => found.push(path.clone()),
+                    Known::Unknown => {
+                        found.push(Undeclared { path: path.clone(), name: key.clone(), holder: schema });
+                    }
                 }
                 path.truncate(length);
             }

@@ -35,6 +35,8 @@ pub enum Reason {
     TooLong,
     /// `FieldValueTooMany`
     TooMany,
+    /// `FieldValueNotFound`
+    NotFound,
 }
 
 impl Reason {
@@ -49,6 +51,7 @@ impl Reason {
             Reason::Forbidden => "FieldValueForbidden",
             Reason::TooLong => "FieldValueTooLong",
             Reason::TooMany => "FieldValueTooMany",
+            Reason::NotFound => "FieldValueNotFound",
         }
     }
 
@@ -61,6 +64,7 @@ impl Reason {
             Reason::Forbidden => "Forbidden",
             Reason::TooLong => "Too long",
             Reason::TooMany => "Too many",
+            Reason::NotFound => "Not found",
         }
     }
 }
@@ -107,6 +111,23 @@ impl FieldError {
             value: Some(value.into()),
             detail: format!("supported values: {}", supported.join(", ")),
         }
+    }
+
+    /// `Duplicate value: <value>`
+    pub fn duplicate(path: impl Into<String>, value: impl Into<Json>) -> Self {
+        let value = Some(value.into());
+        FieldError { path: path.into(), reason: Reason::Duplicate, value, detail: String::new() }
+    }
+
+    /// `Not found: <value>`
+    pub fn not_found(path: impl Into<String>, value: impl Into<Json>) -> Self {
+        FieldError { path: path.into(), reason: Reason::NotFound, value: Some(value.into()), detail: String::new() }
+    }
+
+    /// `Too long: may not be more than <most> bytes`
+    pub fn too_long(path: impl Into<String>, most: usize) -> Self {
+        let detail = format!("may not be more than {most} bytes");
+        FieldError { path: path.into(), reason: Reason::TooLong, value: None, detail }
     }
 
     /// The message of a cause, without the field.

@@ -1,7 +1,9 @@
 //! The verbs: what an embedding program would call. One file per verb; none of them prints.
 
 pub mod apply;
+pub mod export;
 pub mod layout;
+pub mod lock;
 pub mod platforms;
 pub mod preview;
 pub mod prove;

@@ -99,9 +99,17 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
     let observed = if blind.is_some() {
         BTreeMap::new()
     } else {
-        refresh(&platforms.kinds, &platforms.drivers, platforms.clock.as_ref(), subject.desired, subject.state, &owner)
-            .await
-            .map_err(|error| Diagnostics::from(unreadable(error)))?
+        refresh(
+            &platforms.kinds,
+            &platforms.drivers,
+            platforms.clock.as_ref(),
+            subject.desired,
+            subject.state,
+            &owner,
+            &|address| subject.options.adopts(address),
+        )
+        .await
+        .map_err(|error| Diagnostics::from(unreadable(error)))?
     };
     let plan = planner::plan(&planner::Request {
         kinds: &platforms.kinds,

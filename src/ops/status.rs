@@ -70,6 +70,7 @@ pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn 
     let polls = plan.changes.iter().map(|change| {
         let recorded = state.resources.get(&change.address.identity());
         let subject = driver::Subject {
+            adopt: false,
             address: change.address.clone(),
             desired: change.after.clone().map(Arc::new),
             recorded: recorded.map(|r| Arc::new(r.record.clone())),

@@ -3,6 +3,7 @@
 //! Synchronous and deterministic: no clock, files, environment, network or driver is in reach (a test reads
 //! the imports). The same input gives the same bytes.
 
+pub mod admissible;
 pub mod dependencies;
 pub mod edges;
 pub mod execution;

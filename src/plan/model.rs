@@ -121,6 +121,8 @@ pub enum Reason {
     Destroyed,
     /// It is there, carries our labels, and state does not know it.
     Found,
+    /// It is there, was nobody's, and the user wants it.
+    Wanted,
 }
 
 /// One resource and what happens to it.
@@ -169,6 +171,9 @@ pub struct ResourceChange {
     /// An unfinished create or update is taken up where it was left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resume: bool,
+    /// What others hold of it is taken: the object as a whole, or the fields that its changes name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub take: bool,
 }
 
 /// `dependent` needs `dependency`.

@@ -47,6 +47,17 @@ pub struct Options {
     pub replace: Vec<Address>,
     /// Cloud resources that were renamed in the stack: (from, to).
     pub moved: Vec<(Address, Address)>,
+    /// Resources, or whole components, that are there and become this stack's.
+    pub adopt: Vec<Address>,
+    /// Take fields back that other field managers have set.
+    pub force_conflicts: bool,
+}
+
+impl Options {
+    /// Whether a resource that is there and nobody's is to be taken over.
+    pub fn adopts(&self, address: &Address) -> bool {
+        self.adopt.iter().any(|wanted| wanted == address || wanted.as_str() == address.component())
+    }
 }
 
 /// Makes the plan.
@@ -279,6 +290,8 @@ impl<'a> Planner<'a> {
         };
         self.actions.insert(resource.address.clone(), action);
         let acts = action.acts() || resume;
+        let contested = self.request.options.force_conflicts && changes.iter().any(|change| !change.held_by.is_empty());
+        let take = contested || reason == Reason::Wanted;
         self.changes.push(ResourceChange {
             address: resource.address.clone(),
             kind: resource.kind.to_owned(),
@@ -296,6 +309,7 @@ impl<'a> Planner<'a> {
             estimate_seconds: resource.estimate.as_secs(),
             origin: resource.origin.clone(),
             resume,
+            take,
         });
     }
 
@@ -316,6 +330,8 @@ impl<'a> Planner<'a> {
         let pending = recorded.and_then(|r| r.pending.as_ref()).map(|p| p.action);
         match (recorded, observed) {
             (None, None) => (Action::Create, Reason::New),
+            // Its label is missing, so that something is to be sent even if nothing differs.
+            (None, Some(_)) if self.request.options.adopts(&resource.address) => (Action::Update, Reason::Wanted),
             (None, Some(_)) if changes.is_empty() => (Action::Adopt, Reason::Found),
             (None, Some(_)) => (Action::Update, Reason::Found),
             (Some(_), None) if pending == Some(Intent::Create) => (Action::Create, Reason::Unfinished),
@@ -405,6 +421,7 @@ impl<'a> Planner<'a> {
                 estimate_seconds: 0,
                 origin: None,
                 resume: false,
+                take: false,
             });
         }
         self.changes.extend(changes);

@@ -28,6 +28,8 @@ pub struct ProviderOptions {
     pub proxy: Option<String>,
     /// The Google Cloud project of the stack; `None` when it has none or it is not known yet.
     pub project: Option<String>,
+    /// The cluster of a kubeconfig, where the stack makes none.
+    pub given: Option<kube::given::Given>,
     /// Time.
     pub clock: SharedClock,
     /// Randomness for ids.
@@ -76,19 +78,20 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     let project = options.project.clone().or_else(named);
     let prover = openai::OpenAiProver::new(options.clock.clone(), proxy.as_deref())?;
     let google = google::client::GoogleClient::new(options.google_endpoint, options.clock.clone());
-    let connections = Arc::new(kube::client::Connections::new(google.clone(), options.clock));
+    let is_given = options.given.is_some();
+    let connections = Arc::new(kube::client::Connections::new(google.clone(), options.clock, options.given));
     let drivers: [(&'static str, Arc<dyn Driver>); 4] = [
         ("gke.cluster", Arc::new(google::cluster::ClusterDriver::new(google.clone()))),
         ("gke.node_pool", Arc::new(google::node_pool::NodePoolDriver::new(google.clone()))),
-        ("k8s.object", Arc::new(kube::driver::ObjectDriver::new(connections))),
+        ("k8s.object", Arc::new(kube::driver::ObjectDriver::new(connections.clone()))),
         ("value", Arc::new(value::ValueDriver::new(options.random))),
     ];
-    Ok(Providers {
-        kinds: kinds(),
-        drivers: drivers.into(),
-        site: Arc::new(google::site::GoogleSite::new(google, project)),
-        prover: Arc::new(prover),
-    })
+    let site: Arc<dyn Site> = if is_given {
+        Arc::new(kube::site::KubeSite::new(connections))
+    } else {
+        Arc::new(google::site::GoogleSite::new(google, project))
+    };
+    Ok(Providers { kinds: kinds(), drivers: drivers.into(), site, prover: Arc::new(prover) })
 }
 
 /// A recording of a real server beside the repository; `None`, said once, where the folder is absent.

@@ -52,6 +52,7 @@ impl Kind for ValueKind {
             after: wanted.cloned(),
             forces_replace: false,
             effect: None,
+            held_by: Vec::new(),
         }]
     }
 
@@ -142,6 +143,7 @@ mod tests {
     fn request(input: &str, recorded: Option<Value>) -> ApplyRequest {
         let attrs = Arc::new(Value::Map(Map::from([("input".to_owned(), input.into())])));
         let subject = Subject {
+            adopt: false,
             address: "values.a".into(),
             desired: Some(attrs.clone()),
             recorded: recorded.map(Arc::new),

@@ -40,6 +40,8 @@ pub struct Subject {
     pub id: Option<String>,
     /// Outputs of the resource's connection, as observed now; `None` when it has no connection.
     pub connection: Option<Arc<Value>>,
+    /// The user wants it even if it is nobody's: a read shows it then.
+    pub adopt: bool,
 }
 
 /// Something to create or update.

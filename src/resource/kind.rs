@@ -42,6 +42,9 @@ pub struct Change {
     /// What carrying it out disturbs: "rolls the pool's nodes".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<String>,
+    /// Who else has set the attribute and will be asked to give it up: field managers of Kubernetes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_by: Vec<String>,
 }
 
 /// What a resource means to the deletion of everything else in its cluster.

@@ -438,11 +438,11 @@ impl Workload {
 table! {
     /// A Helm chart of your own.
     pub struct Chart in "[charts]" {
-        /// Where the chart is: oci://…, the address of a repository (https://…), or a folder or archive relative to this file.
+        /// Where the chart is: oci://…, the address of a repository or archive (https://…), git+https://HOST/OWNER/REPOSITORY//FOLDER?ref=TAG, or a folder or archive relative to this file.
         pub source: Spanned<ChartSource>,
         /// The chart's name in a repository given by https://.
         pub chart: Option<Spanned<NonEmpty>>,
-        /// The chart's version. Charts from a folder need none.
+        /// The chart's version, or a range of versions; the lock file says which one it is. Charts from a folder need none.
         pub version: Option<Spanned<NonEmpty>>,
         /// The namespace it is installed in. "default" by default.
         pub namespace: Option<Spanned<LabelName>>,

@@ -198,9 +198,12 @@ pub(crate) fn model(text: &str) -> Checked {
 /// Where a chart is fetched from.
 pub(crate) fn chart_source(text: &str) -> Checked {
     match text.split_once("://") {
-        Some(("oci" | "https" | "http" | "file", rest)) if !rest.is_empty() => Ok(()),
-        Some((scheme, _)) => Err(format!("{scheme}:// is not known; use oci://, https:// or a path")),
-        None if text.is_empty() => Err("write oci://…, https://… or a path".to_owned()),
+        Some(("git+https" | "git+http", rest)) if !rest.contains("?ref=") => {
+            Err("say which state of the repository: ?ref=TAG at the end".to_owned())
+        }
+        Some(("oci" | "https" | "http" | "git+https" | "git+http" | "file", rest)) if !rest.is_empty() => Ok(()),
+        Some((scheme, _)) => Err(format!("{scheme}:// is not known; use oci://, https://, git+https:// or a path")),
+        None if text.is_empty() => Err("write oci://…, https://…, git+https://… or a path".to_owned()),
         None => Ok(()),
     }
 }

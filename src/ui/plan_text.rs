@@ -156,6 +156,7 @@ fn resource(change: &ResourceChange, options: Options, out: &mut String) {
             out.push_str(" {\n");
             for one in &change.changes {
                 attribute(one, paint, out);
+                holders(one, change.take, paint, out);
             }
             out.push_str("    }\n\n");
         }
@@ -215,6 +216,19 @@ fn attribute(change: &Change, paint: Paint, out: &mut String) {
     out.push_str(&format!("      {} {name} = {text}{notes}\n", paint.symbol(symbol)));
 }
 
+/// Who else has set an attribute, and what becomes of that.
+fn holders(change: &Change, take: bool, paint: Paint, out: &mut String) {
+    if change.held_by.is_empty() {
+        return;
+    }
+    let names = change.held_by.iter().map(|name| format!("\"{}\"", tame(name))).collect::<Vec<_>>().join(", ");
+    let text = match take {
+        true => format!("taken from {names}"),
+        false => format!("set by {names}: apply stops here, unless --force-conflicts takes it back"),
+    };
+    out.push_str(&format!("        {}\n", paint.yellow(&format!("# {text}"))));
+}
+
 fn sentence(change: &ResourceChange) -> (String, String) {
     let mut note = match &change.reason {
         Reason::Same | Reason::New | Reason::Changed | Reason::Forced(_) => String::new(),
@@ -225,6 +239,7 @@ fn sentence(change: &ResourceChange) -> (String, String) {
         Reason::ConnectionReplaced(address) => format!("{address}, which it lives in, is made anew"),
         Reason::Removed => "the stack does not have it any more".to_owned(),
         Reason::Destroyed => String::new(),
+        Reason::Wanted => "it is there and becomes this stack's".to_owned(),
         Reason::Found => "it carries this stack's labels, and the state does not know it".to_owned(),
     };
     if let Some(from) = &change.moved_from {
@@ -237,6 +252,7 @@ fn sentence(change: &ResourceChange) -> (String, String) {
     }
     let sentence = match change.action {
         Action::Create => "will be created",
+        Action::Update if change.reason == Reason::Wanted => "will be adopted",
         Action::Update => "will be updated in-place",
         Action::Replace => "must be replaced",
         Action::Delete => "will be destroyed",

@@ -8,9 +8,11 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use stackwright::address::Address;
 use stackwright::catalog::{self, ExpandOptions};
+use stackwright::chart::Library;
 use stackwright::diag::Source;
 use stackwright::env::clock::{SharedClock, Timestamp};
 use stackwright::env::discrete::DiscreteClock;
+use stackwright::env::disk::RealDisk;
 use stackwright::env::random::SeededRandom;
 use stackwright::plan::edges;
 use stackwright::provider::kube::status;
@@ -32,7 +34,8 @@ fn desired(text: &str) -> Desired {
     let source = Arc::new(Source { name: "stack.toml".to_owned(), text: text.to_owned() });
     let given = Given { synthesize: true, ..Given::default() };
     let loaded = stack::load(source, &NoLoader, &given, &BTreeMap::<String, String>::new()).expect("a good stack");
-    let options = ExpandOptions { loader: &NoLoader, secrets: BTreeMap::new() };
+    let library = Library::new(&RealDisk);
+    let options = ExpandOptions { loader: &NoLoader, secrets: BTreeMap::new(), library: &library };
     catalog::expand(&loaded.stack, &options).expect("a good stack").0
 }
 

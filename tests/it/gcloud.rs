@@ -2,51 +2,12 @@
 //!
 //! Skipped where either program is absent. Takes about a minute: gcloud polls every few real seconds.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use stackwright::env::disk::RealDisk;
 use stackwright::sim::environment::environment;
 
-/// A served simulator, killed when dropped.
-struct Served {
-    process: Child,
-    url: String,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
-fn serve(world: &Path, address: &str) -> Served {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_stackwright"))
-        .args(["sim", "serve", "--speed", "120", "--addr", address, "--world"])
-        .arg(world)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("started");
-    let (stdout, stderr) = (process.stdout.take().expect("stdout"), process.stderr.take().expect("stderr"));
-    let (send, receive) = std::sync::mpsc::channel();
-    for stream in [Box::new(stdout) as Box<dyn std::io::Read + Send>, Box::new(stderr)] {
-        let send = send.clone();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                send.send(line).ok();
-            }
-        });
-    }
-    drop(send);
-    let url = receive.iter().find_map(|line| {
-        let at = line.find("http://127.0.0.1:")?;
-        Some(line[at..].chars().take_while(|c| !c.is_whitespace() && *c != ',').collect::<String>())
-    });
-    Served { process, url: url.expect("the simulator says where it is") }
-}
+use crate::served::serve;
 
 fn installed(program: &str) -> bool {
     Command::new(program).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()

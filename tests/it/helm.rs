@@ -68,7 +68,8 @@ impl Score {
         let mut text = String::new();
         let share = |(alike, all): (usize, usize)| 100.0 * alike as f64 / all.max(1) as f64;
         for (verb, score) in [("renders", self.rendered), ("refuses", self.refused)] {
-            let _ = writeln!(text, "{what}: of what helm {verb}, {} of {} alike ({:.2} %)", score.0, score.1, share(score));
+            let _ =
+                writeln!(text, "{what}: of what helm {verb}, {} of {} alike ({:.2} %)", score.0, score.1, share(score));
         }
         for (why, count) in &self.excepted {
             let _ = writeln!(text, "{what}: {count} aside: {why}");
@@ -242,7 +243,8 @@ fn charts_come_out_alike_whatever_the_values() {
     let seed = number("STACKWRIGHT_SEED").unwrap_or(1);
     let rounds = samples.iter().flat_map(|s| (0..count).map(move |round| (s, round))).collect::<Vec<_>>();
     let results = shared(&rounds, |(sample, round)| {
-        let mut dice = Dice::new(seed.wrapping_mul(1_000_003).wrapping_add(*round).wrapping_mul(31) ^ hash(&sample.name));
+        let mut dice =
+            Dice::new(seed.wrapping_mul(1_000_003).wrapping_add(*round).wrapping_mul(31) ^ hash(&sample.name));
         let renders = sample.cases.iter().filter(|case| case.renders).collect::<Vec<_>>();
         let layers = renders.get(dice.below(renders.len() * 3)).map(|case| case.layers.clone()).unwrap_or_default();
         let folder = unpacked(sample, &layers);

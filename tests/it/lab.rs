@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use stackwright::backend::Session;
 use stackwright::backend::local::LocalBackend;
 use stackwright::catalog;
+use stackwright::chart::Library;
 use stackwright::engine::dispatcher::Interrupt;
 use stackwright::env::clock::{SharedClock, Timestamp};
 use stackwright::env::discrete::DiscreteClock;
@@ -43,8 +44,12 @@ pub fn shipped(name: &str) -> (Desired, BTreeMap<String, String>) {
     let given = stack::inputs::Given { synthesize: true, ..Default::default() };
     let vars = BTreeMap::<String, String>::new();
     let loaded = stack::load(source, &stack::DiskLoader(&RealDisk), &given, &vars).expect("a valid stack");
-    let options =
-        catalog::ExpandOptions { loader: &stack::DiskLoader(&RealDisk), secrets: loaded.inputs.secret_origins() };
+    let library = Library::new(&RealDisk);
+    let options = catalog::ExpandOptions {
+        loader: &stack::DiskLoader(&RealDisk),
+        secrets: loaded.inputs.secret_origins(),
+        library: &library,
+    };
     let (desired, _) = catalog::expand(&loaded.stack, &options).expect("expands");
     let names = loaded.inputs.names().map(str::to_owned).collect::<Vec<_>>();
     let secrets = names.into_iter().filter_map(|n| Some((n.clone(), loaded.inputs.secret(&n)?.to_owned()))).collect();
@@ -109,6 +114,7 @@ fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Condi
             google_endpoint: Some(serving.url.clone()),
             proxy: Some(serving.url.clone()),
             project: Some("sim-project".to_owned()),
+            given: None,
             clock: shared.clone(),
             random: random.clone(),
             vars: Arc::new(BTreeMap::<String, String>::new()),

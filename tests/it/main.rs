@@ -1,9 +1,13 @@
 //! All integration tests, in one binary.
 #![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests run real processes and say what they skip")]
 
+mod admissible;
 mod architecture;
+mod arena;
 mod catalogue;
+mod export;
 mod gcloud;
+mod given;
 mod gke_client;
 mod gke_conformance;
 mod helm;
@@ -11,10 +15,14 @@ mod kill;
 mod kube_conformance;
 mod kube_kubectl;
 mod kube_server;
+mod kubernetes;
 mod lab;
 mod necessity;
 mod order;
+mod real_charts;
 mod scenarios;
+mod served;
+mod sources;
 mod stack_files;
 mod stacks;
 

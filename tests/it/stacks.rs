@@ -8,20 +8,27 @@ use stackwright::sim::world::World;
 
 use crate::lab::STACKS;
 
-fn stackwright(folder: &Path, arguments: &[&str]) -> Output {
+/// A folder with a stack, and where its charts are.
+struct Place<'p> {
+    folder: &'p Path,
+    charts: Option<&'p Path>,
+}
+
+fn stackwright(place: &Place<'_>, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_stackwright"))
         .args(arguments)
-        .current_dir(folder)
+        .current_dir(place.folder)
         .env_clear()
-        .env("HOME", folder)
+        .env("HOME", place.folder)
+        .envs(place.charts.map(|charts| ("STACKWRIGHT_CHARTS", charts)))
         .stdin(std::process::Stdio::null())
         .output()
         .expect("the program starts")
 }
 
 /// Runs and wants success; returns standard output and standard error.
-fn done(folder: &Path, arguments: &[&str]) -> (String, String) {
-    let output = stackwright(folder, arguments);
+fn done(place: &Place<'_>, arguments: &[&str]) -> (String, String) {
+    let output = stackwright(place, arguments);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{arguments:?}: {:?}\n{out}\n{err}", output.status);
@@ -45,53 +52,56 @@ pub fn remains(world: &Path) -> Vec<String> {
     left
 }
 
-fn life(name: &str) {
+/// The life of a shipped stack, with the charts of a folder or with stand-ins.
+pub fn life(name: &str, charts: Option<&Path>) {
     let folder = tempfile::tempdir().expect("tempdir");
     let folder = folder.path();
+    let place = Place { folder, charts };
     let file = format!("{name}.toml");
     std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks").join(&file), folder.join(&file)).expect("copy");
-    let (_, err) = done(folder, &["apply", &file, "--sim", "--auto-approve"]);
+    let (out, err) = done(&place, &["apply", &file, "--sim", "--auto-approve"]);
     assert!(err.contains("Apply complete! Resources: "), "{err}");
     assert!(err.contains(" answered after "), "no completion:\n{err}");
-    let (out, _) = done(folder, &["apply", &file, "--sim", "--auto-approve"]);
+    assert_eq!(out.contains("stand-in"), charts.is_none(), "{out}");
+    let (out, _) = done(&place, &["apply", &file, "--sim", "--auto-approve"]);
     assert!(out.contains("No changes."), "{out}");
-    let (out, _) = done(folder, &["status", &file, "--sim"]);
+    let (out, _) = done(&place, &["status", &file, "--sim"]);
     assert!(out.contains("answered in"), "{out}");
     let text = std::fs::read_to_string(folder.join(&file)).expect("readable");
     let pool = text.find("[node_pools.").expect("a pool");
     let edited = format!("{}{}", &text[..pool], text[pool..].replacen("nodes = 1", "nodes = 2", 1));
     assert_ne!(text, edited);
     std::fs::write(folder.join(&file), edited).expect("writable");
-    let (out, _) = done(folder, &["plan", &file, "--sim"]);
+    let (out, _) = done(&place, &["plan", &file, "--sim"]);
     assert!(out.contains("Plan: 0 to add, 1 to change, 0 to destroy."), "{out}");
     assert!(out.contains("nodes = 1 -> 2"), "{out}");
-    let (_, err) = done(folder, &["apply", &file, "--sim", "--auto-approve"]);
+    let (_, err) = done(&place, &["apply", &file, "--sim", "--auto-approve"]);
     assert!(err.contains("Resources: 0 added, 1 changed, 0 destroyed."), "{err}");
-    let (_, err) = done(folder, &["destroy", &file, "--sim", "--auto-approve"]);
+    let (_, err) = done(&place, &["destroy", &file, "--sim", "--auto-approve"]);
     assert!(err.contains("Destroy complete!") && err.contains("0 residual resources"), "{err}");
     assert_eq!(remains(&folder.join("state/.sim")), Vec::<String>::new());
-    let (out, _) = done(folder, &["plan", &file, "--sim", "--destroy"]);
+    let (out, _) = done(&place, &["plan", &file, "--sim", "--destroy"]);
     assert!(out.contains("No changes."), "{out}");
 }
 
 #[test]
 fn gpu_t4() {
-    life(STACKS[0]);
+    life(STACKS[0], None);
 }
 
 #[test]
 fn tpu_v6e() {
-    life(STACKS[1]);
+    life(STACKS[1], None);
 }
 
 #[test]
 fn rhaii_gpu_t4() {
-    life(STACKS[2]);
+    life(STACKS[2], None);
 }
 
 #[test]
 fn rhaii_tpu_v6e() {
-    life(STACKS[3]);
+    life(STACKS[3], None);
 }
 
 #[test]

@@ -100,6 +100,7 @@ impl Kind for ThingKind {
                 after: desired.get(key).cloned(),
                 forces_replace: key == "zone",
                 effect: None,
+                held_by: Vec::new(),
             })
             .collect()
     }

@@ -78,7 +78,9 @@ impl Machine {
             session.commit(vec![Transition::Begin { lineage: "lineage".into(), stack_id: "stack-id".into() }])?;
         }
         let ownership = Ownership { stack: "demo".into(), id: "stack-id".into(), expires: None };
-        let observed = refresh(&kinds, &drivers, &clock, desired, session.state(), &ownership).await.expect("readable");
+        let observed = refresh(&kinds, &drivers, &clock, desired, session.state(), &ownership, &|_| false)
+            .await
+            .expect("readable");
         let plan = planner::plan(&planner::Request {
             kinds: &kinds,
             desired,

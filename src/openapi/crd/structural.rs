@@ -65,13 +65,12 @@ pub fn check(definition: &Json) -> Vec<FieldError> {
 
 /// The API server hoists a schema that all versions share, and then names it differently.
 fn schemas(versions: &[Json], errors: &mut Vec<FieldError>) {
-    let schema = |version: &'_ Json| version["schema"]["openAPIV3Schema"].as_object().cloned();
     let Some(first) = versions.first() else { return };
     let shared = versions.iter().all(|version| version["schema"] == first["schema"]);
     let mut one = |path: String, version: &Json| {
-        if let Some(schema) = schema(version) {
+        if let Some(schema) = version["schema"]["openAPIV3Schema"].as_object() {
             let mut found = Vec::new();
-            structural(&path, Level::Root, &schema, &mut found);
+            structural(&path, Level::Root, schema, &mut found);
             found.sort_by_key(ToString::to_string);
             found.dedup();
             errors.append(&mut found);

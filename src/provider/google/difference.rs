@@ -94,6 +94,7 @@ fn broken(observed: &Value) -> Option<Change> {
         after: Some("RUNNING".into()),
         forces_replace: true,
         effect: None,
+        held_by: Vec::new(),
     })
 }
 
@@ -111,6 +112,7 @@ fn compare(
             after: shall,
             forces_replace: field.replaces,
             effect: field.effect.map(str::to_owned),
+            held_by: Vec::new(),
         });
     };
     if field.same == Same::Keys && !matches!(wanted, Some(Value::Deferred(_))) {

@@ -184,6 +184,7 @@ fn ownership(id: &str) -> Ownership {
 fn request(attrs: &Value, recorded: Option<Value>, id: &str) -> ApplyRequest {
     let attrs = Arc::new(attrs.clone());
     let subject = Subject {
+        adopt: false,
         address: "x".into(),
         desired: Some(attrs.clone()),
         recorded: recorded.map(Arc::new),

@@ -22,8 +22,12 @@ pub fn observed(live: &Json) -> Observed {
 
 /// Whether an object carries the stack's label.
 pub fn is_ours(live: &Json, ownership: &Ownership) -> bool {
-    let mark = live.pointer("/metadata/labels").and_then(|labels| labels.get(MARK)).and_then(Json::as_str);
-    !ownership.id.is_empty() && mark == Some(&ownership.id)
+    !ownership.id.is_empty() && owner(live) == Some(&ownership.id)
+}
+
+/// The stack that an object belongs to.
+pub fn owner(live: &Json) -> Option<&str> {
+    live.pointer("/metadata/labels").and_then(|labels| labels.get(MARK)).and_then(Json::as_str)
 }
 
 /// Group, version and key of a manifest.
@@ -78,8 +82,7 @@ pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
             return Err(ProviderError::new(ErrorClass::Busy, text));
         }
         if !is_ours(live, &request.ownership) {
-            let owner = live.pointer("/metadata/labels").and_then(|labels| labels.get(MARK)).and_then(Json::as_str);
-            match owner {
+            match owner(live) {
                 Some(owner) => {
                     let text = format!("{key} exists and belongs to another stack ({owner})");
                     return Err(ProviderError::new(ErrorClass::AlreadyExists, text)

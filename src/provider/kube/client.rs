@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::Value as Json;
 
 use super::discovery::Catalogue;
+use super::given::Given;
 use super::refusal::Refusal;
 use crate::env::clock::{SharedClock, timeout};
 use crate::provider::google::client::GoogleClient;
@@ -31,6 +32,8 @@ enum Login {
     Google(Arc<GoogleClient>),
     /// A token that the connection carries.
     Fixed(String),
+    /// Whatever the kubeconfig says; the client adds it to each request.
+    Kubeconfig(Given),
 }
 
 /// All clusters that a run reaches, by endpoint.
@@ -38,12 +41,37 @@ pub struct Connections {
     google: Arc<GoogleClient>,
     clock: SharedClock,
     open: Mutex<BTreeMap<String, Arc<Cluster>>>,
+    /// The cluster of objects that no resource of the stack makes the cluster of.
+    given: Option<Given>,
+    held: tokio::sync::OnceCell<Arc<Cluster>>,
 }
 
 impl Connections {
-    /// No connection yet.
-    pub fn new(google: Arc<GoogleClient>, clock: SharedClock) -> Self {
-        Connections { google, clock, open: Mutex::default() }
+    /// No connection yet; `given` is the cluster of a kubeconfig.
+    pub fn new(google: Arc<GoogleClient>, clock: SharedClock, given: Option<Given>) -> Self {
+        Connections { google, clock, open: Mutex::default(), given, held: tokio::sync::OnceCell::new() }
+    }
+
+    /// Whether there is a cluster without a connection.
+    pub fn is_given(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// The cluster of the kubeconfig.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Unavailable`] when there is none; whatever is wrong with the kubeconfig or its login.
+    pub async fn given(&self) -> Result<Arc<Cluster>, ProviderError> {
+        let given = self
+            .given
+            .as_ref()
+            .ok_or_else(|| ProviderError::new(ErrorClass::Unavailable, "its cluster is not there"))?;
+        let open = async || {
+            let client = given.client().await?;
+            let login = Login::Kubeconfig(given.clone());
+            Ok(Arc::new(Cluster::new(client, login, self.clock.clone())))
+        };
+        self.held.get_or_try_init(open).await.cloned()
     }
 
     /// The cluster that a connection's outputs describe: `{endpoint, ca_certificate?, token?}`.
@@ -97,7 +125,9 @@ impl Connections {
 
 /// A cluster's API server.
 pub struct Cluster {
-    client: kube::Client,
+    client: Mutex<kube::Client>,
+    /// Logins so far; a refused login is renewed once, not by each request that was refused with it.
+    logins: tokio::sync::Mutex<u64>,
     login: Login,
     clock: SharedClock,
     /// What it serves; asked for at first use and when a kind is missing.
@@ -115,7 +145,28 @@ pub enum Content {
 
 impl Cluster {
     fn new(client: kube::Client, login: Login, clock: SharedClock) -> Self {
-        Cluster { client, login, clock, catalogue: tokio::sync::Mutex::default() }
+        Cluster {
+            client: Mutex::new(client),
+            logins: tokio::sync::Mutex::default(),
+            login,
+            clock,
+            catalogue: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn client(&self) -> kube::Client {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Logs in again with the kubeconfig, unless another request has done so since `seen` logins.
+    async fn renew(&self, given: &Given, seen: u64) -> Result<(), Refusal> {
+        let mut logins = self.logins.lock().await;
+        if *logins == seen {
+            let fresh = given.client().await.map_err(Refusal::Failed)?;
+            *self.client.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+            *logins += 1;
+        }
+        Ok(())
     }
 
     /// The clock.
@@ -154,12 +205,34 @@ impl Cluster {
         accept: &str,
         body: Option<(Content, &Json)>,
     ) -> Result<Json, Refusal> {
+        let Login::Kubeconfig(given) = &self.login else { return self.send_once(method, path, accept, body).await };
+        let seen = *self.logins.lock().await;
+        match self.send_once(method.clone(), path, accept, body).await {
+            // The token ran out or was exchanged: nothing was done, so the request is good as it is.
+            Err(refusal) if refusal.code() == Some(401) => {
+                self.renew(given, seen).await?;
+                self.send_once(method, path, accept, body).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn send_once(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Option<(Content, &Json)>,
+    ) -> Result<Json, Refusal> {
         let mut request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, accept);
         let token = match &self.login {
-            Login::Google(google) => google.token().await.map_err(Refusal::Failed)?,
-            Login::Fixed(token) => token.clone(),
+            Login::Google(google) => Some(google.token().await.map_err(Refusal::Failed)?),
+            Login::Fixed(token) => Some(token.clone()),
+            Login::Kubeconfig(_) => None,
         };
-        request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
+        if let Some(token) = token {
+            request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
+        }
         let bytes = match body {
             None => Vec::new(),
             Some((content, body)) => {
@@ -180,7 +253,7 @@ impl Cluster {
         // Simulated time stands still until the whole answer is read.
         let _busy = self.clock.busy();
         let exchange = async {
-            let answer = self.client.send(request).await.map_err(|error| unreachable(&error))?;
+            let answer = self.client().send(request).await.map_err(|error| unreachable(&error))?;
             let status = answer.status();
             let body = answer.into_body().collect().await.map_err(|error| unreachable(&error))?.to_bytes();
             Ok::<_, Refusal>((status, body))

@@ -63,6 +63,7 @@ fn push(path: &[String], before: Option<&Value>, after: &Value, changes: &mut Ve
         after: Some(after.clone()),
         forces_replace: false,
         effect: None,
+        held_by: Vec::new(),
     });
 }
 

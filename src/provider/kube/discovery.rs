@@ -71,6 +71,11 @@ impl Catalogue {
         }
     }
 
+    /// Every kind, in its preferred version.
+    pub fn preferred(&self) -> impl Iterator<Item = (&str, &Resource)> {
+        self.0.iter().filter_map(|((_, kind), versions)| Some((kind.as_str(), versions.first()?)))
+    }
+
     fn add(&mut self, kind: &str, resource: Resource) {
         self.0.entry((resource.group.clone(), kind.to_owned())).or_default().push(resource);
     }

@@ -32,12 +32,15 @@ impl ObjectDriver {
         ObjectDriver { connections, explained: Mutex::default() }
     }
 
-    fn cluster(&self, subject: &Subject) -> Result<Arc<Cluster>, ProviderError> {
-        let connection = subject.connection.as_deref().ok_or_else(|| {
-            let text = format!("{}: its cluster is not there", subject.address);
-            ProviderError::new(ErrorClass::Unavailable, text)
-        })?;
-        self.connections.reach(connection)
+    async fn cluster(&self, subject: &Subject) -> Result<Arc<Cluster>, ProviderError> {
+        match subject.connection.as_deref() {
+            Some(connection) => self.connections.reach(connection),
+            None if self.connections.is_given() => self.connections.given().await,
+            None => {
+                let text = format!("{}: its cluster is not there", subject.address);
+                Err(ProviderError::new(ErrorClass::Unavailable, text))
+            }
+        }
     }
 
     async fn explain(&self, cluster: &Cluster, object: &Json) -> Option<Explanation> {
@@ -66,13 +69,14 @@ impl Driver for ObjectDriver {
         // Subjects of one cluster together; without a cluster there is no object.
         let mut groups = BTreeMap::<String, Vec<usize>>::new();
         for (at, subject) in subjects.iter().enumerate() {
-            if let Some(connection) = &subject.connection {
-                groups.entry(format!("{connection:?}")).or_default().push(at);
+            if subject.connection.is_some() || self.connections.is_given() {
+                groups.entry(format!("{:?}", subject.connection)).or_default().push(at);
             }
         }
         for group in groups.into_values() {
             let members = group.iter().map(|at| &subjects[*at]).collect::<Vec<_>>();
-            let found = match self.cluster(members[0]) {
+            let reached = self.cluster(members[0]).await;
+            let found = match reached.clone() {
                 Ok(cluster) => {
                     // What was served may have changed since the last read.
                     match cluster.discover().await {
@@ -94,9 +98,9 @@ impl Driver for ObjectDriver {
                 }
             };
             for (at, answer) in group.into_iter().zip(found) {
-                answers[at] = match (answer, self.cluster(&subjects[at])) {
+                answers[at] = match (answer, &reached) {
                     (Ok(Some(mut observed)), Ok(cluster)) => {
-                        show(&cluster, &mut observed).await.map(|()| Some(observed))
+                        show(cluster, &mut observed).await.map(|()| Some(observed))
                     }
                     (answer, _) => answer,
                 };
@@ -106,19 +110,19 @@ impl Driver for ObjectDriver {
     }
 
     async fn create(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
-        let cluster = self.cluster(&request.subject)?;
+        let cluster = self.cluster(&request.subject).await?;
         let live = apply::create(&cluster, request).await?;
         Ok(acknowledged(&live))
     }
 
     async fn update(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
-        let cluster = self.cluster(&request.subject)?;
+        let cluster = self.cluster(&request.subject).await?;
         let live = apply::update(&cluster, request).await?;
         Ok(acknowledged(&live))
     }
 
     async fn delete(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
-        let cluster = self.cluster(subject)?;
+        let cluster = self.cluster(subject).await?;
         let (api_version, key) = apply::identify(&observed.attrs)?;
         let version = Some(apply::version_of(&api_version));
         let resource = cluster.resource(&key.group, version, &key.kind).await;
@@ -131,7 +135,7 @@ impl Driver for ObjectDriver {
     }
 
     async fn poll(&self, subject: &Subject, _: Option<&str>) -> Result<Poll, ProviderError> {
-        let cluster = self.cluster(subject)?;
+        let cluster = self.cluster(subject).await?;
         let Some((api_version, key)) = read::locate(subject) else {
             let text = format!("{}: neither manifest nor record says what it is", subject.address);
             return Err(ProviderError::new(ErrorClass::Invalid, text));

@@ -63,6 +63,21 @@ pub fn owners(object: &Value, path: &[Step], except: &str) -> Vec<String> {
     found
 }
 
+/// Every leaf that somebody other than `manager` has set, with who, in words.
+pub fn owned_by_others(object: &Value, manager: &str) -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    for entry in entries(object) {
+        let text = |key| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+        if text("manager") == manager && text("operation") == "Apply" {
+            continue;
+        }
+        let mut leaves = Vec::new();
+        collect(entry.get("fieldsV1").unwrap_or(&Value::Null), &mut Vec::new(), &mut leaves);
+        found.extend(leaves.iter().map(|path| (text("manager").to_owned(), words(path))));
+    }
+    found
+}
+
 fn entries(object: &Value) -> impl Iterator<Item = &Value> {
     object.at(&["metadata", "managedFields"]).and_then(Value::as_list).unwrap_or_default().iter()
 }

@@ -1,7 +1,7 @@
 //! Kubernetes objects: the kind `k8s.object`, for any cluster that a connection describes.
 //!
 //! Attributes are the manifest. A connection is a map `{endpoint, ca_certificate?, token?}`: the outputs of
-//! a `gke.cluster`, or of a kubeconfig. Outputs are the live object without its managed fields; a
+//! a `gke.cluster`; objects without one live in the cluster of a kubeconfig. Outputs are the live object without its managed fields; a
 //! cert-manager Certificate also shows `secret["ca.crt"]` and `secret["tls.crt"]` of the Secret that it fills, as PEM.
 
 mod apply;
@@ -12,9 +12,11 @@ mod delete;
 mod discovery;
 pub mod driver;
 mod fields;
+pub mod given;
 mod immutable;
 pub mod object;
 mod read;
 mod refusal;
 mod settle;
+pub mod site;
 pub mod status;

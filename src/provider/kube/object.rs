@@ -63,6 +63,7 @@ impl Kind for ObjectKind {
                 after: None,
                 forces_replace: true,
                 effect: Some("the object is being deleted".into()),
+                held_by: Vec::new(),
             }];
         }
         let desired = canonical(desired);
@@ -87,7 +88,10 @@ impl Kind for ObjectKind {
             // What is wanted is there, but it is no longer ours to keep: apply again to own it.
             changes = proof.differences(live);
         }
+        let ours = prior.recorded.and_then(|recorded| recorded.get("manager")).and_then(Value::as_str);
+        let others = fields::owned_by_others(live, ours.unwrap_or_default());
         for change in &mut changes {
+            change.held_by = held_by(change, &others);
             immutable::judge(live, change);
             hide_secrets(live, change);
         }
@@ -262,6 +266,19 @@ fn with_live_secrets(desired: &Value, live: &Value) -> Value {
     }
 }
 
+/// Whom the server will name when the change is applied: every other manager that has set what it gives a new
+/// value. What is taken away needs nobody's consent.
+fn held_by(change: &Change, others: &[(String, Vec<String>)]) -> Vec<String> {
+    if change.after.is_none() {
+        return Vec::new();
+    }
+    let meets = |path: &[String]| path.iter().zip(&change.path).all(|(a, b)| a == b);
+    let mut found = others.iter().filter(|(_, path)| meets(path)).map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    found.sort();
+    found.dedup();
+    found
+}
+
 /// Fields that we own and no longer want.
 fn no_longer_wanted(desired: &Value, live: &Value, owned: &[Path]) -> Vec<Change> {
     let mut changes = Vec::new();
@@ -277,6 +294,7 @@ fn no_longer_wanted(desired: &Value, live: &Value, owned: &[Path]) -> Vec<Change
             after: None,
             forces_replace: false,
             effect: None,
+            held_by: Vec::new(),
         });
     }
     changes
@@ -373,6 +391,7 @@ impl<'a> Proof<'a> {
                     after: None,
                     forces_replace: false,
                     effect: None,
+                    held_by: Vec::new(),
                 }),
             }
         }
@@ -383,7 +402,14 @@ impl<'a> Proof<'a> {
     fn difference(&self, live: &Value, path: &[Step], value: Option<&Value>) -> Change {
         let owners = fields::owners(live, path, &self.manager);
         let effect = (!owners.is_empty()).then(|| format!("now owned by {}", owners.join(", ")));
-        Change { path: fields::words(path), before: value.cloned(), after: None, forces_replace: false, effect }
+        Change {
+            path: fields::words(path),
+            before: value.cloned(),
+            after: None,
+            forces_replace: false,
+            effect,
+            held_by: Vec::new(),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value as Json;
 
-use super::apply::{identify, is_ours, observed, version_of};
+use super::apply::{identify, is_ours, observed, owner, version_of};
 use super::client::Cluster;
 use super::discovery::{Resource, escape};
 use super::object::MARK;
@@ -83,10 +83,15 @@ async fn look(
     if let Some(live) = listed.get(&(namespace, key.name.clone())) {
         return Ok(Some(observed(live)));
     }
-    let Some(recorded) = subject.recorded.as_deref() else { return Ok(None) };
+    let recorded = match subject.recorded.as_deref() {
+        Some(recorded) => recorded,
+        None if subject.adopt => &Value::Null,
+        None => return Ok(None),
+    };
     match cluster.get(&resource.object(key.namespace.as_deref(), &key.name)).await {
         // Another object of the same name, made by others since: ours is gone.
         Ok(live) if is_ours(&live, ownership) || is_recorded(&live, recorded) => Ok(Some(observed(&live))),
+        Ok(live) if subject.adopt && owner(&live).is_none() => Ok(Some(observed(&live))),
         Ok(_) => Ok(None),
         Err(refusal) if refusal.is_not_found() => Ok(None),
         Err(refusal) => Err(refusal.error(&key.to_string(), &Json::Null)),

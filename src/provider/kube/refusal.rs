@@ -132,7 +132,7 @@ fn field_conflict(what: &str, causes: &[Json]) -> ProviderError {
     let text = format!("{what}: {}", conflicts.collect::<Vec<_>>().join(", "));
     ProviderError::new(ErrorClass::Conflict, text).hint(
         "let the other manager keep the field by taking it out of the stack, \
-         stop that manager, or take the field over with `stackwright adopt`",
+         stop that manager, or take the field back with --force-conflicts",
     )
 }
 

@@ -54,9 +54,10 @@ pub fn readiness(object: &Json) -> Readiness {
         ("sailoperator.io", "Istio" | "IstioCNI" | "IstioRevision" | "ZTunnel") => sail(object),
         ("nvidia.com", "ClusterPolicy") => cluster_policy(object),
         ("serving.kserve.io", "LLMInferenceService") => inference_service(object),
+        // Older builds of KServe give configs neither status nor finalizer; nothing waits for either.
         ("serving.kserve.io", "LLMInferenceServiceConfig") => match condition(object, "Ready") {
             Some(_) => all_true(object, &["Ready"]),
-            None => has_finalizer(object, "the KServe controller to see it"),
+            None => Readiness::Current,
         },
         _ => generic(object),
     }
@@ -439,13 +440,6 @@ fn inference_service(object: &Json) -> Readiness {
         return Readiness::waiting("a URL");
     }
     Readiness::Current
-}
-
-fn has_finalizer(object: &Json, waiting_for: &str) -> Readiness {
-    match strings(object, "/metadata/finalizers").is_empty() {
-        true => Readiness::waiting(waiting_for),
-        false => Readiness::Current,
-    }
 }
 
 /// kstatus's rules for kinds it does not know: abnormal-true conditions, then Ready; without any, current.

@@ -101,22 +101,22 @@ impl Instance {
         all.into_iter().filter_map(Json::as_str).collect()
     }
 
-    /// The value of `--name=value`, `--name value` or a bare `--name` (empty).
+    /// The value of `--name=value`, `--name value` or a bare `--name` (empty); the first, where it is repeated.
     pub fn argument(&self, name: &str) -> Option<&str> {
+        self.values(name).next()
+    }
+
+    /// All values of an argument that may be repeated.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         let all = self.arguments();
-        for (index, each) in all.iter().enumerate() {
-            let Some(rest) = each.trim_start_matches('-').strip_prefix(name) else { continue };
-            if !each.starts_with('-') {
-                continue;
-            }
+        (0..all.len()).filter_map(move |index| {
+            let rest = all[index].strip_prefix('-')?.trim_start_matches('-').strip_prefix(name)?;
             if let Some(value) = rest.strip_prefix('=') {
                 return Some(value);
             }
-            if rest.is_empty() {
-                return Some(all.get(index + 1).copied().filter(|next| !next.starts_with('-')).unwrap_or_default());
-            }
-        }
-        None
+            let next = || all.get(index + 1).copied().filter(|next| !next.starts_with('-')).unwrap_or_default();
+            rest.is_empty().then(next)
+        })
     }
 
     /// The value of an environment variable, looked up where `valueFrom` and `envFrom` say.

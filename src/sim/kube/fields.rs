@@ -142,6 +142,14 @@ pub(crate) fn validate(path: &str, schema: &Schema, value: &Json, old: Option<&J
     openapi::validate::validate_under(path, schema, old, value).into_iter().map(from).collect()
 }
 
+/// What is wrong with a new object of a built-in kind whose types are right, but for its metadata.
+pub(crate) fn check_new(group: &str, kind: &str, schema: &Schema, object: &Json) -> Vec<FieldError> {
+    let mut errors = openapi::validate::validate(schema, object);
+    errors.retain(|error| error.reason == openapi::validate::Reason::Required);
+    errors.extend(openapi::rules::check(group, kind, schema, object));
+    errors.into_iter().map(from).collect()
+}
+
 /// Everything that is wrong with a CRD.
 pub(crate) fn check_definition(definition: &Json) -> Vec<FieldError> {
     openapi::crd::check(definition).into_iter().map(from).collect()

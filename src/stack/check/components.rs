@@ -318,7 +318,9 @@ impl Checker<'_> {
     fn chart(&mut self, name: &str, chart: &Chart) {
         let Some(source) = chart.source.known() else { return };
         let repository = source.starts_with("https://") || source.starts_with("http://");
-        let remote = repository && !source.ends_with(".tgz") || source.starts_with("oci://");
+        let path = source.split('?').next().unwrap_or_default();
+        let archive = path.ends_with(".tgz") || path.ends_with(".tar.gz");
+        let remote = repository && !archive || source.starts_with("oci://");
         let table = format!("charts.{name}");
         match &chart.chart {
             None if remote && repository && !self.has(&table, "chart") => {

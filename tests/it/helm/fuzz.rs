@@ -17,7 +17,14 @@ use super::{hash, number, ours, shared};
 const ON_PURPOSE: &[&str] = &[];
 
 /// How the libraries of helm begin the words that `fromYaml` and its relatives return; ours are others.
-const WORDS: &[&str] = &["toml: ", "error converting YAML", "error unmarshaling JSON", "json: ", "invalid character", "unexpected end of JSON"];
+const WORDS: &[&str] = &[
+    "toml: ",
+    "error converting YAML",
+    "error unmarshaling JSON",
+    "json: ",
+    "invalid character",
+    "unexpected end of JSON",
+];
 
 fn write(folder: &Path, templates: &[(usize, &str)]) {
     let chart = folder.join("chart/templates");
@@ -30,7 +37,9 @@ fn write(folder: &Path, templates: &[(usize, &str)]) {
     std::fs::write(chart.join("_definitions.tpl"), DEFINITIONS).expect("writable");
     for (at, template) in templates {
         // The text is compared byte by byte, whatever it is.
-        let text = format!("{{{{ define \"c{at}\" }}}}{template}{{{{ end -}}}}\nkind: X{at}\nout: {{{{ include \"c{at}\" . | b64enc | quote }}}}\n");
+        let text = format!(
+            "{{{{ define \"c{at}\" }}}}{template}{{{{ end -}}}}\nkind: X{at}\nout: {{{{ include \"c{at}\" . | b64enc | quote }}}}\n"
+        );
         std::fs::write(chart.join(format!("c{at}.yaml")), text).expect("writable");
     }
 }
@@ -191,9 +200,15 @@ fn round(helm: &Helm, seed: u64, count: usize, refusals: usize) -> (usize, usize
                     if !alike && let Some(difference) = single(helm, template) {
                         differences.push(((*template).to_owned(), difference));
                     } else if !alike && !aside(&decoded(&theirs[&kind])) {
-                        let what = mine.map_or_else(|words| words.clone(), |mine| decoded(mine.get(&kind).map_or("", String::as_str)));
+                        let what = mine.map_or_else(
+                            |words| words.clone(),
+                            |mine| decoded(mine.get(&kind).map_or("", String::as_str)),
+                        );
                         let their = decoded(theirs.get(&kind).map_or("", String::as_str));
-                        differences.push(((*template).to_owned(), format!("only among others\n    helm {their}\n    ours {what}")));
+                        differences.push((
+                            (*template).to_owned(),
+                            format!("only among others\n    helm {their}\n    ours {what}"),
+                        ));
                     }
                 }
                 taken.clear();
@@ -220,7 +235,8 @@ fn templates_by_chance_come_out_alike() {
     loop {
         let seeds = [seed, seed + 1];
         let size = if minutes.is_some() { (300, 60) } else { (150, 15) };
-        for (taken, both, differences) in shared(&seeds, |seed| round(&helm, *seed ^ hash("templates"), size.0, size.1)) {
+        for (taken, both, differences) in shared(&seeds, |seed| round(&helm, *seed ^ hash("templates"), size.0, size.1))
+        {
             compared += taken;
             refused += both;
             for (template, difference) in differences {
@@ -236,7 +252,11 @@ fn templates_by_chance_come_out_alike() {
         }
     }
     let mut report = String::new();
-    let _ = write!(report, "templates by chance: {compared} rendered and {refused} refused by both, {} differ", found.len());
+    let _ = write!(
+        report,
+        "templates by chance: {compared} rendered and {refused} refused by both, {} differ",
+        found.len()
+    );
     eprintln!("{report} (seeds up to {seed})");
     assert!(found.len() * 100 <= compared + refused + found.len(), "too much differs");
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use stackwright::chart::{
-    Capabilities, Cause, Chart, ChartError, Delete, Event, Hook, Limits, Release, Settings, Values, collect,
-    directory, documents,
-};
 use stackwright::chart::set::Style;
+use stackwright::chart::{
+    Capabilities, Cause, Chart, ChartError, Delete, Event, Hook, Limits, Release, Settings, Values, collect, directory,
+    documents,
+};
 use stackwright::env::disk::RealDisk;
 use stackwright::template::yaml;
 use stackwright::value::Value;

@@ -91,7 +91,7 @@ fn server() -> Server {
 fn driver(server: &Server) -> ObjectDriver {
     let clock: crate::env::clock::SharedClock = Arc::new(WallClock::scaled(1.0, Timestamp(0)));
     let google = GoogleClient::new(Some("http://127.0.0.1:0".into()), clock.clone());
-    let connections = Connections::new(google, clock);
+    let connections = Connections::new(google, clock, None);
     connections.stand_in("https://cluster", server.client());
     ObjectDriver::new(Arc::new(connections))
 }
@@ -108,6 +108,7 @@ fn subject(manifest: &Json, recorded: Option<Value>) -> Subject {
     let manifest = Value::from_json(manifest);
     let (_, key) = apply::identify(&manifest).expect("manifest");
     Subject {
+        adopt: false,
         address: crate::address::Address::object("manifests.a", &key),
         desired: Some(Arc::new(manifest)),
         recorded: recorded.map(Arc::new),

@@ -30,7 +30,7 @@ pub(crate) fn object(
     if subresource == "status" {
         return Vec::new();
     }
-    match (resource.group.as_str(), resource.plural.as_str()) {
+    let errors = match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "configmaps") => config_map(object, old),
         ("", "secrets") => secret(object, old),
         ("", "services") => service(object, old),
@@ -45,6 +45,10 @@ pub(crate) fn object(
             let _ = server;
             Vec::new()
         }
+    };
+    match schema.filter(|_| errors.is_empty() && old.is_none() && subresource.is_empty()) {
+        Some(schema) => fields::check_new(&resource.group, &resource.kind, schema, object),
+        None => errors,
     }
 }
 

@@ -73,11 +73,14 @@ impl Step for ServingCa {
 pub fn serving_certificate(instance: &Instance, around: &Surroundings) -> Option<String> {
     let (home, name) = ca_secret(instance);
     let ca = around.api.get(&core("Secret"), &home, &name)?;
-    let given = instance.argument("dynamic-serving-dns-names").filter(|names| !names.is_empty());
-    let names = given.map_or_else(
-        || vec![format!("cert-manager-webhook.{}.svc", instance.namespace())],
-        |names| names.split(',').map(|n| n.replace("$(POD_NAMESPACE)", instance.namespace())).collect(),
-    );
+    let given = instance.values("dynamic-serving-dns-names").flat_map(|list| list.split(','));
+    let mut names = given
+        .filter(|name| !name.is_empty())
+        .map(|name| name.replace("$(POD_NAMESPACE)", instance.namespace()))
+        .collect::<Vec<_>>();
+    if names.is_empty() {
+        names.push(format!("cert-manager-webhook.{}.svc", instance.namespace()));
+    }
     let wanted = Wanted { dns_names: names, ..Wanted::default() };
     let validity = Validity { from: around.clock.now(), lasts: Duration::from_secs(7 * 86_400) };
     let key = pki::new_key().ok()?;

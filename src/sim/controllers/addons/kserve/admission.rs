@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::super::objects::{core, list, name, namespace, number, text};
-use super::{CONFIGURATION, presets, template};
+use super::{CONFIGURATION, configs, presets, template};
 use crate::sim::controllers::programs::Instance;
 use crate::sim::controllers::{Surroundings, admission, webhooks};
 
@@ -129,7 +129,12 @@ fn validate_config(config: &Json) -> Result<(), String> {
 
 fn deletable(instance: &Instance, around: &Surroundings, config: &Json) -> Result<(), String> {
     let allowed = instance.variable("PREVENT_WELL_KNOWN_CONFIG_DELETION", &*around.api).is_some_and(|v| v == "false");
-    if allowed || namespace(config) != instance.namespace() || !presets::well_known(config) {
+    // Builds that do not look after configs warn, and let them go.
+    if allowed
+        || !configs::are_looked_after(&*around.api)
+        || namespace(config) != instance.namespace()
+        || !presets::well_known(config)
+    {
         return Ok(());
     }
     Err(format!("{} is a well-known LLMInferenceServiceConfig and cannot be deleted", name(config)))

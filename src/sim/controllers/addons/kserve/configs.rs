@@ -9,7 +9,7 @@ use super::super::objects::{Condition, generation, going, list, name, namespace,
 use super::super::work::{Step, Work};
 use super::{kind, kinds, presets};
 use crate::sim::controllers::{Outcome, fields};
-use crate::sim::kube::api::{Gvk, Status};
+use crate::sim::kube::api::{Api, Gvk, Status};
 
 /// Looks after LLMInferenceServiceConfigs.
 pub struct Configs;
@@ -24,6 +24,14 @@ fn in_use(work: &Work, config: &Json) -> bool {
             || ((shared || namespace(service) == namespace(config))
                 && list(service, "/spec/baseRefs").iter().any(|r| text(r, "/name") == name(config)))
     })
+}
+
+/// Older builds only read configs: their definition has no status, and their account may not write one.
+pub(super) fn are_looked_after(api: &dyn Api) -> bool {
+    let definitions = Gvk::new("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    let definition = api.get(&definitions, "", "llminferenceserviceconfigs.serving.kserve.io");
+    let versions = definition.as_ref().map(|definition| list(definition, "/spec/versions")).unwrap_or_default();
+    versions.iter().any(|version| version.pointer("/subresources/status").is_some())
 }
 
 #[async_trait]
@@ -45,6 +53,9 @@ impl Step for Configs {
     }
 
     async fn step(&self, work: &Work, config: &Arc<Json>) -> Result<Outcome, Status> {
+        if !are_looked_after(&*work.api) {
+            return Ok(Outcome::Done);
+        }
         let held = fields::has_finalizer(config, FINALIZER);
         if going(config) {
             if held && !in_use(work, config) {

@@ -36,9 +36,10 @@ pub fn render(text: &str, variables: &Json) -> Result<String, String> {
             Some((literal, after)) => (literal, Some(after)),
             None => (rest, None),
         };
-        let mut literal = if trim_next { literal.trim_start() } else { literal };
+        // What is rendered is JSON, in which a line's end is an escape and no white space.
+        let mut literal = if trim_next { literal.trim_start_matches(' ') } else { literal };
         if after.is_some_and(|a| a.starts_with("- ")) {
-            literal = literal.trim_end();
+            literal = literal.trim_end_matches(' ');
         }
         if open.iter().all(|(shown, _)| *shown) {
             out.push_str(literal);
@@ -142,8 +143,41 @@ fn evaluate(words: &[String], variables: &Json) -> Result<Json, String> {
         ("not", _) => Ok(Json::from(!arguments.first().is_some_and(truth))),
         ("and", _) => Ok(Json::from(arguments.iter().all(truth))),
         ("or", _) => Ok(arguments.into_iter().find(truth).unwrap_or_default()),
+        ("shutdownTimeout", [_, _]) => Ok(Json::from(shutdown_timeout(&arguments[0], arguments[1].as_i64()))),
+        ("kvTransferConfig", [_]) => Ok(Json::from(kv_transfer(&arguments[0]))),
         _ => Err(format!("function {function:?} not defined")),
     }
+}
+
+/// What vLLM may take to finish its requests: the pod's grace period (60 s unless it has another) without the
+/// pre-stop hook and five seconds for the rest.
+fn shutdown_timeout(pod: &Json, pre_stop: Option<i64>) -> i64 {
+    let grace = pod.get("terminationGracePeriodSeconds").and_then(Json::as_i64).unwrap_or(60);
+    (grace - pre_stop.unwrap_or_default() - grace.min(5)).max(0)
+}
+
+/// The argument with which vLLM moves parts of its cache into memory and onto disks.
+fn kv_transfer(offloading: &Json) -> String {
+    if !offloading.is_object() {
+        return String::new();
+    }
+    let bytes = offloading.get("cpu").map(crate::sim::controllers::fields::quantity).unwrap_or_default();
+    let whole = i64::try_from(bytes / 1000).unwrap_or(i64::MAX);
+    let mut extra = serde_json::json!({"spec_name": "TieringOffloadingSpec", "cpu_bytes_to_use": whole});
+    if let Some(policy) = offloading.get("evictionPolicy").filter(|policy| truth(policy)) {
+        extra["eviction_policy"] = policy.clone();
+    }
+    let tiers = offloading.get("secondary").and_then(Json::as_array).into_iter().flatten().enumerate();
+    let disks = tiers.filter(|(_, tier)| tier.get("fileSystem").is_some_and(|disk| !disk.is_null()));
+    let disks = disks.map(|(at, _)| serde_json::json!({"type": "fs", "root_dir": format!("/mnt/kv-cache-{at}")}));
+    let disks = disks.collect::<Vec<_>>();
+    if !disks.is_empty() {
+        extra["secondary_tiers"] = disks.into();
+    }
+    let config = serde_json::json!({
+        "kv_connector": "OffloadingConnector", "kv_role": "kv_both", "kv_connector_extra_config": extra,
+    });
+    format!("--kv-transfer-config '{}'", config.to_string().replace('"', "\\\""))
 }
 
 fn operand(word: &str, variables: &Json) -> Result<Json, String> {
@@ -167,13 +201,14 @@ fn operand(word: &str, variables: &Json) -> Result<Json, String> {
     let path = word.strip_prefix('.').ok_or_else(|| format!("function {word:?} not defined"))?;
     let mut value = variables;
     for (depth, step) in path.split('.').filter(|s| !s.is_empty()).enumerate() {
-        // Go's field names start with a capital where JSON's do not.
-        let mut letters = step.chars();
-        let lower: String = letters.next().map(|c| c.to_lowercase().chain(letters).collect()).unwrap_or_default();
-        let found = value.get(step).or_else(|| value.get(&lower));
+        // Go's field names are JSON's in other capitals: `KVCacheOffloading`, `kvCacheOffloading`.
+        let named =
+            |map: &'_ serde_json::Map<String, Json>| map.keys().find(|key| key.eq_ignore_ascii_case(step)).cloned();
+        let found = value.get(step).or_else(|| value.get(value.as_object().and_then(named)?));
         match found {
             Some(found) => value = found,
-            None if depth > 1 => return Ok(Json::Null),
+            // Fields of a spec that are not set are nil or zero; those of the other variables always are.
+            None if depth > 1 || (depth == 1 && path.starts_with("Spec.")) => return Ok(Json::Null),
             None => return Err(format!("map has no entry for key {step:?} in {word:?}")),
         }
     }
@@ -189,7 +224,7 @@ mod tests {
     fn presets_render() {
         let variables = json!({
             "ObjectMeta": {"name": "qwen", "namespace": "ns"},
-            "Spec": {"model": {"name": "Qwen"}},
+            "Spec": {"model": {"name": "Qwen"}, "template": {"terminationGracePeriodSeconds": 120}},
             "GlobalConfig": {"EnableTLS": true, "IngressGatewayName": "gw"},
         });
         let check = |template: &str, expected: &str| {
@@ -200,6 +235,10 @@ mod tests {
         check("a {{- if .GlobalConfig.EnableTLS }} https {{- else }} http {{- end }}", "a https");
         check("{{ if not .GlobalConfig.EnableTLS }}x{{ else if eq .Spec.Model.Name \"Qwen\" }}y{{ end }}", "y");
         check("{{ if (and .GlobalConfig.EnableTLS .Spec.Model.Missing) }}x{{ end }}-", "-");
+        check("{{ shutdownTimeout .Spec.Template 15 }}", "100");
+        check("{{ shutdownTimeout nil 15 }}", "40");
+        check("[{{ kvTransferConfig .Spec.Model.KVCacheOffloading }}]", "[]");
+        check("a\n {{- if .Spec }} b{{ end }}", "a\n b");
         assert!(render("{{ .Nothing.There }}", &variables).is_err());
         assert!(render("{{ if .Spec }}", &variables).is_err());
         assert!(render("{{ .Spec", &variables).is_err());

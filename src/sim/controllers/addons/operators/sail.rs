@@ -23,12 +23,34 @@ fn kind(kind: &str) -> Gvk {
     Gvk::new("sailoperator.io", "v1", kind)
 }
 
-/// The image of a component in a version such as `v1.27-latest`: from the operator's environment.
+/// The releases that the operator knows and the images of one of their components (`istiod`, `cni`), from the
+/// annotations of its pod, which it reads as a file: `images.v1_27_3.istiod`.
+fn known(work: &Work, component: &str) -> Vec<(Vec<u64>, String)> {
+    let annotations = work.instance.pod.pointer("/metadata/annotations").and_then(Json::as_object);
+    let images = annotations.into_iter().flatten().filter_map(|(key, image)| {
+        let (release, part) = key.strip_prefix("images.v")?.split_once('.')?;
+        Some((numbers(release).filter(|_| part == component)?, image.as_str()?.to_owned()))
+    });
+    images.collect()
+}
+
+fn numbers(release: &str) -> Option<Vec<u64>> {
+    release.split(['.', '_']).map(|number| number.parse().ok()).collect()
+}
+
+/// The release that a version means: `v1.27.3` itself, `v1.27-latest` the newest of 1.27 that is known.
+fn resolved(work: &Work, version: &str) -> Option<String> {
+    let Some(minor) = version.strip_suffix("-latest") else { return Some(version.to_owned()) };
+    let minor = numbers(minor.strip_prefix('v')?)?;
+    let releases = known(work, "istiod").into_iter().map(|(release, _)| release);
+    let newest = releases.filter(|release| release.starts_with(&minor)).max()?;
+    Some(format!("v{}", newest.iter().map(u64::to_string).collect::<Vec<_>>().join(".")))
+}
+
+/// The image of a component in a version.
 fn image(work: &Work, version: &str, component: &str) -> Option<String> {
-    let numbers: Vec<&str> = version.trim_start_matches('v').split(['.', '-']).take(2).collect();
-    let variable = format!("IMAGE_V{}_{component}", numbers.join("_"));
-    let exact = format!("IMAGE_{}_{component}", version.to_uppercase().replace(['.', '-'], "_"));
-    work.instance.variable(&exact, &*work.api).or_else(|| work.instance.variable(&variable, &*work.api))
+    let wanted = numbers(resolved(work, version)?.strip_prefix('v')?)?;
+    known(work, component).into_iter().find(|(release, _)| *release == wanted).map(|(_, image)| image)
 }
 
 /// Takes the finalizer off once everything has been let go: children follow their owner.
@@ -94,6 +116,14 @@ impl Step for Istios {
             return Ok(Outcome::Done);
         }
         let version = text(istio, "/spec/version");
+        let Some(version) = resolved(work, version) else {
+            let message = format!("version {version:?} not supported");
+            let failed = Condition::new("Reconciled", false, "ReconcileError", &message);
+            let mut status = work.with_conditions(istio, false, &[failed]);
+            status["state"] = json!("ReconcileError");
+            work.put_status(istio, status).await?;
+            return Ok(Outcome::Done);
+        };
         // In place, a revision is called like its Istio.
         let in_place = !matches!(text(istio, "/spec/updateStrategy/type"), "RevisionBased");
         let revision_name =
@@ -159,7 +189,7 @@ impl Step for Revisions {
         let version = text(revision, "/spec/version");
         let namespace = home(revision, "istio-system");
         let values = revision.pointer("/spec/values").cloned().unwrap_or_else(|| json!({}));
-        let Some(pilot) = image(work, version, "PILOT") else {
+        let Some(pilot) = image(work, version, "istiod") else {
             let message = format!("version {version:?} not supported");
             let failed = Condition::new("Reconciled", false, "ReconcileError", &message);
             let mut status = work.with_conditions(revision, false, &[failed]);
@@ -252,7 +282,7 @@ impl Step for Cnis {
         }
         let namespace = home(own, "istio-cni");
         let values = own.pointer("/spec/values").cloned().unwrap_or_else(|| json!({}));
-        let Some(cni) = image(work, text(own, "/spec/version"), "CNI") else {
+        let Some(cni) = image(work, text(own, "/spec/version"), "cni") else {
             let failed = Condition::new("Reconciled", false, "ReconcileError", "version not supported");
             let mut status = work.with_conditions(own, false, &[failed]);
             status["state"] = json!("ReconcileError");

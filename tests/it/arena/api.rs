@@ -1,0 +1,75 @@
+//! Requests to an API server that go past stackwright: what a test prepares, looks up, or spoils.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Certificate, Client, Method};
+use serde_json::Value as Json;
+
+/// An API server, as an administrator.
+#[derive(Clone)]
+pub struct Api {
+    server: String,
+    token: String,
+    client: Client,
+}
+
+impl Api {
+    pub fn new(server: &str, ca_pem: &str, token: &str) -> Api {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let ca = Certificate::from_pem(ca_pem.as_bytes()).expect("a certificate");
+        let client = Client::builder().no_proxy().tls_certs_only([ca]).build().expect("client");
+        Api { server: server.to_owned(), token: token.to_owned(), client }
+    }
+
+    /// One request: code and answer.
+    pub fn send(&self, method: Method, path: &str, content: &str, body: Option<&Json>) -> (u16, Json) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+        runtime.block_on(async {
+            let mut request = self.client.request(method, format!("{}{path}", self.server)).bearer_auth(&self.token);
+            if let Some(body) = body {
+                request = request.header("content-type", content).body(body.to_string());
+            }
+            match request.send().await {
+                Ok(answer) => {
+                    let code = answer.status().as_u16();
+                    (code, answer.json().await.unwrap_or_default())
+                }
+                Err(_) => (0, Json::Null),
+            }
+        })
+    }
+
+    /// A GET that must succeed.
+    pub fn get(&self, path: &str) -> Json {
+        let (code, answer) = self.send(Method::GET, path, "", None);
+        assert!((200..300).contains(&code), "GET {path}: {code} {answer}");
+        answer
+    }
+
+    /// A POST of JSON that must succeed.
+    pub fn post(&self, path: &str, body: &Json) -> Json {
+        let (code, answer) = self.send(Method::POST, path, "application/json", Some(body));
+        assert!((200..300).contains(&code), "POST {path}: {code} {answer}");
+        answer
+    }
+
+    /// A merge patch that must succeed.
+    pub fn patch(&self, path: &str, body: &Json) -> Json {
+        let (code, answer) = self.send(Method::PATCH, path, "application/merge-patch+json", Some(body));
+        assert!((200..300).contains(&code), "PATCH {path}: {code} {answer}");
+        answer
+    }
+
+    /// Waits until a GET answers 2xx and what it answers is wanted.
+    pub fn wait(&self, path: &str, limit: Duration, wanted: impl Fn(&Json) -> bool) {
+        let begun = Instant::now();
+        loop {
+            let (code, answer) = self.send(Method::GET, path, "", None);
+            if (200..300).contains(&code) && wanted(&answer) {
+                return;
+            }
+            assert!(begun.elapsed() < limit, "GET {path}: {code} {answer}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
