@@ -106,7 +106,11 @@ fn parts(text: &str, wide: bool) -> Option<Vec<Part>> {
             }
             '*' => Part::Star,
             '?' => Part::Any,
-            '\\' => Part::One(letters.next()?),
+            '\\' => match letters.next() {
+                Some(letter) => Part::One(letter),
+                None if wide => break,
+                None => return None,
+            },
             '[' => {
                 let not = letters.peek() == Some(&'^') || wide && letters.peek() == Some(&'!');
                 if not {

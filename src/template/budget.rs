@@ -14,13 +14,13 @@ pub struct Limits {
     pub steps: u64,
     /// Bytes of everything that functions make, freed or not.
     pub bytes: u64,
-    /// Templates that run inside each other.
+    /// Templates that run inside each other. Helm lets each name be included a thousand times.
     pub depth: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { steps: 10_000_000, bytes: 512 << 20, depth: 1000 }
+        Limits { steps: 10_000_000, bytes: 512 << 20, depth: 1100 }
     }
 }
 

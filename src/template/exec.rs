@@ -252,6 +252,9 @@ impl<'t> Frame<'_, 't> {
         };
         match &value {
             Data::Missing | Data::Nil => {}
+            Data::Int(_, count) if branch.pipeline.variables.len() > 1 => {
+                return stop(format!("can't use {count} to iterate over more than one variable"));
+            }
             Data::Int(kind, count) => {
                 for number in 0..*count {
                     let item = Data::Int(*kind, number);

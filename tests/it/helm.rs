@@ -3,7 +3,7 @@
 //!
 //! `STACKWRIGHT_HELM` names the helm; without it only what the corpus itself says is checked.
 //! `STACKWRIGHT_LONG=1` makes many more values, `STACKWRIGHT_SEED` others, and `STACKWRIGHT_FUZZ_MINUTES=30`
-//! makes templates for as long and makes small what differs.
+//! makes templates for as long and makes small what differs. `STACKWRIGHT_CHARTS` names a folder of real charts' archives.
 #![expect(clippy::disallowed_methods, reason = "variables say which helm, and how long to try")]
 
 mod corpus;
@@ -112,6 +112,11 @@ fn unlike(their: &Value, our: &Value, path: String) -> Option<(String, String, S
             a.iter().zip(b).enumerate().find_map(|(at, (a, b))| unlike(a, b, format!("{path}[{at}]")))
         }
         _ if their == our => None,
+        (Value::String(a), Value::String(b)) => {
+            let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
+            let window = |text: &str| text.chars().skip(same.saturating_sub(60)).take(160).collect::<String>();
+            Some((format!("{path} at {same}"), format!("{:?}", window(a)), format!("{:?}", window(b))))
+        }
         _ => Some((path, format!("{their:?}"), format!("{our:?}"))),
     }
 }
@@ -194,13 +199,8 @@ fn charts_come_out_as_from_the_real_helm() {
     let mut score = Score::default();
     let results = shared(&cases, |(sample, case)| {
         let folder = unpacked(sample, &case.layers);
-        let start = std::time::Instant::now();
         let theirs = helm.template(folder.path(), &case.arguments);
-        let middle = std::time::Instant::now();
         let mine = ours(folder.path(), &case.arguments);
-        if start.elapsed().as_secs() > 2 {
-            eprintln!("SLOW {} {}: {:?} {:?}", sample.name, case.name, middle - start, middle.elapsed());
-        }
         (theirs, mine)
     });
     let mut lies = Vec::new();
@@ -270,6 +270,52 @@ fn charts_come_out_alike_whatever_the_values() {
         score.add(name, theirs, ours);
     }
     eprintln!("{}", score.report("values by chance"));
+    assert!(score.good(), "too much differs");
+}
+
+/// Archives of real charts, in the folder that a variable names: as they are, and with values by chance.
+#[test]
+fn real_charts_come_out_alike() {
+    let (Some(helm), Some(folder)) = (Helm::named(), std::env::var_os("STACKWRIGHT_CHARTS")) else { return };
+    let mut archives = std::fs::read_dir(folder).expect("readable").flatten().map(|e| e.path()).collect::<Vec<_>>();
+    archives.retain(|path| path.extension().is_some_and(|e| e == "tgz"));
+    archives.sort();
+    let count = number("STACKWRIGHT_VALUES").unwrap_or(20);
+    let seed = number("STACKWRIGHT_SEED").unwrap_or(1);
+    let rounds = archives.iter().flat_map(|a| (0..=count).map(move |round| (a, round))).collect::<Vec<_>>();
+    let results = shared(&rounds, |(archive, round)| {
+        let bytes = std::fs::read(archive).expect("readable");
+        let files = stackwright::chart::archive::read(&bytes, &stackwright::chart::Limits::default()).expect("a chart");
+        let folder = tempfile::tempdir().expect("a folder");
+        for (path, bytes) in files.iter() {
+            let place = folder.path().join("chart").join(path);
+            std::fs::create_dir_all(place.parent().expect("below")).expect("writable");
+            std::fs::write(place, bytes).expect("writable");
+        }
+        std::fs::create_dir_all(folder.path().join("beside")).expect("writable");
+        let name = archive.file_stem().expect("a name").to_string_lossy().into_owned();
+        let mut arguments = vec!["--include-crds".to_owned()];
+        let mut made = String::new();
+        if *round > 0 {
+            let mut dice = Dice::new(seed.wrapping_mul(1_000_003).wrapping_add(*round) ^ hash(&name));
+            let defaults = files.text("values.yaml").unwrap_or_default();
+            let defaults = stackwright::template::yaml::read(&defaults).expect("YAML");
+            made = mutate::values(&mut dice, &defaults);
+            std::fs::write(folder.path().join("beside/made.yaml"), &made).expect("writable");
+            arguments.extend(["-f".to_owned(), "made.yaml".to_owned()]);
+            while dice.chance(20) {
+                arguments.extend(["--set".to_owned(), mutate::line(&mut dice, &defaults)]);
+            }
+        }
+        made.truncate(made.char_indices().nth(600).map_or(made.len(), |(at, _)| at));
+        let theirs = helm.template(folder.path(), &arguments);
+        (format!("{name} {} {}", arguments.join(" "), made.trim_end()), theirs, ours(folder.path(), &arguments))
+    });
+    let mut score = Score::default();
+    for (name, theirs, ours) in &results {
+        score.add(name, theirs, ours);
+    }
+    eprintln!("{}", score.report("real charts"));
     assert!(score.good(), "too much differs");
 }
 

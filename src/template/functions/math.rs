@@ -135,12 +135,12 @@ impl Decimal {
 type Exact = fn(Decimal, Decimal) -> Option<Decimal>;
 
 fn combine(numbers: impl Iterator<Item = f64>, exact: Exact, rough: fn(f64, f64) -> f64) -> f64 {
-    numbers
-        .reduce(|a, b| {
-            let precise = Decimal::new(a).zip(Decimal::new(b)).and_then(|(a, b)| exact(a, b)).and_then(Decimal::number);
-            precise.unwrap_or_else(|| rough(a, b))
-        })
-        .unwrap_or(0.0)
+    let numbers = numbers.collect::<Vec<_>>();
+    // Rounded once, at the end.
+    let mut decimals = numbers.iter().map(|number| Decimal::new(*number));
+    let first = decimals.next().flatten();
+    let precise = first.and_then(|first| decimals.try_fold(first, |a, b| exact(a, b?))).and_then(Decimal::number);
+    precise.or_else(|| numbers.into_iter().reduce(rough)).unwrap_or(0.0)
 }
 
 fn fold(c: &Call<'_, '_>, exact: Exact, rough: fn(f64, f64) -> f64) -> Outcome {

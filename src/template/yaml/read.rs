@@ -28,7 +28,8 @@ pub struct ReadError {
 /// # Errors
 /// Where the text is not YAML or its aliases multiply.
 pub fn read(text: &str) -> Result<Value, ReadError> {
-    super::block::read(text).map_or_else(|| complete(text), Ok)
+    let text = lines(text);
+    super::block::read(&text).map_or_else(|| complete(&text), Ok)
 }
 
 /// [`read`] of any kind of YAML.
@@ -42,12 +43,18 @@ pub(super) fn complete(text: &str) -> Result<Value, ReadError> {
 /// # Errors
 /// Where the text is not YAML or its aliases multiply.
 pub fn documents(text: &str) -> Result<Vec<(usize, Value)>, ReadError> {
-    let mut reader = Reader::new(text);
+    let text = lines(text);
+    let mut reader = Reader::new(&text);
     let mut all = Vec::new();
     while let Some(document) = reader.document()? {
         all.push(document);
     }
     Ok(all)
+}
+
+/// YAML 1.1 ends lines at NEL, too, which the parser takes for a letter.
+fn lines(text: &str) -> Cow<'_, str> {
+    if text.contains('\u{85}') { Cow::Owned(text.replace('\u{85}', "\n")) } else { Cow::Borrowed(text) }
 }
 
 struct Reader<'t> {

@@ -205,6 +205,16 @@ fn float(number: f64) -> Result<String, Fault> {
     })
 }
 
+/// A float as Go's library writes it where it did not go through JSON.
+fn bare_float(number: f64) -> String {
+    match number {
+        number if number.is_nan() => ".nan".to_owned(),
+        f64::INFINITY => ".inf".to_owned(),
+        f64::NEG_INFINITY => "-.inf".to_owned(),
+        number => format_float(number, 'g', None),
+    }
+}
+
 impl Writer {
     fn put(&mut self, c: char) {
         self.out.push(c);
@@ -251,7 +261,7 @@ impl Writer {
             Data::Bool(truth) => self.word(if *truth { "true" } else { "false" }),
             Data::Int(_, number) => self.word(&number.to_string()),
             Data::Float(number) => {
-                let text = float(*number)?;
+                let text = if self.indented { bare_float(*number) } else { float(*number)? };
                 self.word(&text);
             }
             Data::Text(text) => self.text(&text.str(), false),
@@ -315,7 +325,7 @@ impl Writer {
 
     fn text(&mut self, text: &str, key: bool) {
         // On its way through JSON, Go's library takes a NEL for a line break inside a quoted text.
-        if text.contains('\u{85}') {
+        if text.contains('\u{85}') && !self.indented {
             let lines = text.split('\u{85}').collect::<Vec<_>>();
             let mut folded = lines[0].trim_end_matches([' ', '\t']).to_owned();
             let mut empty = 0;

@@ -8,7 +8,9 @@ pub struct Dice(u64);
 
 impl Dice {
     pub fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(0xD1B5_4A32_D192_ED03))
+        // Neighbouring seeds must not make the same sequence, only shifted.
+        let mut dice = Dice(seed ^ 0xD1B5_4A32_D192_ED03);
+        Dice(dice.next() ^ seed.rotate_left(32))
     }
 
     pub fn next(&mut self) -> u64 {
