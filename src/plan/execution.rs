@@ -27,8 +27,30 @@ pub struct Task {
     pub address: Address,
 }
 
+/// A task and one that it should wait for.
+type Wish = (Task, Task);
+
 /// The graph of all tasks.
 pub fn graph(plan: &Plan) -> Graph<Task> {
+    let mut given_up = BTreeSet::new();
+    loop {
+        let (graph, wishes) = build(plan, &given_up);
+        // Nothing is deleted while something still refers to it, if that can be had: where the new one of what is
+        // replaced has to be there first, the reference dangles for a while.
+        let Err(cycle) = graph.order() else { return graph };
+        let members = cycle.0.iter().collect::<BTreeSet<_>>();
+        let in_the_way = wishes.into_iter().filter(|(a, b)| members.contains(a) && members.contains(b));
+        let before = given_up.len();
+        given_up.extend(in_the_way);
+        if given_up.len() == before {
+            return graph;
+        }
+    }
+}
+
+/// The graph without the wishes that were given up, and the wishes that are in it.
+fn build(plan: &Plan, given_up: &BTreeSet<Wish>) -> (Graph<Task>, Vec<Wish>) {
+    let mut wishes = Vec::new();
     let task = |phase, address: &Address| Task { phase, address: address.clone() };
     let mut graph = Graph::new();
     let by_address = plan.changes.iter().map(|c| (&c.address, c)).collect::<BTreeMap<_, _>>();
@@ -68,8 +90,11 @@ pub fn graph(plan: &Plan) -> Graph<Task> {
                 let reason = "it is needed until then";
                 graph.depend(task(Phase::Destroy, needed), task(Phase::Destroy, &change.address), reason);
             } else if matches!(other.action, Action::Delete) {
-                let reason = "it is let go of first";
-                graph.depend(task(Phase::Destroy, needed), task(Phase::Apply, &change.address), reason);
+                let wish = (task(Phase::Destroy, needed), task(Phase::Apply, &change.address));
+                if !given_up.contains(&wish) {
+                    graph.depend(wish.0.clone(), wish.1.clone(), "it is let go of first");
+                    wishes.push(wish);
+                }
             }
         }
     }
@@ -85,7 +110,7 @@ pub fn graph(plan: &Plan) -> Graph<Task> {
             graph.depend(dependent, dependency, reason.clone());
         }
     }
-    graph
+    (graph, wishes)
 }
 
 /// Seconds along the longest chain by the plan's estimates, and the chain.

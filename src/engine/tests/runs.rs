@@ -214,6 +214,17 @@ fn removing_everything_deletes_dependents_first() {
     assert!(machine.backend().read().expect("state").resources.is_empty());
 }
 
+#[test]
+fn a_deletion_does_not_wait_for_an_update_that_waits_for_it() {
+    let mut machine = Machine::new();
+    let before = desired(&[("d", 1, "x", &[]), ("f", 1, "x", &["d"]), ("g", 1, "x", &["f"])]);
+    machine.apply(&before, Interrupt::None).expect("ran");
+    // d is replaced, f goes, and g, which let go of f, needs the new d.
+    let after = desired(&[("d", 1, "y", &[]), ("g", 1, "x", &["d"])]);
+    let (_, summary) = machine.apply(&after, Interrupt::None).expect("ran");
+    assert!(summary.is_complete(), "{:?}", summary.failed);
+}
+
 /// Up to eight things, each with a size, a zone, and references to earlier ones.
 fn drawn() -> impl proptest::strategy::Strategy<Value = Vec<(bool, i64, bool, Vec<usize>)>> {
     use proptest::prelude::*;
