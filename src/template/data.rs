@@ -441,7 +441,7 @@ impl Data {
                     "ptr"
                 } else {
                     match object.plain() {
-                        Data::Map(_) if object.field("Has").is_none() && object.type_name() == "engine.files" => "map",
+                        Data::Map(_) if object.type_name() == "engine.files" => "map",
                         Data::List(_) => "slice",
                         Data::Map(_) => "struct",
                         other => other.kind_name(),

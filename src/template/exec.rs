@@ -219,8 +219,11 @@ impl<'t> Frame<'_, 't> {
 
     fn range(&mut self, dot: &Held, branch: &'t Branch) -> Run<Flow> {
         let mark = self.variables.len();
-        let value = match self.pipeline(dot, &branch.pipeline)? {
-            Data::Object(object) => object.plain(),
+        let value = self.pipeline(dot, &branch.pipeline)?;
+        // Named maps and lists are gone through as plain ones; structs are not.
+        let through = matches!(value.kind_name(), "map" | "slice");
+        let value = match value {
+            Data::Object(object) if through => object.plain(),
             value => value,
         };
         let inner = self.variables.len();

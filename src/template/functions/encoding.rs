@@ -81,6 +81,10 @@ fn unbase32(text: &[u8]) -> Result<Vec<u8>, usize> {
     let mut out = Vec::new();
     for (index, chunk) in text.chunks(8).enumerate() {
         let start = index * 8;
+        // Whatever else is wrong, a letter of another alphabet is found first.
+        if let Some(at) = chunk.iter().position(|letter| *letter != b'=' && !ALPHABET.contains(letter)) {
+            return Err(start + at);
+        }
         if chunk.len() < 8 {
             return Err(start);
         }

@@ -34,7 +34,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         if floats(c).skip(1).any(|n| n == 0.0) {
             return Err(Fault::new("decimal division by 0"));
         }
-        fold(c, |_, _| None, |a, b| a / b)
+        fold(c, Decimal::div, |a, b| a / b)
     })
     .rest(T::Any),
     Function::new("ceil", &[T::Any], |c| Ok(Data::Float(to_float(c.any(0)).ceil()))),
@@ -125,6 +125,17 @@ impl Decimal {
 
     fn mul(self, other: Self) -> Option<Self> {
         Some(Decimal { digits: self.digits.checked_mul(other.digits)?, scale: self.scale + other.scale })
+    }
+
+    /// To sixteen digits behind the point, halves away from zero, as sprig's decimals divide.
+    fn div(self, other: Self) -> Option<Self> {
+        const DIGITS: u32 = 16;
+        let over = self.digits.checked_mul(10i128.checked_pow(DIGITS + other.scale)?)?;
+        let under = other.digits.checked_mul(10i128.checked_pow(self.scale)?)?;
+        let (whole, rest) = (over.checked_div(under)?, over.checked_rem(under)?);
+        let up = rest.unsigned_abs() * 2 >= under.unsigned_abs();
+        let away = if (over < 0) == (under < 0) { 1 } else { -1 };
+        Some(Decimal { digits: if up { whole + away } else { whole }, scale: DIGITS })
     }
 
     fn number(self) -> Option<f64> {

@@ -330,36 +330,40 @@ fn connector(c: char) -> bool {
 
 /// Words in upper camel case; leading connectors stay.
 fn camel(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.peek().copied().filter(|c| connector(*c)) {
-        out.push(c);
-        chars.next();
-    }
-    let mut start = true;
-    let mut previous: Option<char> = None;
-    let mut pending = String::new();
-    for c in chars {
-        if connector(c) {
-            pending.push(c);
-            start = true;
-            continue;
+    let start = text.find(|c| !connector(c)).unwrap_or(text.len());
+    let mut out = text[..start].to_owned();
+    let mut rest = text[start..].chars();
+    let Some(mut held) = rest.next() else { return out };
+    // Capitals that follow a first capital become small; the first small letter ends that for the word.
+    let mut lowering = held.is_uppercase();
+    held = upper(held);
+    for mut c in rest {
+        match (connector(held), connector(c)) {
+            (true, true) => out.push(held),
+            (true, false) => {
+                lowering = c.is_uppercase();
+                c = upper(c);
+            }
+            (false, _) => {
+                lowering &= c.is_uppercase();
+                if lowering {
+                    c = lower(c);
+                }
+                out.push(held);
+            }
         }
-        if start {
-            // Several connectors in a row leave all but the last behind.
-            pending.pop();
-            out.push_str(&std::mem::take(&mut pending));
-            out.push(upper(c));
-        } else if c.is_uppercase() && previous.is_some_and(char::is_lowercase) {
-            out.push(c);
-        } else {
-            out.push(lower(c));
-        }
-        start = false;
-        previous = Some(c);
+        held = c;
     }
-    out.push_str(&pending);
+    out.push(held);
     out
+}
+
+/// Symbols and the like, which make words of their own; punctuation joins words.
+fn symbol(c: char) -> bool {
+    let punctuation = c.is_ascii_punctuation() && !"$+<=>^`|~".contains(c)
+        || "\u{a1}\u{a7}\u{ab}\u{b6}\u{b7}\u{bb}\u{bf}".contains(c)
+        || matches!(c, '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}' | '\u{3001}'..='\u{3003}' | '\u{3008}'..='\u{3011}');
+    !c.is_alphanumeric() && !punctuation && !connector(c) && c != '\u{FFFD}'
 }
 
 /// Words in lower case with `between` between them. A number begins a word where a small letter follows
@@ -377,10 +381,12 @@ fn connected(text: &str, between: char) -> String {
         let before = at.checked_sub(1).map(|at| chars[at]);
         let after = |at: usize| chars.get(at).copied();
         let boundary = match before {
-            Some(b) if b.is_alphanumeric() => {
-                if c.is_uppercase() {
+            Some(b) if b.is_alphanumeric() || symbol(b) => {
+                if symbol(c) != symbol(b) && !(c.is_numeric() && symbol(b)) {
+                    c.is_alphanumeric() || symbol(c)
+                } else if c.is_uppercase() {
                     !b.is_uppercase() || after(at + 1).is_some_and(char::is_lowercase)
-                } else if c.is_numeric() && b.is_alphabetic() {
+                } else if c.is_numeric() && (b.is_alphabetic() || symbol(b)) {
                     let end = (at..chars.len()).find(|at| !chars[*at].is_numeric());
                     !number_word && end.is_some_and(|end| chars[end].is_lowercase())
                 } else {

@@ -29,7 +29,7 @@ pub struct ReadError {
 /// Where the text is not YAML or its aliases multiply.
 pub fn read(text: &str) -> Result<Value, ReadError> {
     let text = lines(text);
-    super::block::read(&text).map_or_else(|| complete(&text), Ok)
+    super::block::read(&text).map_or_else(|| indented(&text, complete), Ok)
 }
 
 /// [`read`] of any kind of YAML.
@@ -43,8 +43,11 @@ pub(super) fn complete(text: &str) -> Result<Value, ReadError> {
 /// # Errors
 /// Where the text is not YAML or its aliases multiply.
 pub fn documents(text: &str) -> Result<Vec<(usize, Value)>, ReadError> {
-    let text = lines(text);
-    let mut reader = Reader::new(&text);
+    indented(&lines(text), all)
+}
+
+fn all(text: &str) -> Result<Vec<(usize, Value)>, ReadError> {
+    let mut reader = Reader::new(text);
     let mut all = Vec::new();
     while let Some(document) = reader.document()? {
         all.push(document);
@@ -55,6 +58,34 @@ pub fn documents(text: &str) -> Result<Vec<(usize, Value)>, ReadError> {
 /// YAML 1.1 ends lines at NEL, too, which the parser takes for a letter.
 fn lines(text: &str) -> Cow<'_, str> {
     if text.contains('\u{85}') { Cow::Owned(text.replace('\u{85}', "\n")) } else { Cow::Borrowed(text) }
+}
+
+/// What the parser says of a quoted text that goes on too far left.
+const TOO_FAR_LEFT: &str = "invalid indentation in multiline quoted scalar";
+/// Lines that are moved to the right before the text is refused.
+const MAX_MOVED: usize = 200;
+
+/// Reads with YAML 1.1's leave to go on with a quoted text as far left as one likes: the parser does not give
+/// it, and blanks in front of such a line mean nothing.
+fn indented<T>(text: &str, read: impl Fn(&str) -> Result<T, ReadError>) -> Result<T, ReadError> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MAX_MOVED {
+        match read(&text) {
+            Err(error) if error.message.contains(TOO_FAR_LEFT) => {
+                let mut lines = text.split_inclusive('\n').collect::<Vec<_>>();
+                let Some(line) = lines.get_mut(error.line.saturating_sub(1)) else { return Err(error) };
+                // These end a document, wherever they stand.
+                if line.starts_with("---") || line.starts_with("...") {
+                    return Err(error);
+                }
+                let moved = format!("{:1$}{line}", "", 2 * MAX_NESTING);
+                *line = &moved;
+                text = Cow::Owned(lines.concat());
+            }
+            result => return result,
+        }
+    }
+    read(&text)
 }
 
 struct Reader<'t> {
@@ -279,6 +310,14 @@ fn merge(entries: &mut Map, source: Value) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quoted_texts_go_on_as_far_left_as_they_like() {
+        let text = "a:\n  b: \"x\ny\n\nz\"\n  c: 'p\n q'\nl:\n    - \"z\nw\"\nm: \"x\u{85}y\"\n";
+        let json = read(text).unwrap().to_json().to_string();
+        assert_eq!(json, r#"{"a":{"b":"x y\nz","c":"p q"},"l":["z w"],"m":"x y"}"#);
+        assert!(read("a: \"x\n---\ny\"\n").is_err());
+    }
 
     #[test]
     fn reads_as_helm_does() {

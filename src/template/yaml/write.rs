@@ -352,7 +352,7 @@ impl Writer {
         } else {
             Style::Double
         };
-        if key && analysis.multiline {
+        if analysis.multiline && (key || self.indented && text.contains('\u{85}')) {
             style = Style::Double;
         }
         if style == Style::Plain && (!analysis.plain || text.is_empty() && key) {
