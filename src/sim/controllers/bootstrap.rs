@@ -183,6 +183,8 @@ fn workload(
     tolerations: &Json,
 ) -> Json {
     let labels = json!({"k8s-app": name});
+    // Names of workloads may hold a version, with dots; those of containers may not.
+    let container = name.split_once("-v").map_or(name, |(name, _)| name);
     let class = if kind == "DaemonSet" { "system-node-critical" } else { "system-cluster-critical" };
     let mut object = json!({
         "apiVersion": "apps/v1", "kind": kind,
@@ -195,7 +197,7 @@ fn workload(
                     "serviceAccountName": name, "priorityClassName": class, "tolerations": tolerations,
                     "nodeSelector": {"kubernetes.io/os": "linux"},
                     "containers": [{
-                        "name": name, "image": format!("gke.gcr.io/{image}"),
+                        "name": container, "image": format!("gke.gcr.io/{image}"),
                         "resources": {"requests": {"cpu": cpu, "memory": memory}},
                     }],
                 },
@@ -246,4 +248,24 @@ fn tpu_plugin(tolerations: &Json) -> Json {
         ]}],
     });
     set
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::sim::controllers::bench::Bench;
+    use crate::sim::controllers::cluster;
+    use crate::sim::controllers::faults::NoFaults;
+
+    #[test]
+    fn the_server_takes_all_of_them() {
+        let bench = Bench::new(cluster::programs(Vec::new()), Arc::new(NoFaults));
+        bench.run(async {
+            for object in objects() {
+                bench.create(object).await;
+            }
+        });
+    }
 }
