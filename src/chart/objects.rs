@@ -72,7 +72,7 @@ pub(super) fn sort(chart: &str, outputs: &[(String, String)]) -> Result<Sorted, 
 /// The documents of a text with the lines that they begin on. Any line that begins with three hyphens ends one.
 pub(super) fn split(text: &str) -> Vec<(usize, &str)> {
     let start = text.len() - text.trim_start().len();
-    let mut line = 1 + text[..start].matches('\n').count();
+    let line = 1 + text[..start].matches('\n').count();
     let mut documents = Vec::new();
     let mut begin = start;
     let mut at = start;
@@ -84,7 +84,7 @@ pub(super) fn split(text: &str) -> Vec<(usize, &str)> {
         }
     };
     let mut begin_line = line;
-    for row in text[start..].split_inclusive('\n') {
+    for (line, row) in (line..).zip(text[start..].split_inclusive('\n')) {
         if let Some(rest) = row.strip_prefix("---") {
             add(begin, at, begin_line);
             let after = rest.trim_start_matches([' ', '\t']);
@@ -92,7 +92,6 @@ pub(super) fn split(text: &str) -> Vec<(usize, &str)> {
             begin_line = line;
         }
         at += row.len();
-        line += 1;
     }
     add(begin, text.len(), begin_line);
     documents

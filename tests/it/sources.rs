@@ -188,7 +188,9 @@ impl Upstream {
     /// Nobody listens any more.
     fn stop(&mut self) {
         self.stop.take();
-        self.thread.take().map(|thread| thread.join().expect("the server"));
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server");
+        }
     }
 
     /// Publishes charts in a repository at /charts; the digests are those of the bytes.

@@ -60,6 +60,7 @@ fn port() -> u16 {
 /// Starts a program that ends with this process.
 fn spawn(folder: &Path, assets: &Path, name: &str, arguments: &[String]) {
     let log = std::fs::File::create(folder.join(format!("{name}.log"))).expect("log");
+    #[expect(clippy::zombie_processes, reason = "it ends with this process, which nothing of it outlives")]
     let mut child = Command::new("sh")
         .args(["-c", "exec 3<&0; \"$@\" & child=$!; cat <&3 >/dev/null; kill -9 $child", "sh"])
         .arg(assets.join(name))

@@ -118,7 +118,6 @@ impl Request {
             hooks: true,
             schema: true,
         };
-        #[expect(clippy::result_large_err, reason = "what reading a file for a value must return")]
         let file = |name: &str| {
             let path = beside.join(name);
             std::fs::read_to_string(path).map_err(|e| ChartError::new(Cause::Values, "", format!("{name}: {e}")))
