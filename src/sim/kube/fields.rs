@@ -145,9 +145,10 @@ pub(crate) fn validate(path: &str, schema: &Schema, value: &Json, old: Option<&J
 /// What is wrong with a new object of a built-in kind whose types are right, but for its metadata.
 pub(crate) fn check_new(group: &str, kind: &str, schema: &Schema, object: &Json) -> Vec<FieldError> {
     let mut errors = openapi::validate::validate(schema, object);
-    // What a status has to hold is its writers' matter: kubelets register nodes with half of it.
-    let in_status = |path: &str| path == "status" || path.starts_with("status.");
-    errors.retain(|error| error.reason == openapi::validate::Reason::Required && !in_status(&error.path));
+    // Metadata is looked at elsewhere; what a status has to hold is its writers' matter: kubelets register nodes
+    // with half of it.
+    let elsewhere = |path: &str| ["metadata", "status"].contains(&path.split('.').next().unwrap_or_default());
+    errors.retain(|error| error.reason == openapi::validate::Reason::Required && !elsewhere(&error.path));
     errors.extend(openapi::rules::check(group, kind, schema, object));
     errors.into_iter().map(from).collect()
 }
