@@ -84,7 +84,9 @@ fn play(scenario: &Path) -> String {
             transcript.push_str(&settle(&run(folder.path(), command), folder.path()));
         } else if let Some(name) = line.strip_prefix("> ") {
             let text = lines.by_ref().take_while(|line| *line != "<").map(|line| format!("{line}\n"));
-            std::fs::write(folder.path().join(name), text.collect::<String>()).expect("writable");
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+            std::fs::write(path, text.collect::<String>()).expect("writable");
         } else if let Some(rest) = line.strip_prefix("replace ") {
             let [file, old, new] = &words(rest)[..] else { panic!("replace FILE OLD NEW: {line}") };
             let path = folder.path().join(file);

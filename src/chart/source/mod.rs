@@ -1,7 +1,7 @@
 //! The only part of charts that speaks to a network: a [`Wanted`] becomes an exact version with its bytes, and a
 //! lock's [`Entry`] becomes the very same bytes again.
 //!
-//! One file per kind of place; [`transport`] makes the requests. Nothing here decides when something is
+//! One file per kind of place; `transport` makes the requests. Nothing here decides when something is
 //! fetched: that is for `ops`.
 
 mod git;
