@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 pub use api::Api;
+pub use simulated::MAKER;
 
 /// A cluster to try things on, with a folder for the files of one test.
 pub struct Arena {

@@ -3,17 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::arena::MAKER;
 use crate::served::serve;
-
-const MAKER: &str = r#"
-name = "maker"
-[cluster]
-project = "stackwright-sim"
-location = "us-central1-a"
-[outputs]
-endpoint = "${cluster.endpoint}"
-ca = "${cluster.ca_certificate}"
-"#;
 
 const USER: &str = r#"
 name = "user"

@@ -5,7 +5,8 @@ use std::process::Command;
 use super::{Api, Arena};
 use crate::served::serve;
 
-const MAKER: &str = r#"
+/// A stack of a cluster alone, which shows how to reach it.
+pub const MAKER: &str = r#"
 name = "maker"
 [cluster]
 project = "stackwright-sim"

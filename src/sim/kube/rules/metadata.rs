@@ -2,38 +2,13 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::openapi::rules::names::{
+    LABEL, LABEL_VALUE, SUBDOMAIN, is_label, is_name_part, is_subdomain, qualified_name,
+};
 use crate::sim::kube::fault::FieldError;
 use crate::sim::kube::registry::Resource;
 
-const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
-                     start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for \
-                     validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
-                         '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used \
-                         for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
-                         with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
-                         validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
-                           '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or \
-                           'my_value',  or '12345', regex used for validation is \
-                           '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 const ANNOTATIONS: usize = 262_144;
-
-fn is_label(text: &str) -> bool {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !text.is_empty() && text.chars().all(inner) && !text.starts_with('-') && !text.ends_with('-')
-}
-
-fn is_subdomain(text: &str) -> bool {
-    !text.is_empty() && text.split('.').all(is_label)
-}
-
-fn is_name_part(text: &str) -> bool {
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let edge = |c: char| c.is_ascii_alphanumeric();
-    text.chars().all(inner) && text.starts_with(edge) && text.ends_with(edge)
-}
 
 /// How a kind's names are formed.
 #[derive(Clone, Copy, PartialEq)]
@@ -85,31 +60,6 @@ fn name_errors(resource: &Resource, name: &str) -> Vec<FieldError> {
     }
     if !fine {
         errors.push(invalid(words));
-    }
-    errors
-}
-
-/// Complaints about a qualified name such as a label's key.
-fn qualified_name(key: &str) -> Vec<String> {
-    let mut errors = Vec::new();
-    let name = match key.split_once('/') {
-        Some((prefix, name)) => {
-            if prefix.is_empty() {
-                errors.push("prefix part must be non-empty".to_owned());
-            } else if !is_subdomain(prefix) {
-                errors.push(format!("prefix part {SUBDOMAIN}"));
-            }
-            name
-        }
-        None => key,
-    };
-    if name.is_empty() {
-        errors.push("name part must be non-empty".to_owned());
-    } else if name.len() > 63 {
-        errors.push("name part must be no more than 63 bytes".to_owned());
-    }
-    if !is_name_part(name) {
-        errors.push(NAME_PART.to_owned());
     }
     errors
 }
