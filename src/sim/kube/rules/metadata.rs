@@ -197,6 +197,7 @@ pub(crate) fn metadata(resource: &Resource, object: &Json, old: Option<&Json>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openapi::rules::names::NAME_PART;
 
     #[test]
     fn names() {
