@@ -3,14 +3,21 @@
 //! kubeconfig; a suite does not know which one it has, and its outcome must not depend on it.
 
 mod api;
-mod real;
+pub mod controllers;
+pub mod real;
 mod simulated;
 
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 pub use api::Api;
 pub use simulated::MAKER;
+
+/// How long one command may take: what hangs is shown with what it has said.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A cluster to try things on, with a folder for the files of one test.
 pub struct Arena {
@@ -20,6 +27,8 @@ pub struct Arena {
     pub api: Api,
     folder: tempfile::TempDir,
     kubeconfig: PathBuf,
+    /// What the program finds in its environment.
+    variables: Mutex<BTreeMap<String, String>>,
     /// Goes away with the arena.
     _served: Option<crate::served::Served>,
 }
@@ -44,10 +53,16 @@ impl Arena {
         std::fs::write(self.folder().join(name), text).expect("written");
     }
 
+    /// Sets a variable for the program.
+    pub fn set(&self, name: &str, value: &str) {
+        self.variables.lock().expect("lock").insert(name.to_owned(), value.to_owned());
+    }
+
     /// Runs the program; whether it ended well, and all that it said.
     pub fn stackwright(&self, words: &str) -> (bool, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stackwright"));
-        self.run(command.args(words.split_whitespace()).env_clear().env("HOME", self.folder()))
+        let command = command.args(words.split_whitespace()).env_clear().env("HOME", self.folder());
+        self.run(command.envs(&*self.variables.lock().expect("lock")))
     }
 
     /// The same, which must end well.
@@ -68,9 +83,24 @@ impl Arena {
     }
 
     fn run(&self, command: &mut Command) -> (bool, String) {
-        let output = command.current_dir(self.folder()).stdin(Stdio::null()).output().expect("started");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        (output.status.success(), text)
+        let files = [tempfile::NamedTempFile::new(), tempfile::NamedTempFile::new()].map(|file| file.expect("file"));
+        let [out, err] = files.each_ref().map(|file| file.reopen().expect("file"));
+        let command = command.current_dir(self.folder()).stdin(Stdio::null()).stdout(out).stderr(err);
+        let mut child = command.spawn().expect("started");
+        let begun = Instant::now();
+        let fine = loop {
+            match child.try_wait().expect("waited") {
+                Some(status) => break status.success(),
+                None if begun.elapsed() > PATIENCE => {
+                    child.kill().ok();
+                    child.wait().ok();
+                    break false;
+                }
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        let text = files.map(|file| String::from_utf8_lossy(&std::fs::read(file.path()).expect("read")).into_owned());
+        (fine, text.concat())
     }
 }
 

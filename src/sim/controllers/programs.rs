@@ -278,7 +278,8 @@ pub trait Program: Send + Sync {
         fields::list(&instance.container, "/ports").iter().any(|p| p["containerPort"] == port)
     }
 
-    /// The PEM chain, leaf first, that it presents on a port; `None` when it speaks no TLS there.
+    /// The PEM chain, leaf first, that it presents on a port; `None` when it speaks no TLS there. A server of
+    /// webhooks adds its private key, for whoever terminates TLS in its place.
     fn certificate(&self, instance: &Instance, around: &Surroundings, port: u16) -> Option<String> {
         let _ = (instance, around, port);
         None

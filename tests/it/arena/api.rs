@@ -39,11 +39,18 @@ impl Api {
         })
     }
 
-    /// A GET that must succeed.
+    /// A GET that must succeed, now or when the server has got over its own changes.
     pub fn get(&self, path: &str) -> Json {
-        let (code, answer) = self.send(Method::GET, path, "", None);
-        assert!((200..300).contains(&code), "GET {path}: {code} {answer}");
-        answer
+        let begun = Instant::now();
+        loop {
+            let (code, answer) = self.send(Method::GET, path, "", None);
+            if (200..300).contains(&code) {
+                return answer;
+            }
+            let passing = matches!(code, 429 | 503) && begun.elapsed() < Duration::from_secs(20);
+            assert!(passing, "GET {path}: {code} {answer}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// A POST of JSON that must succeed.

@@ -1,41 +1,49 @@
 //! A real control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, and kwok in place of
-//! nodes. One for the whole process, on loopback ports; tests keep to namespaces and names of their own.
+//! nodes. Most suites share one for the whole process and keep to namespaces and names of their own; those that
+//! fill a cluster, or break it, start one for themselves.
 //!
 //! The programs come from the folder that `KUBEBUILDER_ASSETS` names, the convention of controller-runtime's
-//! envtest. No container runs anywhere: kwok says that pods do. Each program is the child of a shell that ends
-//! it when this process ends, however that happens.
+//! envtest. No container runs anywhere: kwok says that pods do, and `controllers` plays the add-ons' programs.
+//! Each program is the child of a shell that ends it when this process ends, however that happens.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
+use super::controllers::{Addons, Wanted};
 use super::{Api, Arena};
 
 /// The administrator's token, of a server that lives for one test run on the loopback interface.
-const TOKEN: &str = "administrator";
+pub const TOKEN: &str = "administrator";
 /// The range of Services; envtest's.
 const SERVICES: &str = "10.0.0.0/24";
 
-struct Running {
-    server: String,
-    ca: String,
-    /// Certificates, logs and etcd's files; kept for the process.
-    _folder: tempfile::TempDir,
+/// A control plane; its programs end when it is dropped.
+pub struct ControlPlane {
+    /// `https://127.0.0.1:…`.
+    pub server: String,
+    /// The server's authority, PEM.
+    pub ca: String,
+    /// Requests past stackwright.
+    pub api: Api,
+    assets: PathBuf,
+    /// Certificates, logs and etcd's files.
+    folder: tempfile::TempDir,
+    arguments: BTreeMap<&'static str, Vec<String>>,
+    running: Mutex<BTreeMap<&'static str, Child>>,
 }
 
-static RUNNING: OnceLock<Option<Running>> = OnceLock::new();
+/// The one that suites share; never dropped, but ended with the process.
+static SHARED: OnceLock<Option<ControlPlane>> = OnceLock::new();
 
-/// The control plane, with a new folder; `None` when there are no programs for it.
+/// The shared control plane, with a new folder; `None` when there are no programs for it.
 pub fn arena() -> Option<Arena> {
-    let running = RUNNING.get_or_init(start).as_ref()?;
-    let folder = tempfile::tempdir().expect("folder");
-    let kubeconfig = kubeconfig(folder.path(), "kubeconfig", &running.server, &running.ca, TOKEN);
-    let api = Api::new(&running.server, &running.ca, TOKEN);
-    Some(Arena { name: "control plane", api, folder, kubeconfig, _served: None })
+    SHARED.get_or_init(ControlPlane::start).as_ref().map(ControlPlane::arena)
 }
 
 /// Writes a kubeconfig with a token.
@@ -57,33 +65,139 @@ fn port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
-/// Starts a program that ends with this process.
-fn spawn(folder: &Path, assets: &Path, name: &str, arguments: &[String]) {
-    let log = std::fs::File::create(folder.join(format!("{name}.log"))).expect("log");
-    #[expect(clippy::zombie_processes, reason = "it ends with this process, which nothing of it outlives")]
-    let mut child = Command::new("sh")
-        .args(["-c", "exec 3<&0; \"$@\" & child=$!; cat <&3 >/dev/null; kill -9 $child", "sh"])
-        .arg(assets.join(name))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(log.try_clone().expect("log"))
-        .stderr(log)
-        .spawn()
-        .expect("started");
-    // Held open until the process is gone; nobody waits for the shell.
-    std::mem::forget(child.stdin.take());
+impl ControlPlane {
+    /// A new one; `None`, after saying so, when there are no programs for it.
+    pub fn start() -> Option<ControlPlane> {
+        let Some(assets) = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from) else {
+            eprintln!("left out: no KUBEBUILDER_ASSETS, so there is no control plane");
+            return None;
+        };
+        let folder = tempfile::tempdir().expect("folder");
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let ca = certificates(folder.path());
+        std::fs::write(at("tokens.csv"), format!("{TOKEN},administrator,administrator,\"system:masters\"\n"))
+            .expect("tokens");
+        let egress = json!({
+            "apiVersion": "apiserver.k8s.io/v1beta1", "kind": "EgressSelectorConfiguration",
+            "egressSelections": [{"name": "cluster", "connection": {
+                "proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": at("egress.sock")}}}}],
+        });
+        std::fs::write(at("egress.json"), egress.to_string()).expect("written");
+        let server = format!("https://127.0.0.1:{}", port());
+        let api = Api::new(&server, &ca, TOKEN);
+        let mut arguments = arguments(&at, &server);
+        kubeconfig(folder.path(), "kubeconfig", &server, &ca, TOKEN);
+        // A smaller set of programs still serves most suites; what is missing is said.
+        for name in ["kube-controller-manager", "kube-scheduler", "kwok"] {
+            if !assets.join(name).exists() {
+                eprintln!("left out: {} has no {name}", assets.display());
+                arguments.remove(name);
+            }
+        }
+        let running = Mutex::default();
+        let plane = ControlPlane { server, ca, api, assets, folder, arguments, running };
+        plane.spawn("etcd");
+        plane.spawn("kube-apiserver");
+        plane.is_ready();
+        for name in ["kube-controller-manager", "kube-scheduler", "kwok"] {
+            plane.spawn(name);
+        }
+        if plane.arguments.contains_key("kwok") {
+            for number in 0..2 {
+                plane.node(&format!("node-{number}"), &json!({}), &json!([]));
+            }
+        }
+        let account = "/api/v1/namespaces/default/serviceaccounts/default";
+        plane.api.wait(account, Duration::from_secs(60), |_| true);
+        Some(plane)
+    }
+
+    /// Waits until the API server is ready.
+    pub fn is_ready(&self) {
+        self.api.wait("/readyz?verbose=", Duration::from_secs(120), |_| true);
+    }
+
+    /// A folder and a kubeconfig for a test.
+    pub fn arena(&self) -> Arena {
+        let folder = tempfile::tempdir().expect("folder");
+        let kubeconfig = kubeconfig(folder.path(), "kubeconfig", &self.server, &self.ca, TOKEN);
+        Arena {
+            name: "control plane",
+            api: self.api.clone(),
+            folder,
+            kubeconfig,
+            variables: Mutex::default(),
+            _served: None,
+        }
+    }
+
+    /// The add-ons' programs, but for those named.
+    pub fn addons(&self, absent: &[&'static str]) -> Addons {
+        let socket = self.folder.path().join("egress.sock");
+        std::fs::remove_file(&socket).ok();
+        let (server, ca, token) = (self.server.clone(), self.ca.clone(), TOKEN.to_owned());
+        Addons::start(Wanted { server, ca, token, socket, absent: absent.to_vec() })
+    }
+
+    /// A program's log so far.
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// Adds a node and waits until it is ready.
+    pub fn node(&self, name: &str, labels: &Json, taints: &Json) {
+        let size = json!({"cpu": "64", "memory": "512Gi", "pods": "250"});
+        let mut node = json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
+            "spec": {"taints": taints}, "status": {"capacity": size, "allocatable": size},
+        });
+        node["metadata"]["labels"]["kubernetes.io/os"] = json!("linux");
+        node["metadata"]["labels"]["kubernetes.io/arch"] = json!("amd64");
+        self.api.post("/api/v1/nodes", &node);
+        let path = format!("/api/v1/nodes/{name}");
+        self.api.wait(&path, Duration::from_secs(60), |node| super::controllers::condition(node, "Ready") == "True");
+    }
+
+    /// Starts a program, if it is there.
+    pub fn spawn(&self, name: &'static str) {
+        let Some(arguments) = self.arguments.get(name) else { return };
+        let path = self.folder.path().join(format!("{name}.log"));
+        let log = std::fs::File::options().create(true).append(true).open(path).expect("log");
+        let child = Command::new("sh")
+            .args(["-c", "exec 3<&0; \"$@\" & child=$!; cat <&3 >/dev/null; kill -9 $child", "sh"])
+            .arg(self.assets.join(name))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("log"))
+            .stderr(log)
+            .spawn()
+            .expect("started");
+        self.running.lock().expect("lock").insert(name, child);
+    }
+
+    /// Ends a program as a power cut would.
+    pub fn kill(&self, name: &str) {
+        let child = self.running.lock().expect("lock").remove(name);
+        if let Some(mut child) = child {
+            // The shell kills it when its own input ends.
+            child.stdin.take();
+            child.wait().ok();
+        }
+    }
 }
 
-fn start() -> Option<Running> {
-    let assets = PathBuf::from(std::env::var_os("KUBEBUILDER_ASSETS")?);
-    let folder = tempfile::tempdir().expect("folder");
-    let at = |name: &str| folder.path().join(name).display().to_string();
-    let ca = certificates(folder.path());
-    std::fs::write(at("tokens.csv"), format!("{TOKEN},administrator,administrator,\"system:masters\"\n"))
-        .expect("tokens");
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        for name in ["kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"] {
+            self.kill(name);
+        }
+    }
+}
 
+/// What each program is told.
+fn arguments(at: &impl Fn(&str) -> String, server: &str) -> BTreeMap<&'static str, Vec<String>> {
     let (etcd, peer) = (format!("http://127.0.0.1:{}", port()), format!("http://127.0.0.1:{}", port()));
-    let etcd_arguments = [
+    let etcd_arguments = vec![
         format!("--data-dir={}", at("etcd")),
         format!("--listen-client-urls={etcd}"),
         format!("--advertise-client-urls={etcd}"),
@@ -92,17 +206,13 @@ fn start() -> Option<Running> {
         format!("--initial-cluster=default={peer}"),
         "--unsafe-no-fsync=true".to_owned(),
     ];
-    spawn(folder.path(), &assets, "etcd", &etcd_arguments);
-
-    let server_port = port();
-    let server = format!("https://127.0.0.1:{server_port}");
-    let server_arguments = [
+    let server_arguments = vec![
         format!("--etcd-servers={etcd}"),
         "--bind-address=127.0.0.1".to_owned(),
         // Without it the server looks for a way to the world, and there may be none.
         "--advertise-address=127.0.0.1".to_owned(),
         "--endpoint-reconciler-type=none".to_owned(),
-        format!("--secure-port={server_port}"),
+        format!("--secure-port={}", server.rsplit(':').next().unwrap_or_default()),
         format!("--tls-cert-file={}", at("server.crt")),
         format!("--tls-private-key-file={}", at("server.key")),
         format!("--token-auth-file={}", at("tokens.csv")),
@@ -112,71 +222,41 @@ fn start() -> Option<Running> {
         format!("--service-account-issuer={server}/"),
         format!("--service-account-key-file={}", at("accounts.pub")),
         format!("--service-account-signing-key-file={}", at("accounts.key")),
+        // Webhooks are reached at a ready pod, as in production, by way of a tunnel that knows the pods.
+        "--enable-aggregator-routing=true".to_owned(),
+        format!("--egress-selector-config-file={}", at("egress.json")),
     ];
-    spawn(folder.path(), &assets, "kube-apiserver", &server_arguments);
-    let api = Api::new(&server, &ca, TOKEN);
-    api.wait("/readyz?verbose=", Duration::from_secs(120), |_| true);
-
-    let kubeconfig = kubeconfig(folder.path(), "kubeconfig", &server, &ca, TOKEN).display().to_string();
-    let own = |name: &str| {
-        let mut arguments = vec![
-            format!("--kubeconfig={kubeconfig}"),
+    let own = || {
+        vec![
+            format!("--kubeconfig={}", at("kubeconfig")),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={}", port()),
             "--leader-elect=false".to_owned(),
-        ];
-        if name == "kube-controller-manager" {
-            arguments.push(format!("--service-account-private-key-file={}", at("accounts.key")));
-            arguments.push(format!("--root-ca-file={}", at("ca.crt")));
-        }
-        arguments
+        ]
     };
-    // A smaller set of programs still serves most suites; what is missing is said, once.
-    for name in ["kube-controller-manager", "kube-scheduler"] {
-        if assets.join(name).exists() {
-            spawn(folder.path(), &assets, name, &own(name));
-        } else {
-            eprintln!("left out: {} has no {name}", assets.display());
-        }
-    }
-    if assets.join("kwok").exists() {
-        let kwok_port = port();
-        std::fs::write(at("kwok.yaml"), include_str!("kwok.yaml")).expect("stages");
-        let arguments = [
-            format!("--kubeconfig={kubeconfig}"),
-            format!("--config={}", at("kwok.yaml")),
-            "--manage-all-nodes=true".to_owned(),
-            "--cidr=10.244.0.0/16".to_owned(),
-            "--node-ip=127.0.0.1".to_owned(),
-            format!("--node-port={kwok_port}"),
-            format!("--server-address=127.0.0.1:{kwok_port}"),
-        ];
-        spawn(folder.path(), &assets, "kwok", &arguments);
-        for number in 0..2 {
-            node(&api, number);
-        }
-        let is_ready = |node: &serde_json::Value| {
-            node["status"]["conditions"]
-                .as_array()
-                .is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
-        };
-        api.wait("/api/v1/nodes/node-1", Duration::from_secs(60), is_ready);
-    }
-    let account = "/api/v1/namespaces/default/serviceaccounts/default";
-    api.wait(account, Duration::from_secs(60), |_| true);
-    Some(Running { server, ca, _folder: folder })
-}
-
-fn node(api: &Api, number: usize) {
-    let size = json!({"cpu": "32", "memory": "256Gi", "pods": "110"});
-    api.post(
-        "/api/v1/nodes",
-        &json!({
-            "apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": format!("node-{number}"), "labels": {"kubernetes.io/os": "linux"}},
-            "status": {"capacity": size, "allocatable": size},
-        }),
-    );
+    let mut manager = own();
+    manager.push(format!("--service-account-private-key-file={}", at("accounts.key")));
+    manager.push(format!("--root-ca-file={}", at("ca.crt")));
+    // Nobody reports for the nodes again once they are ready.
+    manager.push("--node-monitor-grace-period=24h".to_owned());
+    std::fs::write(at("kwok.yaml"), include_str!("kwok.yaml")).expect("stages");
+    let kwok_port = port();
+    let kwok = vec![
+        format!("--kubeconfig={}", at("kubeconfig")),
+        format!("--config={}", at("kwok.yaml")),
+        "--manage-all-nodes=true".to_owned(),
+        "--cidr=10.244.0.0/16".to_owned(),
+        "--node-ip=127.0.0.1".to_owned(),
+        format!("--node-port={kwok_port}"),
+        format!("--server-address=127.0.0.1:{kwok_port}"),
+    ];
+    BTreeMap::from([
+        ("etcd", etcd_arguments),
+        ("kube-apiserver", server_arguments),
+        ("kube-controller-manager", manager),
+        ("kube-scheduler", own()),
+        ("kwok", kwok),
+    ])
 }
 
 /// An authority, the server's certificate, and the key that signs account tokens. Returns the authority, PEM.

@@ -1,5 +1,6 @@
 //! A cluster of a served simulator, made as a user makes one.
 
+use std::sync::Mutex;
 use std::process::Command;
 
 use super::{Api, Arena};
@@ -36,5 +37,6 @@ pub fn arena() -> Arena {
     let server = format!("https://{}", server.trim_start_matches("https://"));
     let ca = run(&["output", "maker.toml", "--name", "ca", "--raw"]) + "\n";
     let kubeconfig = super::real::kubeconfig(folder.path(), "kubeconfig", &server, &ca, "administrator");
-    Arena { name: "simulator", api: Api::new(&server, &ca, "administrator"), folder, kubeconfig, _served: Some(served) }
+    let api = Api::new(&server, &ca, "administrator");
+    Arena { name: "simulator", api, folder, kubeconfig, variables: Mutex::default(), _served: Some(served) }
 }

@@ -68,7 +68,7 @@ impl Program for Lws {
         let (from, _) = pki::validity(&chain)?;
         let arrived = around.clock.now().since(from) >= PROJECTION
             || !annotation(&secret, "cert-manager.io/certificate-name").is_empty();
-        (port == 9443 && arrived).then_some(chain)
+        (port == 9443 && arrived).then(|| Some(chain + &secret_text(&secret, "tls.key")?)).flatten()
     }
 
     async fn webhook(&self, _: &Instance, _: &Surroundings, path: &str, review: &Json) -> Result<Json, String> {

@@ -69,7 +69,7 @@ impl Step for ServingCa {
     }
 }
 
-/// What the webhook presents: a certificate for its Service, fresh from its own CA.
+/// What the webhook presents: a certificate for its Service, fresh from its own CA, and its key.
 pub fn serving_certificate(instance: &Instance, around: &Surroundings) -> Option<String> {
     let (home, name) = ca_secret(instance);
     let ca = around.api.get(&core("Secret"), &home, &name)?;
@@ -86,7 +86,7 @@ pub fn serving_certificate(instance: &Instance, around: &Surroundings) -> Option
     let key = pki::new_key().ok()?;
     let leaf =
         pki::signed(&wanted, validity, &key, &secret_text(&ca, "tls.crt")?, &secret_text(&ca, "tls.key")?).ok()?;
-    Some(leaf)
+    Some(leaf + &key)
 }
 
 /// What the check of the API does: it ends once the webhook's certificate is trusted by its configuration.

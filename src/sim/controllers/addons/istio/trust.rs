@@ -29,7 +29,7 @@ fn root(work: &Work) -> Option<String> {
     secret_text(&*work.api.get(&core("Secret"), work.namespace(), SECRET)?, "ca-cert.pem")
 }
 
-/// What istiod presents to the API server.
+/// What istiod presents to the API server, and its key.
 pub fn serving_certificate(instance: &Instance, around: &Surroundings) -> Option<String> {
     let home = instance.namespace();
     let secret = around.api.get(&core("Secret"), home, SECRET)?;
@@ -43,7 +43,7 @@ pub fn serving_certificate(instance: &Instance, around: &Surroundings) -> Option
     let validity = Validity { from: around.clock.now(), lasts: TEN_YEARS };
     let key = pki::new_key().ok()?;
     let (ca, ca_key) = (secret_text(&secret, "ca-cert.pem")?, secret_text(&secret, "ca-key.pem")?);
-    pki::signed(&wanted, validity, &key, &ca, &ca_key).ok()
+    Some(pki::signed(&wanted, validity, &key, &ca, &ca_key).ok()? + &key)
 }
 
 #[async_trait]

@@ -121,9 +121,10 @@ impl Program for Llmisvc {
         }
         // The Secret that the Deployment mounts for its webhook server.
         let mounted = list(&instance.pod, "/spec/volumes").iter().map(|v| text(v, "/secret/secretName"));
-        let mut chains = mounted
-            .filter(|name| !name.is_empty())
-            .filter_map(|name| secret_text(&*around.api.get(&core("Secret"), instance.namespace(), name)?, "tls.crt"));
+        let mut chains = mounted.filter(|name| !name.is_empty()).filter_map(|name| {
+            let secret = around.api.get(&core("Secret"), instance.namespace(), name)?;
+            Some(secret_text(&secret, "tls.crt")? + &secret_text(&secret, "tls.key")?)
+        });
         chains.next()
     }
 
