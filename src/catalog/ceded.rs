@@ -28,6 +28,10 @@ pub fn of(manifest: &Value) -> Vec<Ceded> {
         "CustomResourceDefinition" if injected => {
             vec![field_of(&["spec", "conversion", "webhook", "clientConfig"], &["caBundle"], CAINJECTOR)]
         }
+        // Its rules are those of the roles that it selects.
+        "ClusterRole" if manifest.at(&["aggregationRule"]).is_some_and(|rule| *rule != Value::Null) => {
+            vec![field_of(&["rules"], &[], "clusterrole-aggregation-controller")]
+        }
         "Secret" if name == "lws-webhook-server-cert" => vec![field_of(&["data"], &[], "lws-controller-manager")],
         _ => Vec::new(),
     }

@@ -316,6 +316,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let task = &self.tasks[at];
         let Some(change) = self.plan.change(&task.address) else { return };
         match (task.phase, change.action) {
+            (Phase::Destroy, Action::Forget) => {}
             (Phase::Destroy, _) => self.summary.destroyed += 1,
             (Phase::Apply, Action::Update) => self.summary.changed += 1,
             (Phase::Apply, Action::Create | Action::Replace) => self.summary.added += 1,
@@ -405,11 +406,18 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             .as_ref()
             .filter(|pending| pending.action == Intent::Delete)
             .and_then(|pending| pending.operation.clone());
-        if change.action == Action::Forget {
-            transitions.push(Transition::Forgotten(identity));
-            return Prepared::Nothing;
-        }
         let observed = self.run.observed.get(&identity).cloned();
+        if change.action == Action::Forget {
+            let kept = observed.filter(|_| change.reason == Reason::Kept);
+            let Some(observed) = kept else {
+                transitions.push(Transition::Forgotten(identity));
+                return Prepared::Nothing;
+            };
+            return match self.worker(at, change, Action::Forget, None, &observed.attrs) {
+                Ok(worker) => Prepared::Launch(Box::new(worker), Job::Release { observed }),
+                Err(failure) => Prepared::Impossible(failure),
+            };
+        }
         if change.goes_with.is_some() || (observed.is_none() && operation.is_none()) {
             transitions.push(Transition::Gone(identity));
             self.summary.destroyed += 1;

@@ -78,6 +78,11 @@ pub(super) enum Job {
         /// The operation that an earlier run left behind.
         operation: Option<String>,
     },
+    /// Let go of what outlives the stack.
+    Release {
+        /// As it was read.
+        observed: Observed,
+    },
 }
 
 /// What all workers share.
@@ -121,6 +126,7 @@ impl Worker {
                 self.update(attrs, changes, observed, adopt, begun).await.map(Some)
             }
             Job::Delete { observed, operation } => self.delete(observed, operation, begun).await.map(|()| None),
+            Job::Release { observed } => self.release(&observed, begun).await.map(|()| None),
         };
         self.emit(match &result {
             Ok(_) => Event::Finished { address, action: self.action, elapsed: self.shared.clock.now().since(begun) },
@@ -300,6 +306,13 @@ impl Worker {
         }
         self.wait(operation.as_deref(), begun, true).await?;
         self.commit(vec![Transition::Gone(self.identity())]).await
+    }
+
+    async fn release(&self, observed: &Observed, begun: Timestamp) -> Result<(), Failure> {
+        match self.call(begun, &|| self.driver.release(&self.subject, observed)).await {
+            Ok(_) | Err(Refusal::NotFound) => self.commit(vec![Transition::Forgotten(self.identity())]).await,
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 
     /// Calls until it is answered, refused for good, or the change's time is up.

@@ -101,6 +101,12 @@ pub trait Driver: Send + Sync {
     /// Starts deleting, with the uid or etag of `observed` as a precondition where the platform has one.
     async fn delete(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError>;
 
+    /// Lets go of a resource that outlives its stack: it stays, and is nobody's from now on.
+    async fn release(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
+        let _ = (subject, observed);
+        Ok(Ack::default())
+    }
+
     /// Looks once: is it ready, or gone? `operation` is the one that [`Ack`] named, if it did.
     async fn poll(&self, subject: &Subject, operation: Option<&str>) -> Result<Poll, ProviderError>;
 

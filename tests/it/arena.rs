@@ -4,6 +4,7 @@
 
 mod api;
 pub mod controllers;
+pub mod proxy;
 pub mod real;
 mod simulated;
 

@@ -2,6 +2,10 @@
 //!
 //! Each suite runs on the simulator and, where there is one, on a real control plane, and must come to the same end.
 
+mod charts;
+mod drift;
+mod faults;
+
 use std::time::Duration;
 
 use serde_json::json;
@@ -267,5 +271,33 @@ fn a_delete_that_waits_says_whose_finalizer_it_waits_for() {
             assert!(fine && text.contains("0 residual resources"), "{}: {text}", arena.name);
             assert!(text.contains("example.com/keeper"), "{}: {text}", arena.name);
         });
+    });
+}
+
+#[test]
+fn what_outlives_its_stack_can_be_had_by_the_next() {
+    everywhere(|arena| {
+        let definition = app("kept").split("---\n").nth(1).expect("the definition").to_owned();
+        let keep = "metadata: {annotations: {helm.sh/resource-policy: keep}, name";
+        let definition = definition.replace("metadata: {name", keep);
+        arena.write("stack.toml", &stack("kept"));
+        arena.write("app.yaml", &definition);
+        arena.ok("apply stack.toml --auto-approve");
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.kept.example.com";
+        let before = arena.api.get(path);
+        let mut told = vec![take_down(arena)];
+        let after = arena.api.get(path);
+        assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"], "{}", arena.name);
+        assert_eq!(after["metadata"]["labels"]["stackwright.dev/id"], json!(null), "{}", arena.name);
+        // Another stack, with another idea of it, meets no conflict with the one that is gone.
+        arena.write("stack.toml", &stack("kept-again"));
+        arena.write("app.yaml", &definition.replace("default: 3", "default: 4"));
+        told.push(summary(&arena.ok("apply stack.toml --auto-approve")));
+        unchanged(arena);
+        arena.write("app.yaml", &definition.replace("default: 3", "default: 5"));
+        told.push(summary(&arena.ok("apply stack.toml --auto-approve")));
+        unchanged(arena);
+        told.push(take_down(arena));
+        told
     });
 }

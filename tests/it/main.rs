@@ -16,7 +16,6 @@ mod kube_conformance;
 mod kube_kubectl;
 mod kube_server;
 mod kubernetes;
-mod kubernetes_charts;
 mod lab;
 mod necessity;
 mod order;

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::client::{Cluster, Content};
 use super::discovery::{Resource, escape};
 use super::fields;
-use super::object::{self, MARK, canonical, is_ceded, without_ceded};
+use super::object::{self, MARK, RELEASED, canonical, is_ceded, without_ceded};
 use super::refusal::Refusal;
 use crate::address::ObjectKey;
 use crate::resource::driver::{ApplyRequest, Ownership};
@@ -88,6 +88,8 @@ pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
                     return Err(ProviderError::new(ErrorClass::AlreadyExists, text)
                         .hint("rename the object, or destroy the other stack first"));
                 }
+                // Kept on purpose by a stack that is gone: a definition, most often, which this one has too.
+                None if is_released(live) => force = true,
                 None if !request.adopt => {
                     let text = format!("{key} exists and was not made by this stack{}", makers(live));
                     return Err(ProviderError::new(ErrorClass::AlreadyExists, text)
@@ -99,6 +101,11 @@ pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
     }
     let uid = there.as_ref().and_then(|live| live.pointer("/metadata/uid")).and_then(Json::as_str);
     send(cluster, &resource, &key, &canonical(&request.attrs), &request.ownership, uid, force).await
+}
+
+/// Whether a stack has let go of an object that outlived it.
+fn is_released(live: &Json) -> bool {
+    live.pointer("/metadata/labels").and_then(|labels| labels.get(RELEASED)).is_some()
 }
 
 /// Who made an object, for messages.

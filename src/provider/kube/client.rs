@@ -25,6 +25,11 @@ use crate::value::Value;
 /// How long one request may take: longer than a webhook's 30 s.
 const ATTEMPT: Duration = Duration::from_secs(45);
 
+/// How often a read is tried again before its failure counts, after how long first, and after how long at most.
+const READS: usize = 4;
+const AGAIN: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Who we are to an API server; asked before each request, cached and renewed below.
 #[derive(Clone)]
 enum Login {
@@ -141,6 +146,8 @@ pub enum Content {
     Json,
     /// Server-side apply.
     Apply,
+    /// JSON merge patch.
+    Merge,
 }
 
 impl Cluster {
@@ -179,7 +186,7 @@ impl Cluster {
     /// # Errors
     /// Whatever was answered besides success.
     pub async fn get(&self, path: &str) -> Result<Json, Refusal> {
-        self.send(Method::GET, path, "application/json", None).await
+        self.get_as(path, "application/json").await
     }
 
     /// GETs a path in the representation that `accept` asks for.
@@ -187,6 +194,18 @@ impl Cluster {
     /// # Errors
     /// Whatever was answered besides success.
     pub async fn get_as(&self, path: &str, accept: &str) -> Result<Json, Refusal> {
+        let mut delay = AGAIN;
+        for _ in 0..READS {
+            let refusal = match self.send(Method::GET, path, accept, None).await {
+                Err(refusal) if refusal.is_passing() => refusal,
+                answer => return answer,
+            };
+            // Reading twice does no harm, and a server that is busy with its own changes says when to come back.
+            let wait = refusal.retry_after().unwrap_or(delay).min(PATIENCE);
+            tracing::debug!(path, ?wait, "asking again: {:?}", refusal.class());
+            self.clock.sleep(wait).await;
+            delay *= 2;
+        }
         self.send(Method::GET, path, accept, None).await
     }
 
@@ -242,6 +261,7 @@ impl Cluster {
                         Content::Json => "application/json",
                         // JSON is YAML, and this is the one name that every served version knows.
                         Content::Apply => "application/apply-patch+yaml",
+                        Content::Merge => "application/merge-patch+json",
                     },
                 );
                 serde_json::to_vec(body).map_err(|error| Refusal::failed(ErrorClass::Invalid, error.to_string()))?
@@ -255,30 +275,38 @@ impl Cluster {
         let exchange = async {
             let answer = self.client().send(request).await.map_err(|error| unreachable(&error))?;
             let status = answer.status();
+            let after = answer.headers().get(http::header::RETRY_AFTER).and_then(|after| after.to_str().ok());
+            let after = after.and_then(|after| after.parse::<u64>().ok());
             let body = answer.into_body().collect().await.map_err(|error| unreachable(&error))?.to_bytes();
-            Ok::<_, Refusal>((status, body))
+            Ok::<_, Refusal>((status, after, body))
         };
-        let (status, bytes) = timeout(&*self.clock, ATTEMPT, exchange).await.map_err(|_| {
+        let (status, after, bytes) = timeout(&*self.clock, ATTEMPT, exchange).await.map_err(|_| {
             let text = format!("the API server did not answer within {} s", ATTEMPT.as_secs());
             Refusal::failed(ErrorClass::Unavailable, text)
         })??;
-        decode(status, &bytes)
+        decode(status, after, &bytes)
     }
 }
 
-fn decode(status: StatusCode, bytes: &[u8]) -> Result<Json, Refusal> {
+/// `after` is the header `Retry-After`: priority and fairness says it there alone, with a body that is no Status.
+fn decode(status: StatusCode, after: Option<u64>, bytes: &[u8]) -> Result<Json, Refusal> {
     let body = serde_json::from_slice::<Json>(bytes);
+    let refused = |mut body: Json| {
+        if let Some(after) = after.filter(|_| body.pointer("/details/retryAfterSeconds").is_none()) {
+            body["details"]["retryAfterSeconds"] = after.into();
+        }
+        Err(Refusal::Answered { code: status.as_u16(), status: body })
+    };
     match body {
         Ok(body) if status.is_success() => Ok(body),
-        Ok(status_object) => Err(Refusal::Answered { code: status.as_u16(), status: status_object }),
-        Err(_) if status.is_success() => {
+        Ok(status_object) if status_object.is_object() => refused(status_object),
+        _ if status.is_success() => {
             Err(Refusal::failed(ErrorClass::Unavailable, "the API server's answer is not JSON".to_owned()))
         }
         // A proxy or a dying server: no Status object.
-        Err(_) => {
+        _ => {
             let text = String::from_utf8_lossy(bytes).trim().chars().take(200).collect::<String>();
-            let body = serde_json::json!({ "message": text });
-            Err(Refusal::Answered { code: status.as_u16(), status: body })
+            refused(serde_json::json!({ "message": text }))
         }
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::client::{Cluster, Content};
 use super::discovery::escape;
+use super::object::{MARK, RELEASED, manager};
 use super::refusal::Refusal;
 use super::status;
 use crate::address::ObjectKey;
@@ -37,6 +38,44 @@ pub async fn delete(cluster: &Cluster, path: &str, key: &ObjectKey, uid: &str) -
                 );
             }
             Err(error)
+        }
+    }
+}
+
+/// Takes the stack's label and claims off this very object, which stays; what is gone, or another's by now, is
+/// let be.
+///
+/// # Errors
+/// The server's refusal.
+pub async fn release(cluster: &Cluster, path: &str, key: &ObjectKey, uid: &str) -> Result<(), ProviderError> {
+    let explain = |refusal: Refusal| refusal.error(&key.to_string(), &Json::Null);
+    let mut tries = 0;
+    loop {
+        let live = match cluster.get(path).await {
+            Ok(live) => live,
+            Err(refusal) if refusal.is_not_found() => return Ok(()),
+            Err(refusal) => return Err(explain(refusal)),
+        };
+        let id = live.pointer("/metadata/labels").and_then(|labels| labels.get(MARK)).and_then(Json::as_str);
+        let Some(id) = id.filter(|_| live.pointer("/metadata/uid").and_then(Json::as_str) == Some(uid)) else {
+            return Ok(());
+        };
+        // A claim that stayed would be in the way of whoever changes the object next.
+        let ours = manager(id);
+        let claims = live.pointer("/metadata/managedFields").and_then(Json::as_array).into_iter().flatten();
+        let mut claims = claims.filter(|claim| claim["manager"] != ours.as_str()).cloned().collect::<Vec<_>>();
+        if claims.is_empty() {
+            // An empty list would change nothing.
+            claims.push(json!({}));
+        }
+        let patch = json!({"metadata": {"labels": {MARK: null, RELEASED: "true"}, "managedFields": claims,
+            "uid": uid, "resourceVersion": live.pointer("/metadata/resourceVersion")}});
+        match cluster.write(Method::PATCH, path, Content::Merge, &patch).await {
+            Ok(_) => return Ok(()),
+            Err(refusal) if refusal.is_not_found() => return Ok(()),
+            // Its controller was faster: look again.
+            Err(refusal) if refusal.code() == Some(409) && tries < 5 => tries += 1,
+            Err(refusal) => return Err(explain(refusal)),
         }
     }
 }

@@ -134,6 +134,18 @@ impl Driver for ObjectDriver {
         Ok(Ack::default())
     }
 
+    async fn release(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
+        let cluster = self.cluster(subject).await?;
+        let (api_version, key) = apply::identify(&observed.attrs)?;
+        let version = Some(apply::version_of(&api_version));
+        let resource = cluster.resource(&key.group, version, &key.kind).await;
+        let resource = resource.map_err(|refusal| refusal.error("discovery", &Json::Null))?;
+        let Some(resource) = resource else { return Ok(Ack::default()) };
+        let path = resource.object(key.namespace.as_deref(), &key.name);
+        delete::release(&cluster, &path, &key, &observed.id).await?;
+        Ok(Ack::default())
+    }
+
     async fn poll(&self, subject: &Subject, _: Option<&str>) -> Result<Poll, ProviderError> {
         let cluster = self.cluster(subject).await?;
         let Some((api_version, key)) = read::locate(subject) else {

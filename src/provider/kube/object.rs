@@ -20,6 +20,9 @@ use crate::value::{Encoding, Map, Template, Value};
 /// The label that carries the stack id.
 pub const MARK: &str = "stackwright.dev/id";
 
+/// The label of what a stack has let go of: whoever wants it next may take it.
+pub const RELEASED: &str = "stackwright.dev/released";
+
 /// The field manager of a stack.
 pub fn manager(stack_id: &str) -> String {
     format!("stackwright-{stack_id}")
@@ -374,6 +377,21 @@ impl<'a> Proof<'a> {
 
     /// The fields that others changed, took or removed since the last apply; what there is now is `before`.
     fn differences(&self, live: &Value) -> Vec<Change> {
+        if self.recorded.get("uid").and_then(Value::as_str).is_some_and(|uid| uid != self.uid) {
+            // Digests are keyed with the uid: of another object's fields they say nothing.
+            let others = fields::owned_by_others(live, "");
+            let mut makers = others.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+            makers.sort();
+            makers.dedup();
+            return vec![Change {
+                path: vec!["metadata".into(), "uid".into()],
+                before: Some(self.uid.as_str().into()),
+                after: None,
+                forces_replace: false,
+                effect: Some(format!("made anew, and not by this stack: {}", makers.join(", "))),
+                held_by: Vec::new(),
+            }];
+        }
         let kept = self.recorded.get("leaves").and_then(Value::as_str).unwrap_or_default();
         let kept = kept.as_bytes().chunks(LEAF).filter_map(|leaf| std::str::from_utf8(leaf).ok()).collect::<Vec<_>>();
         let mut named = Vec::new();

@@ -42,6 +42,25 @@ impl Refusal {
         }
     }
 
+    /// Whether the same request may be answered in a moment: the server sheds load, restarts, or the connection
+    /// broke. Not where it says so of what was asked for.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Refusal::Answered { code, .. } => matches!(code, 429 | 502 | 503 | 504),
+            Refusal::Failed(error) => error.class == ErrorClass::Unavailable && error.hint.is_none(),
+        }
+    }
+
+    /// How long the server asks to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Refusal::Answered { status, .. } => {
+                status.pointer("/details/retryAfterSeconds").and_then(Json::as_u64).map(Duration::from_secs)
+            }
+            Refusal::Failed(_) => None,
+        }
+    }
+
     /// The class.
     pub fn class(&self) -> ErrorClass {
         self.error("the request", &Json::Null).class

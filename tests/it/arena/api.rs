@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 #[derive(Clone)]
 pub struct Api {
     server: String,
+    ca: String,
     token: String,
     client: Client,
 }
@@ -18,7 +19,22 @@ impl Api {
         rustls::crypto::ring::default_provider().install_default().ok();
         let ca = Certificate::from_pem(ca_pem.as_bytes()).expect("a certificate");
         let client = Client::builder().no_proxy().tls_certs_only([ca]).build().expect("client");
-        Api { server: server.to_owned(), token: token.to_owned(), client }
+        Api { server: server.to_owned(), ca: ca_pem.to_owned(), token: token.to_owned(), client }
+    }
+
+    /// Its address.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Its authority, PEM.
+    pub fn ca(&self) -> &str {
+        &self.ca
+    }
+
+    /// A client that trusts it.
+    pub fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// One request: code and answer.
@@ -77,6 +93,15 @@ impl Api {
             }
             assert!(begun.elapsed() < limit, "GET {path}: {code} {answer}");
             std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until a GET answers that there is nothing.
+    pub fn gone(&self, path: &str) {
+        let begun = Instant::now();
+        while self.send(Method::GET, path, "", None).0 != 404 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{path} is still there");
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 }

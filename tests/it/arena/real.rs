@@ -146,7 +146,7 @@ impl ControlPlane {
 
     /// Adds a node and waits until it is ready.
     pub fn node(&self, name: &str, labels: &Json, taints: &Json) {
-        let size = json!({"cpu": "64", "memory": "512Gi", "pods": "250"});
+        let size = json!({"cpu": "64", "memory": "512Gi", "pods": "250", "ephemeral-storage": "512Gi"});
         let mut node = json!({
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
             "spec": {"taints": taints}, "status": {"capacity": size, "allocatable": size},

@@ -129,7 +129,10 @@ impl Step for Istios {
         let revision_name =
             if in_place { name(istio).to_owned() } else { format!("{}-{}", name(istio), version.replace('.', "-")) };
         let mut values = istio.pointer("/spec/values").cloned().unwrap_or_else(|| json!({}));
-        merge_template(&mut values, &json!({"revision": if revision_name == "default" { "" } else { &revision_name }}));
+        let revision = if revision_name == "default" { "" } else { &revision_name };
+        // The revision's own rule compares this with its namespace, and does not bear its absence.
+        let global = json!({"istioNamespace": home(istio, "istio-system")});
+        merge_template(&mut values, &json!({"revision": revision, "global": global}));
         let wanted = json!({
             "apiVersion": "sailoperator.io/v1", "kind": "IstioRevision",
             "metadata": metadata("", &revision_name, &[], Some(istio)),
