@@ -208,6 +208,8 @@ fn attribute(change: &Change, paint: Paint, out: &mut String) {
         return;
     }
     let text = match (&change.before, &change.after) {
+        // It is the author that changes, not the value.
+        (Some(before), Some(after)) if before == after => values::inline(before),
         (Some(before), Some(after)) => format!("{} -> {}", values::inline(before), values::inline(after)),
         (None, Some(after)) => values::inline(after),
         (Some(before), None) => format!("{} -> null", values::inline(before)),

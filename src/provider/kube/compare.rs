@@ -77,7 +77,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn same(desired: &Value, live: Option<&Value>, path: &[String]) -> bool {
+/// Whether a field holds what is wanted, in whatever words.
+pub fn same(desired: &Value, live: Option<&Value>, path: &[String]) -> bool {
     let Some(live) = live else { return is_empty(desired) };
     if desired == live || (is_empty(desired) && is_empty(live)) {
         return true;

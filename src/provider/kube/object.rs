@@ -89,7 +89,7 @@ impl Kind for ObjectKind {
             && !(proof.owned_agrees && proof.values_agree)
         {
             // What is wanted is there, but it is no longer ours to keep: apply again to own it.
-            changes = proof.differences(live);
+            changes = proof.differences(live, Some(&desired));
         }
         let ours = prior.recorded.and_then(|recorded| recorded.get("manager")).and_then(Value::as_str);
         let others = fields::owned_by_others(live, ours.unwrap_or_default());
@@ -107,10 +107,10 @@ impl Kind for ObjectKind {
         if proof.owned_agrees && proof.values_agree {
             return Vec::new();
         }
-        let mut changes = proof.differences(&observed.attrs);
+        let mut changes = proof.differences(&observed.attrs, None);
         for change in &mut changes {
             // Seen from the record: what there is now is after.
-            change.after = change.before.take();
+            std::mem::swap(&mut change.before, &mut change.after);
             hide_secrets(&observed.attrs, change);
         }
         changes
@@ -278,7 +278,7 @@ fn with_live_secrets(desired: &Value, live: &Value) -> Value {
 /// Whom the server will name when the change is applied: every other manager that has set what it gives a new
 /// value. What is taken away needs nobody's consent.
 fn held_by(change: &Change, others: &[(String, Vec<String>)]) -> Vec<String> {
-    if change.after.is_none() {
+    if change.after.is_none() || change.after == change.before {
         return Vec::new();
     }
     let meets = |path: &[String]| path.iter().zip(&change.path).all(|(a, b)| a == b);
@@ -376,7 +376,7 @@ impl<'a> Proof<'a> {
     }
 
     /// The fields that others changed, took or removed since the last apply; what there is now is `before`.
-    fn differences(&self, live: &Value) -> Vec<Change> {
+    fn differences(&self, live: &Value, desired: Option<&Value>) -> Vec<Change> {
         if self.recorded.get("uid").and_then(Value::as_str).is_some_and(|uid| uid != self.uid) {
             // Digests are keyed with the uid: of another object's fields they say nothing.
             let others = fields::owned_by_others(live, "");
@@ -400,15 +400,27 @@ impl<'a> Proof<'a> {
             let leaf = leaf_digest(&self.uid, path, fields::value_at(live, path));
             unseen.retain(|kept| kept[..LEAF / 2] != leaf[..LEAF / 2]);
             if !kept.contains(&leaf.as_str()) {
-                named.push(self.difference(live, path, fields::value_at(live, path)));
+                named.push(self.difference(live, path, desired));
             }
         }
         // What was ours and is not: look for it among the fields that others own now.
         let others = compare::leaves(live);
+        let mark = ["metadata", "labels", MARK].map(|key| Step::Field(key.to_owned()));
         for leaf in unseen {
+            if leaf_digest(&self.uid, &mark, None)[..LEAF / 2] == leaf[..LEAF / 2] {
+                named.push(Change {
+                    path: fields::words(&mark),
+                    before: fields::value_at(live, &mark).cloned(),
+                    after: self.manager.strip_prefix("stackwright-").map(Value::from),
+                    forces_replace: false,
+                    effect: None,
+                    held_by: Vec::new(),
+                });
+                continue;
+            }
             let found = others.iter().find(|path| leaf_digest(&self.uid, path, None)[..LEAF / 2] == leaf[..LEAF / 2]);
             match found {
-                Some(path) => named.push(self.difference(live, path, fields::value_at(live, path))),
+                Some(path) => named.push(self.difference(live, path, desired)),
                 None => named.push(Change {
                     path: vec!["(a field that was removed)".into()],
                     before: None,
@@ -423,13 +435,20 @@ impl<'a> Proof<'a> {
         named
     }
 
-    fn difference(&self, live: &Value, path: &[Step], value: Option<&Value>) -> Change {
+    fn difference(&self, live: &Value, path: &[Step], desired: Option<&Value>) -> Change {
+        let value = fields::value_at(live, path);
+        let wanted = desired.and_then(|desired| fields::value_at(desired, path)).filter(|wanted| wanted.is_known());
+        // What is the same in other words stays as it is.
+        let wanted = wanted.map(|wanted| match value {
+            Some(value) if compare::same(wanted, Some(value), &fields::words(path)) => value,
+            _ => wanted,
+        });
         let owners = fields::owners(live, path, &self.manager);
         let effect = (!owners.is_empty()).then(|| format!("now owned by {}", owners.join(", ")));
         Change {
             path: fields::words(path),
             before: value.cloned(),
-            after: None,
+            after: wanted.cloned(),
             forces_replace: false,
             effect,
             held_by: Vec::new(),

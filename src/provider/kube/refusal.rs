@@ -111,7 +111,10 @@ fn class_of(code: u16, reason: &str, message: &str, causes: &[Json], status: &Js
         404 if said(&["could not find the requested resource", "page not found"]) => ErrorClass::Unavailable,
         404 => ErrorClass::NotFound,
         409 if reason == "AlreadyExists" => ErrorClass::AlreadyExists,
-        409 => ErrorClass::Conflict,
+        // The object of that uid is another by now.
+        409 if said(&["UID", "uid"]) => ErrorClass::Conflict,
+        // Two wrote at one time, or a namespace is going already: nothing was done, and the next try reads anew.
+        409 => ErrorClass::Busy,
         429 => ErrorClass::RateLimited,
         // A create that must wait for its ServiceAccount's token, a CRD's storage, a webhook's certificate.
         500..=599 | 408 | 410 => ErrorClass::Unavailable,
@@ -220,6 +223,8 @@ mod tests {
             (429, "TooManyRequests", "slow down", ErrorClass::RateLimited),
             (401, "Unauthorized", "Unauthorized", ErrorClass::Unauthenticated),
             (409, "AlreadyExists", "exists", ErrorClass::AlreadyExists),
+            (409, "Conflict", "Operation cannot be fulfilled on x: the object has been modified", ErrorClass::Busy),
+            (409, "Conflict", "Precondition failed: UID in precondition: a, UID in object meta: b", ErrorClass::Conflict),
         ] {
             assert_eq!(answered(code, json!({"reason": reason, "message": message})).class, class, "{message}");
         }

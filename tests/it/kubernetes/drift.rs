@@ -119,7 +119,7 @@ fn what_others_do_by_design_is_no_change() {
             let seen = json!({"metadata": {"annotations": {"example.com/round": round.to_string()},
                 "labels": {"example.com/seen": "yes"}, "finalizers": []}});
             act(arena, Method::PATCH, widget, MERGE, "widget-operator", &seen);
-            let conditions = json!({"status": {"conditions": [{"type": "Waiting", "status": "False",
+            let conditions = json!({"status": {"conditions": [{"type": "Waiting", "status": "False", "reason": "Seen", "message": "",
                 "lastTransitionTime": format!("2026-01-01T00:00:{:02}Z", round)}]}});
             let status = "/apis/policy/v1/namespaces/noise/poddisruptionbudgets/web/status";
             act(arena, Method::PATCH, status, MERGE, "reporter", &conditions);

@@ -177,14 +177,15 @@ fn a_token_runs_out_and_is_renewed() {
         write(arena, "token");
         let file = arena.folder().join("token");
         std::fs::write(&file, "first").expect("written");
-        let renewed = file.clone();
+        let renewed = (arena.folder().join("second"), file.clone());
+        std::fs::write(&renewed.0, "second").expect("written");
         let server = meddle(
             arena,
             Box::new(move |seen| {
                 let valid = if seen.number < 60 { "first" } else { "second" };
                 if valid == "second" {
                     // Whoever renews it has done so by the time that the old one is refused.
-                    std::fs::write(&renewed, "second").expect("written");
+                    std::fs::rename(&renewed.0, &renewed.1).ok();
                 }
                 (seen.token != valid).then(|| (401, None, status(401, "Unauthorized", "Unauthorized")))
             }),
