@@ -8,11 +8,11 @@ pub mod proxy;
 pub mod real;
 mod simulated;
 
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 pub use api::Api;
 pub use simulated::MAKER;

@@ -224,7 +224,12 @@ mod tests {
             (401, "Unauthorized", "Unauthorized", ErrorClass::Unauthenticated),
             (409, "AlreadyExists", "exists", ErrorClass::AlreadyExists),
             (409, "Conflict", "Operation cannot be fulfilled on x: the object has been modified", ErrorClass::Busy),
-            (409, "Conflict", "Precondition failed: UID in precondition: a, UID in object meta: b", ErrorClass::Conflict),
+            (
+                409,
+                "Conflict",
+                "Precondition failed: UID in precondition: a, UID in object meta: b",
+                ErrorClass::Conflict,
+            ),
         ] {
             assert_eq!(answered(code, json!({"reason": reason, "message": message})).class, class, "{message}");
         }

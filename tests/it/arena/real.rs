@@ -139,11 +139,6 @@ impl ControlPlane {
         Addons::start(Wanted { server, ca, token, socket, absent: absent.to_vec() })
     }
 
-    /// A program's log so far.
-    pub fn log(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default()
-    }
-
     /// Adds a node and waits until it is ready.
     pub fn node(&self, name: &str, labels: &Json, taints: &Json) {
         let size = json!({"cpu": "64", "memory": "512Gi", "pods": "250", "ephemeral-storage": "512Gi"});

@@ -1,7 +1,7 @@
 //! A cluster of a served simulator, made as a user makes one.
 
-use std::sync::Mutex;
 use std::process::Command;
+use std::sync::Mutex;
 
 use super::{Api, Arena};
 use crate::served::serve;

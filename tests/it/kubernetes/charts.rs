@@ -84,33 +84,88 @@ fn count(objects: &BTreeMap<(String, String, String), Json>, wanted: impl Fn(&st
     objects.iter().map(|((kind, ..), object)| wanted(kind, object)).sum()
 }
 
-/// A life of a shipped stack, with what it took.
+/// A life of a shipped stack with the real charts.
 fn life(name: &str) {
     let Some(charts) = std::env::var_os("STACKWRIGHT_CHARTS") else {
         eprintln!("skipped: STACKWRIGHT_CHARTS names no folder of charts");
         return;
     };
+    on_a_control_plane(name, |plane, addons, arena| {
+        arena.set("STACKWRIGHT_CHARTS", &charts.to_string_lossy());
+        through(plane, addons, arena, name, &[on_a_given_cluster(name)]);
+    });
+}
+
+/// A cluster with the stack's accelerator, and a user who can reach its load balancers.
+fn on_a_control_plane(name: &str, run: impl Fn(&ControlPlane, &Addons, &Arena)) {
     let Some(plane) = ControlPlane::start() else { return };
     accelerate(&plane, name);
     let addons = plane.addons(&[]);
     let arena = plane.arena();
-    arena.set("STACKWRIGHT_CHARTS", &charts.to_string_lossy());
     arena.set("HTTPS_PROXY", &addons.proxy);
     arena.set("NO_PROXY", "127.0.0.1");
     arena.set("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz");
     arena.set("REDHAT_PULL_SECRET", r#"{"auths":{"registry.redhat.io":{"auth":"dTpw"}}}"#);
-    arena.write("stack.toml", &on_a_given_cluster(name));
-    through(&plane, &addons, &arena, name);
+    run(&plane, &addons, &arena);
 }
 
-fn through(plane: &ControlPlane, addons: &Addons, arena: &Arena, name: &str) {
+/// The real definitions, where they are; else the few of our own stand-ins.
+fn definitions() -> Option<Vec<String>> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = [root.join("../shared/crds"), root.join("../../shared/crds")].into_iter();
+    let folder = folders.find(|folder| folder.exists())?;
+    let files =
+        ["cert-manager", "gateway-api", "gpu-operator", "inference-extension", "istio", "kserve-llmisvc", "lws"];
+    let read = |file: &str| std::fs::read_to_string(folder.join(format!("{file}.yaml"))).expect("definitions");
+    Some(files.map(read).into())
+}
+
+/// Without any chart: the add-ons of our stand-ins as manifests of a user's, with the real definitions, and the
+/// gateway and the model as ever.
+#[test]
+fn stand_ins_and_real_definitions() {
+    let (desired, _) = crate::lab::shipped("gpu-t4");
+    let real = definitions();
+    let text = |manifest: &Json, key: &str| manifest[key].as_str().unwrap_or_default().to_owned();
+    let mut all = Vec::new();
+    for resource in desired.resources.iter().filter(|resource| resource.address.as_str().starts_with("addons.")) {
+        let manifest = resource.attrs.to_json();
+        if resource.attrs.is_known() && !(real.is_some() && text(&manifest, "kind") == "CustomResourceDefinition") {
+            all.push(manifest.to_string());
+        }
+    }
+    on_a_control_plane("gpu-t4", |plane, addons, arena| {
+        let stack = on_a_given_cluster("gpu-t4");
+        let mut stack: toml_edit::DocumentMut = stack.parse().expect("TOML");
+        stack.remove("addons");
+        // Without the add-on nobody is known to issue its certificate.
+        stack["gateway"]["tls"] = toml_edit::value("off");
+        stack["outputs"].as_table_like_mut().expect("outputs").remove("ca_certificate");
+        let mut files = toml_edit::Array::from_iter(["addons.yaml"]);
+        arena.write("addons.yaml", &all.join("\n---\n"));
+        for (number, text) in real.iter().flatten().enumerate() {
+            arena.write(&format!("definitions-{number}.yaml"), text);
+            files.push(format!("definitions-{number}.yaml"));
+        }
+        stack["manifests"]["addons"]["files"] = toml_edit::value(files);
+        // A model cannot know that a user's manifests are the add-ons that it needs.
+        let whole = stack.to_string();
+        for part in ["gateway", "workloads", "outputs"] {
+            stack.remove(part);
+        }
+        through(plane, addons, arena, "stand-ins", &[stack.to_string(), whole]);
+    });
+}
+
+/// Up, stage by stage, ten plans without a change, and down; what it took, and that nothing is left.
+fn through(plane: &ControlPlane, addons: &Addons, arena: &Arena, name: &str, stages: &[String]) {
     let before = inventory(&plane.api);
     let begun = Instant::now();
-    let (fine, text) = arena.stackwright("apply stack.toml --auto-approve -v");
-    if !fine {
-        keep(plane, &text);
+    for stage in stages {
+        arena.write("stack.toml", stage);
+        let (fine, text) = arena.stackwright("apply stack.toml --auto-approve -v");
+        assert!(fine, "{name}: {}", tail(&text));
     }
-    assert!(fine, "{name}: {}", tail(&text));
     let applied = begun.elapsed();
     let there = inventory(&plane.api);
     let state = arena.ok("state list stack.toml");
@@ -122,9 +177,6 @@ fn through(plane: &ControlPlane, addons: &Addons, arena: &Arena, name: &str) {
     let planned = planned.elapsed() / 10;
     let gone = Instant::now();
     let (fine, text) = arena.stackwright("destroy stack.toml --auto-approve -v");
-    if !fine {
-        keep(plane, &text);
-    }
     assert!(fine && text.contains("0 residual resources"), "{name}: {}", tail(&text));
     let gone = gone.elapsed();
     let keep = |object: &&Json| object["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep";
@@ -165,17 +217,6 @@ fn through(plane: &ControlPlane, addons: &Addons, arena: &Arena, name: &str) {
 fn tail(text: &str) -> &str {
     let start = text.len().saturating_sub(6000);
     &text[text.ceil_char_boundary(start)..]
-}
-
-/// Logs, where somebody asked for them.
-fn keep(plane: &ControlPlane, text: &str) {
-    let Some(folder) = std::env::var_os("STACKWRIGHT_KEEP").map(std::path::PathBuf::from) else { return };
-    std::fs::create_dir_all(&folder).expect("folder");
-    std::fs::write(folder.join("said"), text).expect("written");
-    std::fs::write(folder.join("apiserver"), plane.log("kube-apiserver")).expect("written");
-    std::fs::write(folder.join("manager"), plane.log("kube-controller-manager")).expect("written");
-    let all = inventory(&plane.api).into_values().collect::<Vec<_>>();
-    std::fs::write(folder.join("objects.json"), Json::Array(all).to_string()).expect("written");
 }
 
 #[test]

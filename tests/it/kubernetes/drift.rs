@@ -92,7 +92,8 @@ fn bundle() -> String {
 /// Brings [`app`] and [`more`] up, while somebody injects the bundle.
 fn bring_up(arena: &Arena, name: &str) -> String {
     arena.write("stack.toml", &stack(name));
-    arena.write("app.yaml", &(app(name).replace("spec: {colour: blue}", "spec: {colour: blue, size: 4}") + &more(name)));
+    arena
+        .write("app.yaml", &(app(name).replace("spec: {colour: blue}", "spec: {colour: blue, size: 4}") + &more(name)));
     std::thread::scope(|scope| {
         let apply = scope.spawn(|| arena.ok("apply stack.toml --auto-approve"));
         let path = format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{name}");

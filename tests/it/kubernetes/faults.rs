@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::{stack, summary, take_down, unchanged};
+use crate::arena::controllers::Manner;
 use crate::arena::proxy::{cut_wire, meddle, status};
 use crate::arena::real::{ControlPlane, TOKEN, kubeconfig};
 use crate::arena::{Arena, everywhere};
@@ -233,4 +234,57 @@ fn a_webhook_that_does_not_answer_is_named_and_waited_for() {
         assert!(text.contains("silent.example.com"), "{text}");
     });
     whole(&arena, "hooked");
+}
+
+/// cert-manager as our stand-in has it, and so many issuers.
+fn with_issuers(count: usize) -> String {
+    let (desired, _) = crate::lab::shipped("gpu-t4");
+    let own = desired.resources.iter().filter(|resource| resource.address.as_str().starts_with("addons.cert-manager/"));
+    let mut all = own.filter(|resource| resource.attrs.is_known()).map(|resource| resource.attrs.to_json().to_string());
+    let mut text = all.by_ref().collect::<Vec<_>>();
+    for number in 0..count {
+        let issuer = json!({"apiVersion": "cert-manager.io/v1", "kind": "ClusterIssuer",
+            "metadata": {"name": format!("issuer-{number}")}, "spec": {"selfSigned": {}}});
+        text.push(issuer.to_string());
+    }
+    text.join("\n---\n")
+}
+
+#[test]
+fn programs_that_are_absent_late_silent_broken_or_wrong_are_waited_for() {
+    let Some(plane) = ControlPlane::start() else { return };
+    let arena = plane.arena();
+    arena.write("stack.toml", &stack("programs"));
+    arena.write("app.yaml", &with_issuers(1));
+    let issuer = |number: usize| format!("/apis/cert-manager.io/v1/clusterissuers/issuer-{number}");
+    let exists = |number: usize| arena.api.send(reqwest::Method::GET, &issuer(number), "", None).0 == 200;
+    let absent = plane.addons(&["cert-manager"]);
+    let addons = std::thread::scope(|scope| {
+        let apply = scope.spawn(|| arena.stackwright("apply stack.toml --auto-approve -v"));
+        std::thread::sleep(Duration::from_secs(15));
+        assert!(!exists(0), "nobody has answered its webhook");
+        drop(absent);
+        let addons = plane.addons(&[]);
+        let (fine, text) = apply.join().expect("joined");
+        assert!(fine && text.contains("the CA bundle of webhook.cert-manager.io"), "{text}");
+        addons
+    });
+    unchanged(&arena);
+    let manners = [Manner::Late(Duration::from_secs(2)), Manner::Broken, Manner::Wrong, Manner::Silent];
+    for (number, manner) in manners.into_iter().enumerate() {
+        addons.behave("cert-manager", manner);
+        arena.write("app.yaml", &with_issuers(number + 2));
+        std::thread::scope(|scope| {
+            let apply = scope.spawn(|| arena.stackwright("apply stack.toml --auto-approve -v"));
+            std::thread::sleep(Duration::from_secs(7));
+            assert!(matches!(manner, Manner::Late(_)) || !exists(number + 1), "{manner:?}: it was let through");
+            addons.behave("cert-manager", Manner::Right);
+            let (fine, text) = apply.join().expect("joined");
+            assert!(fine, "{manner:?}: {text}");
+            let named = text.contains("failed calling webhook \"webhook.cert-manager.io\"");
+            assert!(matches!(manner, Manner::Late(_)) || named, "{manner:?}: {text}");
+        });
+        unchanged(&arena);
+    }
+    take_down(&arena);
 }

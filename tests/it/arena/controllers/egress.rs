@@ -161,7 +161,10 @@ impl Egress {
                     Ok(answer) => (200, answer.to_string()),
                     Err(why) => (404, why),
                 };
-                connection::respond(Answer::whole(status, "application/json", body))
+                let mut answer = Answer::whole(status, "application/json", body);
+                // One review a connection: the next one meets the manner of its own moment.
+                answer.headers.push(("connection", "close".to_owned()));
+                connection::respond(answer)
             }
         })
         .await

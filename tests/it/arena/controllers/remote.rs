@@ -331,7 +331,8 @@ impl Remote {
     async fn write(&self, method: Method, gvk: &Gvk, path: &str, body: &Json) -> Result<Arc<Json>, Status> {
         let manager = self.user.as_deref().and_then(|user| user.rsplit(':').next()).unwrap_or("cloud-controller");
         let mark = if path.contains('?') { "&" } else { "?" };
-        let manager = if path.contains("fieldManager") { String::new() } else { format!("{mark}fieldManager={manager}") };
+        let manager =
+            if path.contains("fieldManager") { String::new() } else { format!("{mark}fieldManager={manager}") };
         let apply = method == Method::PATCH;
         let content = if apply { "application/apply-patch+yaml" } else { "application/json" };
         let request = self.request(method, &format!("{path}{manager}"));
