@@ -5,6 +5,7 @@ mod admissible;
 mod architecture;
 mod arena;
 mod catalogue;
+mod configmaps;
 mod export;
 mod gcloud;
 mod given;
