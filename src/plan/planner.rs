@@ -403,7 +403,8 @@ impl<'a> Planner<'a> {
     fn visit_removed(&mut self, only: Option<&BTreeSet<Identity>>) {
         let state = self.request.recorded;
         let reason = if self.request.options.destroy { Reason::Destroyed } else { Reason::Removed };
-        let goes = |identity: &Identity| !self.seen.contains(identity) && only.is_none_or(|only| only.contains(identity));
+        let goes =
+            |identity: &Identity| !self.seen.contains(identity) && only.is_none_or(|only| only.contains(identity));
         let removed = state.resources.iter().filter(|(identity, _)| goes(identity)).collect::<Vec<_>>();
         let leaving = |connection: &Address| {
             removed.iter().any(|(_, r)| r.address == *connection)

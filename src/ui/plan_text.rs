@@ -87,9 +87,8 @@ fn group(component: &str, changes: &[&ResourceChange], destroy: bool, options: O
     let is_risky = |c: &ResourceChange| matches!(c.action, Action::Replace | Action::Update | Action::Delete);
     let risky = changes.iter().filter(|c| is_risky(c)).count();
     // Where everything goes, one more deletion is no news.
-    let loud = |c: &&&ResourceChange| {
-        !folded || c.reason == Reason::Abandoned || (is_risky(c) && risky <= LOUD && !destroy)
-    };
+    let loud =
+        |c: &&&ResourceChange| !folded || c.reason == Reason::Abandoned || (is_risky(c) && risky <= LOUD && !destroy);
     for change in changes.iter().filter(loud) {
         resource(change, options, out);
     }
@@ -243,7 +242,9 @@ fn sentence(change: &ResourceChange) -> (String, String) {
         Reason::Removed => "the stack does not have it any more".to_owned(),
         Reason::Destroyed => String::new(),
         Reason::Kept => "helm.sh/resource-policy says that it is to stay".to_owned(),
-        Reason::Abandoned => "it stays where it is, and nothing deletes it later: what it costs, it goes on costing".to_owned(),
+        Reason::Abandoned => {
+            "it stays where it is, and nothing deletes it later: what it costs, it goes on costing".to_owned()
+        }
         Reason::Wanted => "it is there and becomes this stack's".to_owned(),
         Reason::Found => "it carries this stack's labels, and the state does not know it".to_owned(),
     };

@@ -130,8 +130,11 @@ impl Driver for ObjectDriver {
         // Without its definition the object is gone.
         let Some(resource) = resource else { return Ok(Ack::default()) };
         let path = resource.object(key.namespace.as_deref(), &key.name);
-        delete::delete(&cluster, &path, &key, &observed.id).await?;
-        Ok(Ack::default())
+        let readiness = match delete::delete(&cluster, &path, &key, &observed.id).await? {
+            true => Some(delete::remains(&cluster, &key, &observed.id).await?),
+            false => None,
+        };
+        Ok(Ack { readiness, ..Ack::default() })
     }
 
     async fn poll(&self, subject: &Subject, _: Option<&str>) -> Result<Poll, ProviderError> {

@@ -155,6 +155,25 @@ fn create_applies_once_and_marks() {
     assert_eq!(patches.len(), 1);
     assert_eq!(patches[0].0, format!("{PATH}?fieldManager=stackwright-me&fieldValidation=Strict&force=false"));
     assert_eq!(patches[0].1["metadata"]["labels"], json!({"stackwright.dev/id": "me"}));
+    // One request creates, and cannot touch what is there.
+    assert_eq!(patches[0].1["metadata"]["resourceVersion"], "1");
+    assert!(server.asked(Method::GET).iter().all(|(path, _)| !path.starts_with(PATH)));
+}
+
+#[test]
+fn what_is_there_and_ours_is_taken_up() {
+    let server = server();
+    server.on(&format!("PATCH {PATH}"), 409, modified());
+    server.on(&format!("PATCH {PATH}"), 200, live(config("c"), "u", Some("me")));
+    server.on(&format!("GET {PATH}"), 200, live(config("c"), "u", Some("me")));
+    run(async { driver(&server).create(&request(&config("c"))).await }).expect("taken up");
+    let patches = server.asked(Method::PATCH);
+    assert_eq!(patches[1].1["metadata"]["uid"], "u");
+    assert_eq!(patches[1].1["metadata"].get("resourceVersion"), None);
+}
+
+fn modified() -> Json {
+    json!({"kind": "Status", "reason": "Conflict", "code": 409, "message": "the object has been modified"})
 }
 
 #[test]
@@ -162,10 +181,14 @@ fn an_object_of_somebody_else_is_not_taken() {
     for (owner, hint) in [(None, "adopt"), (Some("other"), "destroy the other stack")] {
         let server = server();
         server.on(&format!("GET {PATH}"), 200, live(config("c"), "u", owner));
+        server.on(&format!("PATCH {PATH}"), 409, modified());
         let error = run(async { driver(&server).create(&request(&config("c"))).await }).expect_err("refused");
         assert_eq!(error.class, ErrorClass::AlreadyExists);
         assert!(error.hint.expect("hint").contains(hint));
-        assert_eq!(server.asked(Method::PATCH), []);
+        // One, which only creates.
+        let patches = server.asked(Method::PATCH);
+        assert_eq!(patches.len(), 1);
+        assert_eq!(patches[0].1["metadata"]["resourceVersion"], "1");
     }
     // Adopted: by force, and that very object only.
     let server = server();
@@ -242,6 +265,7 @@ fn delete_means_this_very_object_and_what_it_owns_outside() {
     server.on(&format!("GET {path}"), 404, json!({"reason": "NotFound", "message": "gone"}));
     let service = json!({"metadata": {"name": "g-istio", "deletionTimestamp": "t",
         "finalizers": ["service.kubernetes.io/load-balancer-cleanup"]}, "spec": {"type": "LoadBalancer"}});
+    server.on("GET /api/v1/namespaces/n/services", 200, json!({"items": [service.clone()]}));
     server.on("GET /api/v1/namespaces/n/services", 200, json!({"items": [service]}));
     server.on("GET /api/v1/namespaces/n/services", 200, json!({"items": []}));
     let observed = apply::observed(&live(gateway.clone(), "u", Some("me")));
@@ -250,7 +274,8 @@ fn delete_means_this_very_object_and_what_it_owns_outside() {
     subject.desired = None;
     run(async {
         let driver = driver(&server);
-        driver.delete(&subject, &observed).await.expect("deleted");
+        let ack = driver.delete(&subject, &observed).await.expect("deleted");
+        assert!(matches!(ack.readiness, Some(Readiness::Terminating { .. })), "its service is still there");
         let deletes = server.asked(Method::DELETE);
         assert_eq!(deletes[0].1["preconditions"]["uid"], "u");
         assert_eq!(deletes[0].1["propagationPolicy"], "Background");
