@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::address::{Address, Identity};
 use crate::backend::{BackendError, Session};
+use crate::engine::limit::Limit;
 use crate::engine::refresh::Drivers;
 use crate::engine::worker::{Failure, Job, Report, Shared, Worker};
 use crate::env::clock::SharedClock;
@@ -99,7 +100,7 @@ pub async fn run(plan: &Plan, session: &mut dyn Session, run: Run<'_>) -> Result
         clock: run.clock.clone(),
         sink: run.sink.clone(),
         ownership: run.ownership.clone(),
-        calls: Arc::new(Semaphore::new(run.parallelism.max(1))),
+        calls: Limit::new(run.parallelism),
         reports,
     });
     Dispatcher::new(plan, session, run, shared).dispatch(inbox).await

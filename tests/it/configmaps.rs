@@ -192,7 +192,7 @@ fn apply_plan_delete() {
                 measure(command.current_dir(arena.folder()))
             })
         };
-        for words in [&["apply", "--server-side"][..], &["diff", "--server-side"], &["delete", "--wait=true"]] {
+        for words in [&["apply", "--server-side"][..], &["diff", "--server-side"], &["delete", "--wait=false"]] {
             let (used, requests) = ctl(words);
             line(&format!("`kubectl {}`", words.join(" ")), &used, requests);
         }

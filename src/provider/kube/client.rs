@@ -15,7 +15,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value as Json;
 
-use super::discovery::Catalogue;
+use super::discovery::{Catalogue, escape};
 use super::given::Given;
 use super::live::Page;
 use super::refusal::Refusal;
@@ -193,6 +193,44 @@ impl Cluster {
         serde_json::from_slice(&bytes).map_err(|error| not_json(&error))
     }
 
+    /// Waits until the object of this name in a collection is another than at `revision`, or `limit` is over.
+    ///
+    /// # Errors
+    /// A watch that was refused or broke off.
+    pub async fn until_changed(
+        &self,
+        collection: &str,
+        name: &str,
+        revision: &str,
+        limit: Duration,
+    ) -> Result<(), Refusal> {
+        let query = format!(
+            "watch=1&fieldSelector={}&resourceVersion={}&timeoutSeconds={}",
+            escape(&format!("metadata.name={name}")),
+            escape(revision),
+            limit.as_secs().max(1)
+        );
+        let request = self.request(Method::GET, &format!("{collection}?{query}"), "application/json").await?;
+        let request = request.body(Body::empty()).map_err(|error| not_a_path(collection, &error))?;
+        let watch = async {
+            let answer = self.client().send(request).await.map_err(|error| unreachable(&error))?;
+            let status = answer.status();
+            let mut body = answer.into_body();
+            if !status.is_success() {
+                let bytes = body.collect().await.map_err(|error| unreachable(&error))?.to_bytes();
+                return Err(refused(status, None, &bytes));
+            }
+            // Without bookmarks, the first bytes are of an event.
+            while let Some(frame) = body.frame().await {
+                if frame.map_err(|error| unreachable(&error))?.data_ref().is_some_and(|data| !data.is_empty()) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        timeout(&*self.clock, limit, watch).await.unwrap_or(Ok(()))
+    }
+
     /// GETs a path in the representation that `accept` asks for.
     ///
     /// # Errors
@@ -240,6 +278,17 @@ impl Cluster {
         }
     }
 
+    /// A request with its login.
+    async fn request(&self, method: Method, path: &str, accept: &str) -> Result<http::request::Builder, Refusal> {
+        let request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, accept);
+        let token = match &self.login {
+            Login::Google(google) => google.token().await.map_err(Refusal::Failed)?,
+            Login::Fixed(token) => token.clone(),
+            Login::Kubeconfig(_) => return Ok(request),
+        };
+        Ok(request.header(http::header::AUTHORIZATION, format!("Bearer {token}")))
+    }
+
     async fn send_once(
         &self,
         method: Method,
@@ -247,15 +296,7 @@ impl Cluster {
         accept: &str,
         body: Option<(Content, &Json)>,
     ) -> Result<Bytes, Refusal> {
-        let mut request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, accept);
-        let token = match &self.login {
-            Login::Google(google) => Some(google.token().await.map_err(Refusal::Failed)?),
-            Login::Fixed(token) => Some(token.clone()),
-            Login::Kubeconfig(_) => None,
-        };
-        if let Some(token) = token {
-            request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let mut request = self.request(method, path, accept).await?;
         let bytes = match body {
             None => Vec::new(),
             Some((content, body)) => {
@@ -270,9 +311,7 @@ impl Cluster {
                 serde_json::to_vec(body).map_err(|error| Refusal::failed(ErrorClass::Invalid, error.to_string()))?
             }
         };
-        let request = request
-            .body(Body::from(bytes))
-            .map_err(|error| Refusal::failed(ErrorClass::Invalid, format!("{path} is not a path: {error}")))?;
+        let request = request.body(Body::from(bytes)).map_err(|error| not_a_path(path, &error))?;
         // Simulated time stands still until the whole answer is read.
         let _busy = self.clock.busy();
         let exchange = async {
@@ -303,6 +342,10 @@ fn refused(status: StatusCode, wait: Option<u64>, bytes: &[u8]) -> Refusal {
         }
     };
     Refusal::Answered { code: status.as_u16(), status: with_wait(said, wait) }
+}
+
+fn not_a_path(path: &str, error: &http::Error) -> Refusal {
+    Refusal::failed(ErrorClass::Invalid, format!("{path} is not a path: {error}"))
 }
 
 fn not_json(error: &serde_json::Error) -> Refusal {

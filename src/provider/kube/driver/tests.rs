@@ -429,3 +429,32 @@ fn what_the_driver_answers_the_kind_records_without_values() {
     let record = ObjectKind.record(&Value::from_json(&manifest), &[], &observed).to_json().to_string();
     assert!(!record.contains("verysecret") && !record.contains("aGZf"), "{record}");
 }
+
+#[test]
+fn a_long_wait_watches_and_a_short_one_does_not() {
+    let watches = |waited: u64, code: u16| {
+        let server = server();
+        server.on("GET /api/v1/namespaces/n/configmaps", code, json!({"type": "MODIFIED", "object": {}}));
+        let mut seen = live(config("c"), "u", Some("me"));
+        seen["metadata"]["resourceVersion"] = json!("17");
+        let clock = WallClock::scaled(10.0, Timestamp(0));
+        let subject = subject(&config("c"), None);
+        run(async {
+            let driver = driver(&server);
+            let seen = apply::observed(&seen);
+            driver.until_next_look(&clock, &subject, Some(&seen), Duration::from_secs(waited)).await;
+        });
+        let gets = server.asked(Method::GET).into_iter().map(|(path, _)| path);
+        let watches = gets.filter(|path| path.contains("watch=1")).collect::<Vec<_>>();
+        (watches, clock.now().since(Timestamp(0)))
+    };
+    assert_eq!(watches(1, 200).0, [""; 0]);
+    let (asked, took) = watches(10, 200);
+    let query = "watch=1&fieldSelector=metadata.name%3Dc&resourceVersion=17&timeoutSeconds=2";
+    assert_eq!(asked, [format!("/api/v1/namespaces/n/configmaps?{query}")]);
+    assert!(took < Duration::from_secs(2), "the change was not noticed: {took:?}");
+    // A refused watch does not make a busy loop.
+    let (asked, took) = watches(10, 410);
+    assert_eq!(asked.len(), 1);
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+}
