@@ -21,7 +21,8 @@ pub fn parse(text: &str) -> Result<Vec<Value>, String> {
     let documents = documents.map_err(|error| error.to_string())?;
     let mut objects = Vec::with_capacity(documents.len());
     for (at, document) in documents.iter().enumerate().filter(|(_, document)| !document.is_null()) {
-        collect(&Value::from_plain_json(document), &mut objects).map_err(|what| format!("document {}: {what}", at + 1))?;
+        collect(&Value::from_plain_json(document), &mut objects)
+            .map_err(|what| format!("document {}: {what}", at + 1))?;
     }
     Ok(objects)
 }

@@ -106,6 +106,24 @@ pub async fn run(plan: &Plan, session: &mut dyn Session, run: Run<'_>) -> Result
     Dispatcher::new(plan, session, run, shared).dispatch(inbox).await
 }
 
+/// How often workers are let run for more of their reports before a batch is written.
+const ROUNDS: usize = 4;
+
+/// Takes the reports that are there, and those that come once workers whose answers have arrived have run: answers
+/// pile up while a batch is written, and one sync serves them all.
+async fn gather(inbox: &mut mpsc::UnboundedReceiver<Report>, batch: &mut Vec<Report>) {
+    for _ in 0..ROUNDS {
+        let before = batch.len();
+        while let Ok(report) = inbox.try_recv() {
+            batch.push(report);
+        }
+        if batch.len() >= WAVE || (batch.len() == before && before > 1) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Outputs and secrets as references see them during a run.
 struct Known<'a> {
     outputs: &'a BTreeMap<Address, Value>,
@@ -218,9 +236,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 report = inbox.recv() => {
                     let Some(report) = report else { break };
                     let mut batch = vec![report];
-                    while let Ok(report) = inbox.try_recv() {
-                        batch.push(report);
-                    }
+                    gather(&mut inbox, &mut batch).await;
                     if let Err(error) = self.take(batch) {
                         broken.get_or_insert(error);
                     }
