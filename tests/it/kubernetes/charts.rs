@@ -140,6 +140,8 @@ fn stand_ins_and_real_definitions() {
         stack.remove("addons");
         // Without the add-on nobody is known to issue its certificate.
         stack["gateway"]["tls"] = toml_edit::value("off");
+        // Where KServe's configuration looks for it.
+        stack["gateway"]["namespace"] = toml_edit::value("kserve");
         stack["outputs"].as_table_like_mut().expect("outputs").remove("ca_certificate");
         let mut files = toml_edit::Array::from_iter(["addons.yaml"]);
         arena.write("addons.yaml", &all.join("\n---\n"));

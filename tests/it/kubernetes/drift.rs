@@ -113,6 +113,7 @@ fn what_others_do_by_design_is_no_change() {
             // An autoscaler.
             let mut scale = arena.api.get(&format!("{deployment}/scale"));
             scale["spec"]["replicas"] = json!(3 + round % 4);
+            scale["metadata"].as_object_mut().expect("metadata").remove("resourceVersion");
             let path = format!("{deployment}/scale");
             act(arena, Method::PUT, &path, "application/json", "kube-controller-manager", &scale);
             // Writers of status, labels, annotations and finalizers.
@@ -215,6 +216,7 @@ const PLANTED: &[Planted] = &[
         act: |arena| {
             let mut scale = arena.api.get(&format!("{WEB}/scale"));
             scale["spec"]["replicas"] = json!(5);
+            scale["metadata"].as_object_mut().expect("metadata").remove("resourceVersion");
             act(arena, Method::PUT, &format!("{WEB}/scale"), "application/json", "scaler", &scale);
         },
         told: &["replicas", "5", "scaler"],
