@@ -70,6 +70,9 @@ impl Controller for Furnishing {
     }
 }
 
+/// What an object that waits for a finalizer is expected to take, in seconds (Kubernetes' own constant).
+const FINALIZING: u64 = 15;
+
 /// Deletes the content of namespaces that are being deleted, and lets them go when it is gone.
 #[derive(Debug, Clone, Copy)]
 pub struct Deletion;
@@ -86,13 +89,15 @@ impl Controller for Deletion {
 
     async fn reconcile(&self, around: &Surroundings, key: &Key) -> Result<Outcome, Status> {
         let api = &around.api;
-        let Some(namespace) = api.get(&key.gvk, "", &key.name) else { return Ok(Outcome::Done) };
-        if !fields::is_going(&namespace) || fields::list(&namespace, "/spec/finalizers").is_empty() {
+        let going = |namespace: &std::sync::Arc<Json>| {
+            fields::is_going(namespace) && !fields::list(namespace, "/spec/finalizers").is_empty()
+        };
+        if api.get(&key.gvk, "", &key.name).filter(going).is_none() {
             return Ok(Outcome::Done);
         }
-        let age = around.clock.now().since(fields::time(&namespace, "/metadata/deletionTimestamp").unwrap_or_default());
-        if age < durations::NAMESPACE {
-            return Ok(Outcome::After(durations::NAMESPACE.saturating_sub(age)));
+        around.clock.sleep(durations::NAMESPACE).await;
+        if api.get(&key.gvk, "", &key.name).filter(going).is_none() {
+            return Ok(Outcome::Done);
         }
         let mut failures = Vec::new();
         for (gvk, namespaced) in api.kinds() {
@@ -112,8 +117,12 @@ impl Controller for Deletion {
         }
         let mut remaining: BTreeMap<Gvk, usize> = BTreeMap::new();
         let mut finalizers: BTreeMap<String, usize> = BTreeMap::new();
+        let mut estimate = 0;
         for (gvk, namespaced) in api.kinds() {
             for object in if namespaced { api.list(&gvk, Some(&key.name)) } else { Vec::new() } {
+                let finalizing = !fields::list(&object, "/metadata/finalizers").is_empty();
+                let grace = fields::number(&object, "/metadata/deletionGracePeriodSeconds").unwrap_or_default();
+                estimate = estimate.max(if finalizing { FINALIZING } else { u64::try_from(grace).unwrap_or_default() });
                 *remaining.entry(gvk.clone()).or_default() += 1;
                 for finalizer in fields::list(&object, "/metadata/finalizers") {
                     *finalizers.entry(finalizer.as_str().unwrap_or_default().to_owned()).or_default() += 1;
@@ -125,8 +134,9 @@ impl Controller for Deletion {
         conditions(&mut next, &remaining, &finalizers, &failures, around);
         writes::status(api, &read, next).await?;
         if !remaining.is_empty() || !failures.is_empty() {
-            // The real controller estimates from the grace periods of what remains; at least a second or two.
-            return Ok(Outcome::After(Duration::from_secs(2)));
+            // Half of the longest that what remains is expected to take, and a second.
+            let expected = Duration::from_secs(estimate);
+            return Ok(Outcome::After((expected / 2 + Duration::from_secs(1)).saturating_sub(durations::NAMESPACE)));
         }
         let Some(read) = api.get(&key.gvk, "", &key.name) else { return Ok(Outcome::Done) };
         let mut next = (*read).clone();

@@ -130,13 +130,12 @@ fn waits(pod: &Json) -> bool {
 }
 
 async fn bind(around: &Surroundings, pod: &Json, node: &str) -> Result<Outcome, Status> {
-    let mut next = pod.clone();
-    next["spec"]["nodeName"] = json!(node);
-    let bound = around.api.update(next).await?;
-    let mut next = (*bound).clone();
-    scheduled(&mut next, "True", "", "", around);
-    writes::status(&around.api, &bound, next).await?;
     let (namespace, name) = (fields::namespace(pod), fields::name(pod));
+    let binding = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace, "uid": pod["metadata"]["uid"]},
+        "target": {"kind": "Node", "name": node},
+    });
+    around.api.update_subresource("binding", binding).await?;
     let message = format!("Successfully assigned {namespace}/{name} to {node}");
     writes::event(around, pod, Mood::Normal, "Scheduled", &message, COMPONENT).await;
     Ok(Outcome::Done)

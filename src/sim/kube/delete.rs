@@ -106,7 +106,7 @@ impl ApiServer {
             let dry = request.options.dry_run;
             let result = match self.mark(&request, &deletion, &live) {
                 Mark::Remove(None) if dry => Ok(Deleted::Gone(current)),
-                Mark::Remove(Some(object)) if dry => {
+                Mark::Remove(Some(object)) | Mark::End(object) if dry => {
                     Ok(Deleted::Gone(convert::one(self, &resource, Arc::new(object)).await?))
                 }
                 Mark::Remove(None) => {
@@ -114,6 +114,14 @@ impl ApiServer {
                 }
                 Mark::Remove(last) => match self.store.remove(&gvk, &table, &request.key(), expected, last) {
                     Ok(object) => Ok(Deleted::Gone(convert::one(self, &resource, object).await?)),
+                    Err(()) => Err(()),
+                },
+                // Watches see the last grace period and then the end.
+                Mark::End(object) => match self.store.put(&gvk, &table, &request.key(), Some(expected), object) {
+                    Ok(last) => match self.store.remove(&gvk, &table, &request.key(), revision_of(&last), None) {
+                        Ok(_) => Ok(Deleted::Gone(convert::one(self, &resource, last).await?)),
+                        Err(()) => Err(()),
+                    },
                     Err(()) => Err(()),
                 },
                 Mark::Keep(object) => {
@@ -167,7 +175,7 @@ impl ApiServer {
             ("", "pods") => {
                 self.mark_pod(deletion, &mut object, deleting, held);
                 typed::tidy(resource, &mut object);
-                return if complete(&object) { Mark::Remove(Some(object)) } else { Mark::Keep(object) };
+                return if complete(&object) { Mark::End(object) } else { Mark::Keep(object) };
             }
             _ => {
                 if held.is_empty() {
@@ -211,6 +219,8 @@ impl ApiServer {
 enum Mark {
     /// It goes now; the last form when it differs from the stored one.
     Remove(Option<Json>),
+    /// It goes now, and is seen in this form before.
+    End(Json),
     /// It stays for now, in this form.
     Keep(Json),
 }

@@ -134,7 +134,7 @@ impl ApiServer {
 
     /// The server as its first user sees it, who may do anything.
     pub fn api(self: &Arc<Self>) -> Arc<dyn Api> {
-        Arc::new(Client { server: self.clone(), user: User::admin() })
+        Arc::new(Client::new(self.clone(), User::admin()))
     }
 
     pub(crate) fn registry(&self) -> Arc<Registry> {
@@ -177,9 +177,16 @@ impl ApiServer {
 struct Client {
     server: Arc<ApiServer>,
     user: User,
+    /// The manager of the fields that are written.
+    manager: String,
 }
 
 impl Client {
+    fn new(server: Arc<ApiServer>, user: User) -> Self {
+        let manager = user.manager();
+        Client { server, user, manager }
+    }
+
     fn request(&self, object: &Json, verb: &str, subresource: &str) -> Result<Request, Status> {
         let gvk = Gvk::of(object).ok_or_else(|| fault::bad_request("Object 'Kind' is missing"))?;
         let resource = self.resource(&gvk)?;
@@ -191,7 +198,7 @@ impl Client {
             namespace,
             name: text("name"),
             subresource: subresource.to_owned(),
-            options: Options { manager: self.user.manager(), ..Options::default() },
+            options: Options { manager: self.manager.clone(), ..Options::default() },
             remote: false,
         };
         rbac::authorize(&self.server, &request, verb)?;
@@ -206,7 +213,11 @@ impl Client {
 #[async_trait]
 impl Api for Client {
     fn impersonate(&self, user: &str) -> Arc<dyn Api> {
-        Arc::new(Client { server: self.server.clone(), user: User::named(user) })
+        Arc::new(Client::new(self.server.clone(), User::named(user)))
+    }
+
+    fn managing(&self, manager: &str) -> Arc<dyn Api> {
+        Arc::new(Client { server: self.server.clone(), user: self.user.clone(), manager: manager.to_owned() })
     }
 
     fn serves(&self, gvk: &Gvk) -> bool {
@@ -284,7 +295,7 @@ impl Api for Client {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             subresource: String::new(),
-            options: Options { manager: self.user.manager(), ..Options::default() },
+            options: Options { manager: self.manager.clone(), ..Options::default() },
             remote: false,
         };
         rbac::authorize(&self.server, &request, "delete")?;

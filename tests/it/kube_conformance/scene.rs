@@ -1,0 +1,219 @@
+//! What was in the recorded cluster before a recording began, and who worked in it beside the recorder.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Value as Json, json};
+use stackwright::sim::controllers::runner::{self, Handle};
+use stackwright::sim::controllers::{Controller, Key, Outcome, Surroundings, cluster};
+use stackwright::sim::kube::api::{Api, DeleteOptions, Gvk, Status};
+
+/// One recording, and how it was made.
+pub struct Scene {
+    /// File without its ending.
+    pub name: &'static str,
+    /// How many of its exchanges must agree, of those that are compared.
+    pub floor: usize,
+    /// The namespace that the recorder made first; empty for none.
+    pub namespace: &'static str,
+    /// Its labels.
+    pub labels: &'static [(&'static str, &'static str)],
+    /// The recorder's own objects were written so that nobody owns their fields.
+    pub unowned: bool,
+    /// The exchange before which the API server was started anew.
+    pub restart: Option<usize>,
+}
+
+impl Scene {
+    /// A recording in a namespace of its own.
+    pub const fn new(name: &'static str, namespace: &'static str, floor: usize) -> Self {
+        Scene { name, floor, namespace, labels: &[], unowned: false, restart: None }
+    }
+
+    /// Makes the namespace, and in it what the vendor's controllers of the recorded cluster put there.
+    pub async fn furnish(&self, api: &Arc<dyn Api>, recording: &Json) {
+        if self.namespace.is_empty() {
+            return;
+        }
+        let mut namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}});
+        for (key, value) in self.labels {
+            namespace["metadata"]["labels"][*key] = json!(value);
+        }
+        api.managing("recorder").create(namespace).await.expect("namespace");
+        let Some(vendors) = find(recording, &|object| object["metadata"]["name"] == "openshift-service-ca.crt") else {
+            return;
+        };
+        let mut map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": vendors["data"]});
+        map["metadata"] = json!({
+            "name": "openshift-service-ca.crt", "namespace": self.namespace,
+            "annotations": vendors["metadata"]["annotations"],
+        });
+        api.create(map).await.expect("the vendor's");
+    }
+
+    /// What the recorder had made and the recording only shows, oldest first.
+    pub fn seeds(&self, recording: &Json) -> Vec<Json> {
+        let mut known: BTreeSet<(String, String)> = BTreeSet::new();
+        let mut seeds: Vec<(u64, Json)> = Vec::new();
+        let mut exchanges: Vec<&Json> = recording["exchanges"].as_array().into_iter().flatten().collect();
+        // Watches show what was made after they began.
+        exchanges.sort_by_key(|exchange| exchange["response"]["events"].is_array());
+        for exchange in exchanges {
+            let (method, response) = (&exchange["request"]["method"], &exchange["response"]);
+            let mut shown = Vec::new();
+            objects(&response["body"], "", &mut shown);
+            for event in response["events"].as_array().into_iter().flatten() {
+                objects(&event["event"]["object"], "", &mut shown);
+            }
+            let creates = *method == "POST" || response["status"] == 201;
+            for object in shown {
+                let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+                let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+                if !known.insert((kind.clone(), text("name").to_owned())) || creates {
+                    continue;
+                }
+                let owners = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+                let recorders = owners.iter().any(|entry| entry["manager"] == "recorder");
+                let here = text("namespace") == self.namespace || kind == "CustomResourceDefinition";
+                let unowned = self.unowned && owners.is_empty();
+                if here && (recorders || unowned) && object["metadata"]["deletionTimestamp"].is_null()
+                    || kind == "CustomResourceDefinition"
+                {
+                    seeds.push((text("resourceVersion").parse().unwrap_or_default(), bare(&object)));
+                }
+            }
+        }
+        seeds.sort_by_key(|(revision, _)| *revision);
+        seeds.into_iter().map(|(_, object)| object).collect()
+    }
+}
+
+/// The object as its maker sent it.
+fn bare(object: &Json) -> Json {
+    let mut bare = object.clone();
+    let meta = &object["metadata"];
+    bare["metadata"] = json!({"name": meta["name"]});
+    for key in ["namespace", "labels", "annotations"] {
+        if let Some(value) = meta.get(key) {
+            bare["metadata"][key] = value.clone();
+        }
+    }
+    bare.as_object_mut().expect("an object").shift_remove("status");
+    bare
+}
+
+/// The whole objects in an answer, each with its kind.
+fn objects(body: &Json, kind: &str, found: &mut Vec<Json>) {
+    let own = body["kind"].as_str().unwrap_or(kind);
+    if let (Some(items), Some(of)) = (body["items"].as_array(), own.strip_suffix("List")) {
+        for item in items {
+            let mut item = item.clone();
+            item["kind"] = json!(of);
+            item["apiVersion"] = body["apiVersion"].clone();
+            objects(&item, of, found);
+        }
+    } else if body["metadata"]["name"].is_string() && own != "PartialObjectMetadata" {
+        found.push(body.clone());
+    }
+}
+
+/// The first object anywhere in a document that fits.
+pub fn find(document: &Json, fits: &impl Fn(&Json) -> bool) -> Option<Json> {
+    if fits(document) {
+        return Some(document.clone());
+    }
+    match document {
+        Json::Object(map) => map.values().find_map(|value| find(value, fits)),
+        Json::Array(items) => items.iter().find_map(|item| find(item, fits)),
+        _ => None,
+    }
+}
+
+/// Starts the controllers, the scheduler and the node of the recorded cluster.
+pub fn inhabit(around: &Surroundings, ca_pem: String) -> Handle {
+    let node = around.managing("fakenode");
+    cluster::control_plane(around, ca_pem).join(runner::start(&node, vec![Arc::new(FakeNode)]))
+}
+
+/// The recorded node, as its writer and the node controllers had written it.
+pub async fn register(api: &Arc<dyn Api>, recorded: &Json) {
+    let mut node = bare(recorded);
+    node["apiVersion"] = json!("v1");
+    node["kind"] = json!("Node");
+    let mut labels = node["metadata"]["labels"].clone();
+    labels.as_object_mut().expect("labels").retain(|key, _| !key.starts_with("beta."));
+    node["metadata"].as_object_mut().expect("metadata").shift_remove("annotations");
+    node["metadata"]["labels"] = labels;
+    let writer = api.managing("fakenode");
+    let made = writer.create(node).await.expect("a node");
+    let mut marked = (*made).clone();
+    marked["metadata"]["labels"] = recorded["metadata"]["labels"].clone();
+    marked["metadata"]["annotations"] = recorded["metadata"]["annotations"].clone();
+    let mut marked = (*api.update(marked).await.expect("marked")).clone();
+    marked["status"] = recorded["status"].clone();
+    writer.update_status(marked).await.expect("reported");
+}
+
+/// The small program that played the node of the recordings: a second after a pod is bound it says that
+/// everything in it runs, and it removes what is deleted.
+struct FakeNode;
+
+#[async_trait]
+impl Controller for FakeNode {
+    fn name(&self) -> &'static str {
+        "fakenode"
+    }
+
+    fn watches(&self) -> Vec<Gvk> {
+        vec![Gvk::new("", "v1", "Pod")]
+    }
+
+    async fn reconcile(&self, around: &Surroundings, key: &Key) -> Result<Outcome, Status> {
+        let find = || around.api.get(&key.gvk, &key.namespace, &key.name);
+        let bound = |pod: &Arc<Json>| pod["spec"]["nodeName"].is_string();
+        let Some(pod) = find().filter(bound) else { return Ok(Outcome::Done) };
+        if pod["metadata"]["deletionTimestamp"].is_string() {
+            around.clock.sleep(Duration::from_millis(120)).await;
+            let options = DeleteOptions { grace_seconds: Some(0), ..DeleteOptions::default() };
+            around.api.delete(&key.gvk, &key.namespace, &key.name, options).await.ok();
+            return Ok(Outcome::Done);
+        }
+        if pod["status"]["phase"] != "Pending" {
+            return Ok(Outcome::Done);
+        }
+        around.clock.sleep(Duration::from_secs(1)).await;
+        let going = |pod: &Arc<Json>| pod["metadata"]["deletionTimestamp"].is_null();
+        let Some(pod) = find().filter(going) else { return Ok(Outcome::Done) };
+        let now = around.clock.now().rfc3339();
+        let condition =
+            |kind: &str| json!({"type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+        let mut conditions: Vec<Json> =
+            ["Initialized", "PodReadyToStartContainers", "ContainersReady", "Ready"].map(condition).to_vec();
+        conditions.extend(pod["status"]["conditions"].as_array().cloned().unwrap_or_default());
+        let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+        let statuses: Vec<Json> = containers
+            .map(|container| {
+                json!({
+                    "name": container["name"], "state": {"running": {"startedAt": now}}, "lastState": {}, "ready": true,
+                    "restartCount": 0, "image": container["image"], "imageID": "fake", "containerID": "fake://it",
+                    "started": true,
+                })
+            })
+            .collect();
+        let mut next = (*pod).clone();
+        let status = &mut next["status"];
+        status["observedGeneration"] = json!(1);
+        status["phase"] = json!("Running");
+        status["conditions"] = json!(conditions);
+        status["hostIP"] = json!("127.0.0.1");
+        let address = format!("10.244.0.{}", 2 + around.clock.now().0 % 250);
+        status["podIP"] = json!(address);
+        status["podIPs"] = json!([{"ip": address}]);
+        status["startTime"] = json!(now);
+        status["containerStatuses"] = json!(statuses);
+        around.api.update_status(next).await?;
+        Ok(Outcome::Done)
+    }
+}
