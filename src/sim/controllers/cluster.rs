@@ -64,6 +64,7 @@ pub fn control_plane(around: &Surroundings, ca_pem: String) -> Handle {
         Arc::new(namespaces::Deletion),
         Arc::new(accounts::Tokens),
         Arc::new(garbage::Garbage::default()),
+        Arc::new(nodes::Taints),
         Arc::new(nodes::Eviction),
         Arc::new(deployments::Deployments),
         Arc::new(replicasets::ReplicaSets),

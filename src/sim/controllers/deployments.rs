@@ -128,11 +128,11 @@ async fn new_set(around: &Surroundings, deployment: &Json, old: &[Arc<Json>], re
         all.shift_remove("kubectl.kubernetes.io/last-applied-configuration");
     }
     annotations[REVISION] = json!(number.to_string());
-    annotations["deployment.kubernetes.io/desired-replicas"] = deployment["spec"]["replicas"].clone();
-    if let Some(all) = annotations.as_object_mut() {
-        all.retain(|_, value| !value.is_null());
-        all.values_mut().filter(|v| v.is_number()).for_each(|v| *v = json!(v.to_string()));
-    }
+    let wanted = fields::number(deployment, "/spec/replicas").unwrap_or(1);
+    let surge =
+        if fields::text(deployment, "/spec/strategy/type") == "Recreate" { 0 } else { slack(deployment, wanted).0 };
+    annotations["deployment.kubernetes.io/desired-replicas"] = json!(wanted.to_string());
+    annotations["deployment.kubernetes.io/max-replicas"] = json!((wanted + surge).to_string());
     let mut spec = json!({"replicas": replicas, "selector": selector, "template": template});
     if let Some(least) = deployment["spec"].get("minReadySeconds") {
         spec["minReadySeconds"] = least.clone();
@@ -149,7 +149,20 @@ async fn new_set(around: &Surroundings, deployment: &Json, old: &[Arc<Json>], re
     let name = fields::name(&set).to_owned();
     around.api.create(set).await?;
     told(around, deployment, &name, "up", 0, replicas).await;
-    Ok(())
+    announce(around, deployment, &name, number).await
+}
+
+/// Notes a new ReplicaSet on its Deployment: the revision, and that it moves.
+async fn announce(around: &Surroundings, deployment: &Json, set: &str, number: i64) -> Result<(), Status> {
+    let Some(read) = around.api.get(&kinds::of("Deployment"), fields::namespace(deployment), fields::name(deployment))
+    else {
+        return Ok(());
+    };
+    let mut next = (*read).clone();
+    next["metadata"]["annotations"][REVISION] = json!(number.to_string());
+    let message = format!("Created new replica set \"{set}\"");
+    condition(&mut next, "Progressing", "True", "NewReplicaSetCreated", &message, around.clock.now());
+    around.api.update_status(next).await.map(|_| ())
 }
 
 async fn told(around: &Surroundings, deployment: &Json, set: &str, way: &str, from: i64, to: i64) {

@@ -87,6 +87,11 @@ impl Controller for Deletion {
         vec![kinds::of("Namespace")]
     }
 
+    fn parallel(&self) -> usize {
+        // Each waits its turn asleep.
+        64
+    }
+
     async fn reconcile(&self, around: &Surroundings, key: &Key) -> Result<Outcome, Status> {
         let api = &around.api;
         let going = |namespace: &std::sync::Arc<Json>| {
@@ -131,8 +136,12 @@ impl Controller for Deletion {
         }
         let Some(read) = api.get(&key.gvk, "", &key.name) else { return Ok(Outcome::Done) };
         let mut next = (*read).clone();
-        conditions(&mut next, &remaining, &finalizers, &failures, around);
+        let undiscovered = undiscovered(&**api);
+        conditions(&mut next, &remaining, &finalizers, &failures, &undiscovered, around);
         writes::status(api, &read, next).await?;
+        if !undiscovered.is_empty() {
+            return Ok(Outcome::After(Duration::from_millis(1)));
+        }
         if !remaining.is_empty() || !failures.is_empty() {
             // Half of the longest that what remains is expected to take, and a second.
             let expected = Duration::from_secs(estimate);
@@ -146,11 +155,21 @@ impl Controller for Deletion {
     }
 }
 
+/// Groups and versions that nobody can say the content of: their servers do not answer.
+fn undiscovered(api: &dyn Api) -> Vec<String> {
+    let away = |service: &std::sync::Arc<Json>| fields::condition(service, "Available") == "False";
+    let name = |service: &std::sync::Arc<Json>| {
+        format!("{}/{}", fields::text(service, "/spec/group"), fields::text(service, "/spec/version"))
+    };
+    api.list(&kinds::of("APIService"), None).iter().filter(|service| away(service)).map(name).collect()
+}
+
 fn conditions(
     namespace: &mut Json,
     remaining: &BTreeMap<Gvk, usize>,
     finalizers: &BTreeMap<String, usize>,
     failures: &[String],
+    undiscovered: &[String],
     around: &Surroundings,
 ) {
     let now = around.clock.now();
@@ -161,9 +180,20 @@ fn conditions(
     };
     set(
         "NamespaceDeletionDiscoveryFailure",
-        false,
+        !undiscovered.is_empty(),
         ("DiscoveryFailed", "ResourcesDiscovered"),
-        (String::new(), "All resources successfully discovered"),
+        (
+            format!(
+                "Discovery failed for some groups, {} failing: unable to retrieve the complete list of server APIs: {}",
+                undiscovered.len(),
+                undiscovered
+                    .iter()
+                    .map(|v| format!("{v}: stale GroupVersion discovery: {v}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            "All resources successfully discovered",
+        ),
     );
     set(
         "NamespaceDeletionGroupVersionParsingFailure",

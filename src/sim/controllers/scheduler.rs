@@ -142,7 +142,7 @@ async fn bind(around: &Surroundings, pod: &Json, node: &str) -> Result<Outcome, 
 }
 
 fn scheduled(pod: &mut Json, status: &str, reason: &str, message: &str, around: &Surroundings) {
-    fields::set_condition(pod, "PodScheduled", status, reason, message, around.clock.now());
+    pods::set_condition(pod, "PodScheduled", status, reason, message, around.clock.now());
 }
 
 async fn refuse(around: &Surroundings, pod: &Json, reason: &str, message: &str, tell: bool) -> Result<Outcome, Status> {

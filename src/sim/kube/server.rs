@@ -126,10 +126,11 @@ impl ApiServer {
         server
     }
 
-    /// Runs the server's own loops (CRDs become established, CRDs on their way out take their objects along)
+    /// Runs the server's own loops (CRDs become established, CRDs on their way out take their objects along, APIServices are
+    /// judged)
     /// until it is aborted. Level-triggered: may be stopped and started again at any time.
     pub async fn run(self: Arc<Self>) {
-        super::crd::run(self).await;
+        tokio::join!(super::crd::run(self.clone()), super::aggregation::run(self));
     }
 
     /// The server as its first user sees it, who may do anything.
@@ -162,6 +163,11 @@ impl ApiServer {
         let schema = super::crd::schema(crd, &resource.version)?;
         schemas.insert(gvk, (revision, schema.clone()));
         Some(schema)
+    }
+
+    /// The second number of its version.
+    pub(crate) fn minor(&self) -> u32 {
+        self.version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(34)
     }
 
     /// Five characters as generated names end in.

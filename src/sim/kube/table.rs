@@ -191,6 +191,14 @@ fn node_address(node: &Json, kind: &str) -> Json {
     or_none(list.filter(|a| a["type"] == kind).map(|a| text(&a["address"])).next().unwrap_or_default())
 }
 
+/// `6.6.72+ (amd64)`: the version and the architecture, as servers from 1.36 on say it.
+fn kernel(info: &Json, minor: u32) -> String {
+    if minor < 36 {
+        return text(&info["kernelVersion"]);
+    }
+    format!("{} ({})", text(&info["kernelVersion"]), text(&info["architecture"]))
+}
+
 fn roles(node: &Json) -> Json {
     let keys = node["metadata"]["labels"].as_object().into_iter().flatten();
     let names = keys.filter_map(|(key, _)| key.strip_prefix("node-role.kubernetes.io/"));
@@ -258,7 +266,7 @@ fn pod_columns() -> Vec<Column> {
     ]
 }
 
-fn core_columns(plural: &str) -> Option<Vec<Column>> {
+fn core_columns(plural: &str, minor: u32) -> Option<Vec<Column>> {
     Some(match plural {
         "pods" => pod_columns(),
         "services" => vec![
@@ -292,7 +300,7 @@ fn core_columns(plural: &str) -> Option<Vec<Column>> {
             column("Internal-IP", |o, _| node_address(o, "InternalIP")).wide(),
             column("External-IP", |o, _| node_address(o, "ExternalIP")).wide(),
             column("OS-Image", |o, _| o["status"]["nodeInfo"]["osImage"].clone()).wide(),
-            column("Kernel-Version", |o, _| o["status"]["nodeInfo"]["kernelVersion"].clone()).wide(),
+            column("Kernel-Version", move |o, _| Json::from(kernel(&o["status"]["nodeInfo"], minor))).wide(),
             column("Container-Runtime", |o, _| o["status"]["nodeInfo"]["containerRuntimeVersion"].clone()).wide(),
         ],
         "events" => vec![
@@ -331,9 +339,9 @@ fn modes(list: &Json) -> String {
     list.as_array().into_iter().flatten().map(short).collect::<Vec<_>>().join(",")
 }
 
-fn columns(resource: &Resource) -> Vec<Column> {
+fn columns(resource: &Resource, minor: u32) -> Vec<Column> {
     let fixed = match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", plural) => core_columns(plural),
+        ("", plural) => core_columns(plural, minor),
         ("apps", plural @ ("deployments" | "statefulsets" | "daemonsets" | "replicasets")) => {
             Some(workload_columns(plural))
         }
@@ -463,6 +471,56 @@ const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is requi
                                 definition. Cannot be updated. More info: \
                                 https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
 
+const AGE_DESCRIPTION: &str = "CreationTimestamp is a timestamp representing the server time when this object was \
+                               created. It is not guaranteed to be set in happens-before order across separate \
+                               operations. Clients may not set this value. It is represented in RFC3339 form and is \
+                               in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: \
+                               https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
+
+const ADDRESSES_DESCRIPTION: &str = "List of addresses reachable to the node. Queried from cloud provider, if available. More info: \
+     https://kubernetes.io/docs/reference/node/node-status/#addresses Note: This field is declared as mergeable, but \
+     the merge key is not sufficiently unique, which can cause data corruption when it is merged. Callers should \
+     instead use a full-replacement patch. See https://pr.k8s.io/79391 for an example. Consumers should assume that \
+     addresses can change during the lifetime of a Node. However, there are some exceptions where this may not be \
+     possible, such as Pods that inherit a Node's address in its own status or consumers of the downward API \
+     (status.hostIP).";
+
+/// What a column's heading means.
+fn describe<'a>(resource: &Resource, column: &'a Column) -> &'a str {
+    if !column.description.is_empty() || resource.custom.is_some() {
+        return &column.description;
+    }
+    match (resource.plural.as_str(), column.name.as_str()) {
+        (_, "Age") => AGE_DESCRIPTION,
+        ("configmaps", "Data") => {
+            "Data contains the configuration data. Each key must consist of alphanumeric characters, '-', '_' or '.'. \
+             Values with non-UTF-8 byte sequences must use the BinaryData field. The keys stored in Data must not \
+             overlap with the keys in the BinaryData field, this is enforced during validation process."
+        }
+        ("namespaces", "Status") => "The status of the namespace",
+        ("nodes", "Status") => "The status of the node",
+        ("nodes", "Roles") => "The roles of the node",
+        ("nodes", "Version") => "Kubelet Version reported by the node.",
+        ("nodes", "Internal-IP" | "External-IP") => ADDRESSES_DESCRIPTION,
+        ("nodes", "OS-Image") => {
+            "OS Image reported by the node from /etc/os-release (e.g. Debian GNU/Linux 7 (wheezy))."
+        }
+        ("nodes", "Kernel-Version") => {
+            "Kernel Version reported by the node from 'uname -r' (e.g. 3.16.0-0.bpo.4-amd64)."
+        }
+        ("nodes", "Container-Runtime") => {
+            "ContainerRuntime Version reported by the node through runtime remote API (e.g. containerd://1.4.2)."
+        }
+        ("pods", "Ready") => "The aggregate readiness state of this pod for accepting traffic.",
+        ("pods", "Status") => "The aggregate status of the containers in this pod.",
+        ("pods", "Restarts") => {
+            "The number of times the containers in this pod have been restarted and when the last container in this \
+             pod has restarted."
+        }
+        _ => "",
+    }
+}
+
 /// A table of objects.
 pub(crate) fn many(
     server: &ApiServer,
@@ -472,7 +530,7 @@ pub(crate) fn many(
     include: Option<&str>,
 ) -> Json {
     let now = server.clock.now();
-    let columns = columns(resource);
+    let columns = columns(resource, server.minor());
     let definitions: Vec<Json> = columns
         .iter()
         .map(|column| {
@@ -481,7 +539,7 @@ pub(crate) fn many(
                 "name": column.name,
                 "type": column.kind,
                 "format": if named { "name" } else { "" },
-                "description": if named { NAME_DESCRIPTION } else { &column.description },
+                "description": if named { NAME_DESCRIPTION } else { describe(resource, column) },
                 "priority": i32::from(column.wide),
             })
         })

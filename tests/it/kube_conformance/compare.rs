@@ -28,6 +28,12 @@ impl Hashes {
                     if !hash.is_empty() {
                         self.0.insert(hash.to_owned());
                     }
+                    // A Deployment's condition names its ReplicaSet.
+                    if let Some((_, named)) = text.split_once("ReplicaSet \"").or(text.split_once("replica set \""))
+                        && let Some((_, hash)) = named.split('"').next().and_then(|name| name.rsplit_once('-'))
+                    {
+                        self.0.insert(hash.to_owned());
+                    }
                     self.learn(value);
                 }
             }
@@ -108,6 +114,7 @@ impl Normal<'_> {
                 // Whole seconds between two moments, the first of which fell anywhere within its own.
                 "cell" if text.strip_suffix('s').is_some_and(|n| n.parse::<u32>().is_ok()) => json!("<seconds>"),
                 "name" if text.starts_with("kube-api-access-") => json!("kube-api-access-<generated>"),
+                _ if is_uid(text) && !text.starts_with("11111111") => json!("<uid>"),
                 _ if is_time(text) => json!("<time>"),
                 "message" => self.embedded(text),
                 _ => json!(self.hashes.mask(text)),

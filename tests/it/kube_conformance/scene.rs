@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
+use stackwright::env::clock::SharedClock;
 use stackwright::sim::controllers::runner::{self, Handle};
 use stackwright::sim::controllers::{Controller, Key, Outcome, Surroundings, cluster};
-use stackwright::sim::kube::api::{Api, DeleteOptions, Gvk, Status};
+use stackwright::sim::kube::api::{Api, Change, DeleteOptions, Gvk, Status};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// One recording, and how it was made.
 pub struct Scene {
@@ -22,6 +24,8 @@ pub struct Scene {
     pub labels: &'static [(&'static str, &'static str)],
     /// The recorder's own objects were written so that nobody owns their fields.
     pub unowned: bool,
+    /// Names of ConfigMaps that the recorder made and the recording only counts.
+    pub unseen: &'static [&'static str],
     /// The exchange before which the API server was started anew.
     pub restart: Option<usize>,
 }
@@ -29,7 +33,7 @@ pub struct Scene {
 impl Scene {
     /// A recording in a namespace of its own.
     pub const fn new(name: &'static str, namespace: &'static str, floor: usize) -> Self {
-        Scene { name, floor, namespace, labels: &[], unowned: false, restart: None }
+        Scene { name, floor, namespace, labels: &[], unowned: false, unseen: &[], restart: None }
     }
 
     /// Makes the namespace, and in it what the vendor's controllers of the recorded cluster put there.
@@ -45,7 +49,8 @@ impl Scene {
         let Some(vendors) = find(recording, &|object| object["metadata"]["name"] == "openshift-service-ca.crt") else {
             return;
         };
-        let mut map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": vendors["data"]});
+        let data = vendors["data"].as_object().map_or_else(|| json!({"service-ca.crt": ""}), |data| json!(data));
+        let mut map = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data});
         map["metadata"] = json!({
             "name": "openshift-service-ca.crt", "namespace": self.namespace,
             "annotations": vendors["metadata"]["annotations"],
@@ -85,6 +90,10 @@ impl Scene {
                 }
             }
         }
+        for name in self.unseen {
+            let meta = json!({"name": name, "namespace": self.namespace});
+            seeds.push((u64::MAX, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})));
+        }
         seeds.sort_by_key(|(revision, _)| *revision);
         seeds.into_iter().map(|(_, object)| object).collect()
     }
@@ -114,6 +123,8 @@ fn objects(body: &Json, kind: &str, found: &mut Vec<Json>) {
             item["apiVersion"] = body["apiVersion"].clone();
             objects(&item, of, found);
         }
+    } else if let Some(rows) = body["rows"].as_array() {
+        rows.iter().for_each(|row| objects(&row["object"], "", found));
     } else if body["metadata"]["name"].is_string() && own != "PartialObjectMetadata" {
         found.push(body.clone());
     }
@@ -131,8 +142,90 @@ pub fn find(document: &Json, fits: &impl Fn(&Json) -> bool) -> Option<Json> {
     }
 }
 
+/// How long a program of the recorded cluster took to hear of a change and to act on it.
+const LATE: Duration = Duration::from_millis(15);
+
+/// An API server whose changes are heard of late, as over a network.
+struct Late {
+    api: Arc<dyn Api>,
+    clock: SharedClock,
+}
+
+#[async_trait]
+impl Api for Late {
+    fn impersonate(&self, user: &str) -> Arc<dyn Api> {
+        Arc::new(Late { api: self.api.impersonate(user), clock: self.clock.clone() })
+    }
+
+    fn managing(&self, manager: &str) -> Arc<dyn Api> {
+        Arc::new(Late { api: self.api.managing(manager), clock: self.clock.clone() })
+    }
+
+    fn serves(&self, gvk: &Gvk) -> bool {
+        self.api.serves(gvk)
+    }
+
+    fn kinds(&self) -> Vec<(Gvk, bool)> {
+        self.api.kinds()
+    }
+
+    fn get(&self, gvk: &Gvk, namespace: &str, name: &str) -> Option<Arc<Json>> {
+        self.api.get(gvk, namespace, name)
+    }
+
+    fn list(&self, gvk: &Gvk, namespace: Option<&str>) -> Vec<Arc<Json>> {
+        self.api.list(gvk, namespace)
+    }
+
+    fn subscribe(&self) -> UnboundedReceiver<Change> {
+        let (sender, receiver) = unbounded_channel();
+        let mut changes = self.api.subscribe();
+        let clock = self.clock.clone();
+        tokio::spawn(async move {
+            while let Some(change) = changes.recv().await {
+                let (sender, heard) = (sender.clone(), clock.sleep(LATE));
+                tokio::spawn(async move {
+                    heard.await;
+                    sender.send(change).ok();
+                });
+            }
+        });
+        receiver
+    }
+
+    async fn create(&self, object: Json) -> Result<Arc<Json>, Status> {
+        self.api.create(object).await
+    }
+
+    async fn update(&self, object: Json) -> Result<Arc<Json>, Status> {
+        self.api.update(object).await
+    }
+
+    async fn update_status(&self, object: Json) -> Result<Arc<Json>, Status> {
+        self.api.update_status(object).await
+    }
+
+    async fn update_subresource(&self, subresource: &str, object: Json) -> Result<Arc<Json>, Status> {
+        self.api.update_subresource(subresource, object).await
+    }
+
+    async fn apply(&self, manager: &str, object: Json, force: bool) -> Result<Arc<Json>, Status> {
+        self.api.apply(manager, object, force).await
+    }
+
+    async fn delete(&self, gvk: &Gvk, namespace: &str, name: &str, options: DeleteOptions) -> Result<(), Status> {
+        self.api.delete(gvk, namespace, name, options).await
+    }
+
+    fn may(&self, verb: &str, group: &str, resource: &str, namespace: &str) -> bool {
+        self.api.may(verb, group, resource, namespace)
+    }
+}
+
 /// Starts the controllers, the scheduler and the node of the recorded cluster.
 pub fn inhabit(around: &Surroundings, ca_pem: String) -> Handle {
+    let api = Arc::new(Late { api: around.api.clone(), clock: around.clock.clone() });
+    let around = &Surroundings { api, clock: around.clock.clone() };
     let node = around.managing("fakenode");
     cluster::control_plane(around, ca_pem).join(runner::start(&node, vec![Arc::new(FakeNode)]))
 }
@@ -151,8 +244,13 @@ pub async fn register(api: &Arc<dyn Api>, recorded: &Json) {
     let mut marked = (*made).clone();
     marked["metadata"]["labels"] = recorded["metadata"]["labels"].clone();
     marked["metadata"]["annotations"] = recorded["metadata"]["annotations"].clone();
+    marked["spec"].as_object_mut().expect("a spec").shift_remove("taints");
     let mut marked = (*api.update(marked).await.expect("marked")).clone();
     marked["status"] = recorded["status"].clone();
+    // What the server writes for what was not said.
+    let status = marked["status"].as_object_mut().expect("a status");
+    status.shift_remove("daemonEndpoints");
+    status["nodeInfo"].as_object_mut().expect("information").retain(|_, value| *value != "");
     writer.update_status(marked).await.expect("reported");
 }
 

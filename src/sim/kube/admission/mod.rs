@@ -5,6 +5,8 @@
 
 mod google;
 mod pods;
+mod policy;
+mod quota;
 mod standard;
 mod webhook;
 
@@ -154,6 +156,7 @@ pub fn standard() -> Vec<Arc<dyn Plugin>> {
         Arc::new(pods::Priority),
         Arc::new(pods::DefaultTolerations),
         Arc::new(standard::Escalation),
+        Arc::new(quota::Quota),
     ]
 }
 
@@ -189,5 +192,6 @@ pub(crate) async fn validate(
     for plugin in &server.plugins {
         plugin.validate(attributes, object, old, &cluster)?;
     }
+    policy::validate(server, attributes, object, old, warnings)?;
     webhook::validate(server, attributes, object, old, warnings).await
 }
