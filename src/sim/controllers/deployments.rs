@@ -62,6 +62,10 @@ impl Controller for Deployments {
                 rolling_step(around, &deployment, current.as_ref(), &old, wanted).await?;
             }
             prune(around, &deployment, &old).await?;
+            if current.is_none() && owned(&*around.api, &deployment).iter().any(|set| same_template(&deployment, set)) {
+                // The new ReplicaSet is noted; it wakes us for the rest.
+                return Ok(Outcome::Done);
+            }
         } else if let Some(current) = &current {
             scale(around, &deployment, current, wanted).await?;
         }
@@ -431,9 +435,28 @@ fn progress(
 }
 
 fn condition(object: &mut Json, kind: &str, status: &str, reason: &str, message: &str, now: Timestamp) {
+    let mut since = now.rfc3339();
+    if let Some(old) = fields::condition_entry(object, kind) {
+        if [("/status", status), ("/reason", reason), ("/message", message)]
+            .iter()
+            .all(|(at, word)| fields::text(old, at) == *word)
+        {
+            return;
+        }
+        if fields::text(old, "/status") == status {
+            since = fields::text(old, "/lastTransitionTime").to_owned();
+        }
+    }
     let entry = json!({
-        "type": kind, "status": status, "lastUpdateTime": now.rfc3339(), "lastTransitionTime": now.rfc3339(),
-        "reason": reason, "message": message,
+        "type": kind, "status": status, "lastUpdateTime": now.rfc3339(), "lastTransitionTime": since, "reason": reason,
+        "message": message,
     });
-    fields::put_condition(object, entry);
+    // What changes goes to the end of the list.
+    match object.pointer_mut("/status/conditions").and_then(Json::as_array_mut) {
+        Some(all) => {
+            all.retain(|entry| fields::text(entry, "/type") != kind);
+            all.push(entry);
+        }
+        None => object["status"]["conditions"] = json!([entry]),
+    }
 }

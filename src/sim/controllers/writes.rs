@@ -69,6 +69,11 @@ pub enum Mood {
     Warning,
 }
 
+/// The 64-bit FNV-1a hash.
+fn fingerprint(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// Records an event about an object, or counts one more of the same. Failure to record is of no consequence,
 /// as in Kubernetes.
 pub async fn event(around: &Surroundings, about: &Json, mood: Mood, reason: &str, message: &str, component: &str) {
@@ -78,7 +83,7 @@ pub async fn event(around: &Surroundings, about: &Json, mood: Mood, reason: &str
     };
     let gvk = Gvk::new("", "v1", "Event");
     let text = format!("{}{reason}{message}{component}", fields::uid(about));
-    let name = format!("{}.{}", fields::name(about), fields::hash(&text));
+    let name = format!("{}.{:016x}", fields::name(about), fingerprint(&text));
     let now = around.clock.now().rfc3339();
     if let Some(known) = around.api.get(&gvk, namespace, &name) {
         let mut again = (*known).clone();

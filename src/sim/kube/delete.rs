@@ -13,6 +13,7 @@ use super::server::ApiServer;
 use super::store::revision_of;
 use super::write::{Request, meta_text};
 use super::{convert, typed};
+use crate::env::clock::Timestamp;
 
 /// How to delete.
 #[derive(Clone, Debug, Default)]
@@ -208,11 +209,18 @@ impl ApiServer {
         if deleting && left.is_some_and(|left| wanted >= left) {
             return;
         }
-        let at = self.clock.now().plus(std::time::Duration::from_secs(u64::try_from(wanted).unwrap_or(0)));
+        // A shorter time counts from when the first deletion was asked for.
+        let asked = match (meta.get("deletionTimestamp").and_then(Json::as_str).and_then(Timestamp::parse), left) {
+            (Some(end), Some(left)) => Timestamp(end.0.saturating_sub(u64::try_from(left).unwrap_or(0) * 1000)),
+            _ => self.clock.now(),
+        };
+        let at = asked.plus(std::time::Duration::from_secs(u64::try_from(wanted).unwrap_or(0)));
         meta.insert("deletionTimestamp".to_owned(), Json::from(at.rfc3339()));
         meta.insert("deletionGracePeriodSeconds".to_owned(), json!(wanted));
-        let generation = meta.get("generation").and_then(Json::as_i64).unwrap_or(0);
-        meta.insert("generation".to_owned(), json!(generation + 1));
+        if !deleting {
+            let generation = meta.get("generation").and_then(Json::as_i64).unwrap_or(0);
+            meta.insert("generation".to_owned(), json!(generation + 1));
+        }
     }
 }
 

@@ -43,7 +43,12 @@ impl Hashes {
     }
 
     fn mask(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, hash| text.replace(hash.as_str(), "<hash>"))
+        let text = self.0.iter().fold(text.to_owned(), |text, hash| text.replace(hash.as_str(), "<hash>"));
+        // What follows a hash in a pod's name is made up.
+        match text.split_once("<hash>-") {
+            Some((stem, rest)) if rest.len() == 5 => format!("{stem}<hash>-<generated>"),
+            _ => text,
+        }
     }
 }
 

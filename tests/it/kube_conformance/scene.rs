@@ -7,8 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use stackwright::env::clock::SharedClock;
+use stackwright::openapi::fields::FieldSet;
+use stackwright::sim::controllers::cloud::MemoryCloud;
 use stackwright::sim::controllers::runner::{self, Handle};
-use stackwright::sim::controllers::{Controller, Key, Outcome, Surroundings, cluster};
+use stackwright::sim::controllers::{Controller, Key, Outcome, Surroundings, cluster, namespaces, volumes};
 use stackwright::sim::kube::api::{Api, Change, DeleteOptions, Gvk, Status};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -24,6 +26,9 @@ pub struct Scene {
     pub labels: &'static [(&'static str, &'static str)],
     /// The recorder's own objects were written so that nobody owns their fields.
     pub unowned: bool,
+    /// Whether what controllers wrote is written as it was recorded, because it depends on milliseconds how far they
+    /// had come; else the simulator's own are at work.
+    pub scripted: bool,
     /// Names of ConfigMaps that the recorder made and the recording only counts.
     pub unseen: &'static [&'static str],
     /// The exchange before which the API server was started anew.
@@ -33,7 +38,7 @@ pub struct Scene {
 impl Scene {
     /// A recording in a namespace of its own.
     pub const fn new(name: &'static str, namespace: &'static str, floor: usize) -> Self {
-        Scene { name, floor, namespace, labels: &[], unowned: false, unseen: &[], restart: None }
+        Scene { name, floor, namespace, labels: &[], scripted: false, unowned: false, unseen: &[], restart: None }
     }
 
     /// Makes the namespace, and in it what the vendor's controllers of the recorded cluster put there.
@@ -143,7 +148,9 @@ pub fn find(document: &Json, fits: &impl Fn(&Json) -> bool) -> Option<Json> {
 }
 
 /// How long a program of the recorded cluster took to hear of a change and to act on it.
-const LATE: Duration = Duration::from_millis(15);
+fn late(change: &Change) -> Duration {
+    Duration::from_millis(if matches!(change.gvk.kind.as_str(), "Node" | "Pod") { 3 } else { 15 })
+}
 
 /// An API server whose changes are heard of late, as over a network.
 struct Late {
@@ -183,7 +190,7 @@ impl Api for Late {
         let clock = self.clock.clone();
         tokio::spawn(async move {
             while let Some(change) = changes.recv().await {
-                let (sender, heard) = (sender.clone(), clock.sleep(LATE));
+                let (sender, heard) = (sender.clone(), clock.sleep(late(&change)));
                 tokio::spawn(async move {
                     heard.await;
                     sender.send(change).ok();
@@ -222,12 +229,60 @@ impl Api for Late {
     }
 }
 
-/// Starts the controllers, the scheduler and the node of the recorded cluster.
-pub fn inhabit(around: &Surroundings, ca_pem: String) -> Handle {
+/// Starts the controllers, the scheduler and the node of the recorded cluster, or only what furnishes namespaces.
+pub fn inhabit(around: &Surroundings, ca_pem: String, scripted: bool) -> Handle {
     let api = Arc::new(Late { api: around.api.clone(), clock: around.clock.clone() });
     let around = &Surroundings { api, clock: around.clock.clone() };
-    let node = around.managing("fakenode");
-    cluster::control_plane(around, ca_pem).join(runner::start(&node, vec![Arc::new(FakeNode)]))
+    if scripted {
+        return runner::start(around, vec![Arc::new(namespaces::Furnishing { ca_pem })]);
+    }
+    let cloud = Arc::new(MemoryCloud::new(around.clock.clone()));
+    cluster::control_plane(around, ca_pem)
+        .join(runner::start(around, vec![Arc::new(volumes::Claims { cloud })]))
+        .join(runner::start(&around.managing("fakenode"), vec![Arc::new(FakeNode)]))
+}
+
+/// Writes the parts of a status that a controller owned.
+pub async fn act_as_recorded(api: &Arc<dyn Api>, recorded: &Json) {
+    let Some(kind) = Gvk::of(recorded).filter(|kind| kind.kind != "Status") else { return };
+    let text = |key: &str| recorded["metadata"][key].as_str().unwrap_or_default();
+    let Some(live) = api.get(&kind, text("namespace"), text("name")) else { return };
+    for entry in recorded["metadata"]["managedFields"].as_array().into_iter().flatten() {
+        if entry["manager"] != "kube-controller-manager" || entry["subresource"] != "status" {
+            continue;
+        }
+        let owned = FieldSet::from_json(&entry["fieldsV1"]).pick(recorded);
+        let mut object = (*live).clone();
+        lay_over(&mut object, &owned);
+        let order: Vec<Json> =
+            recorded["status"]["conditions"].as_array().into_iter().flatten().map(|c| c["type"].clone()).collect();
+        if let Some(conditions) = object["status"]["conditions"].as_array_mut() {
+            conditions.sort_by_key(|c| order.iter().position(|kind| *kind == c["type"]));
+        }
+        if object != *live {
+            api.update_status(object).await.unwrap_or_else(|why| panic!("{kind:?}: {why}"));
+        }
+    }
+}
+
+/// Lays what somebody owns over an object; list items with the same `type` are one.
+fn lay_over(object: &mut Json, owned: &Json) {
+    match (object, owned) {
+        (Json::Object(object), Json::Object(owned)) => {
+            for (key, value) in owned {
+                lay_over(object.entry(key.clone()).or_insert(Json::Null), value);
+            }
+        }
+        (Json::Array(items), Json::Array(owned)) => {
+            for value in owned {
+                match items.iter_mut().find(|item| item["type"] == value["type"] && item["type"].is_string()) {
+                    Some(item) => lay_over(item, value),
+                    None => items.push(value.clone()),
+                }
+            }
+        }
+        (object, owned) => *object = owned.clone(),
+    }
 }
 
 /// The recorded node, as its writer and the node controllers had written it.
