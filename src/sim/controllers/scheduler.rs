@@ -181,7 +181,12 @@ fn sentence(nodes: usize, reasons: &BTreeMap<String, usize>, preemptable: usize)
     }
     after.sort();
     let list = parts.join(", ");
-    format!("0/{nodes} nodes are available: {list}. preemption: 0/{nodes} nodes are available: {}.", after.join(", "))
+    // Two plugins are asked what could be done, the one for claimed devices first.
+    format!(
+        "0/{nodes} nodes are available: {list}. no new claims to deallocate, preemption: 0/{nodes} nodes are available: \
+         {}.",
+        after.join(", ")
+    )
 }
 
 /// Why a node does not do; the first failing filter of Kubernetes' order, resources all at once.
