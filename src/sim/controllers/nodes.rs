@@ -52,6 +52,9 @@ impl Controller for Nodes {
         // The kubelet's words, or the node controller's where it has none.
         let writer = if state == "Unknown" { around.api.clone() } else { around.api.managing("kubelet") };
         writes::status(&writer, &node, next).await?;
+        if state == "True" {
+            lease(around, &node, now).await?;
+        }
         if fields::condition(&node, "Ready") != state && state == "True" {
             let message = format!("Node {} status is now: NodeReady", key.name);
             writes::event(around, &node, Mood::Normal, "NodeReady", &message, "kubelet").await;
@@ -61,6 +64,25 @@ impl Controller for Nodes {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// The kubelet's lease, by which it is known to live. It is not renewed: simulated kubelets do not stop unseen.
+async fn lease(around: &Surroundings, node: &Json, now: Timestamp) -> Result<(), Status> {
+    const NAMESPACE: &str = "kube-node-lease";
+    let (gvk, name) = (kinds::of("Lease"), fields::name(node));
+    let there = around.api.get(&gvk, NAMESPACE, name).is_some();
+    if there || around.api.get(&kinds::of("Namespace"), "", NAMESPACE).is_none() {
+        return Ok(());
+    }
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {
+            "name": name, "namespace": NAMESPACE,
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": name, "uid": fields::uid(node)}],
+        },
+        "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now.rfc3339_micros()},
+    });
+    writes::create_missing(&around.api.managing("kubelet"), lease).await
 }
 
 /// Marks nodes that are not to be used: not ready, not heard of, or cordoned.

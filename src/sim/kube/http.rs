@@ -646,6 +646,7 @@ impl Call {
     /// Subresources with a kind or a verb of their own.
     async fn special(&self, mut request: Request, verb: &str, accepted: Accepted) -> Result<Response<Body>, Status> {
         let server = &self.server;
+        subresource::refuse_processes(server, &request)?;
         let options_kind = match verb {
             "create" => "CreateOptions",
             "patch" => "PatchOptions",

@@ -98,6 +98,23 @@ pub(crate) fn review(server: &ApiServer, request: &Request, body: Json) -> Resul
     Ok(object)
 }
 
+/// Refuses what needs a process in a container: none runs in a simulated cluster.
+pub(crate) fn refuse_processes(server: &ApiServer, request: &Request) -> Result<(), Status> {
+    let what = match request.subresource.split('/').next().unwrap_or_default() {
+        "exec" => "nothing can be executed in it",
+        "attach" => "nothing can be attached to it",
+        "portforward" => "none of its ports can be forwarded",
+        "proxy" => "it cannot be reached through the API server",
+        _ => return Ok(()),
+    };
+    let (plural, name) = (&request.resource.plural, &request.name);
+    if server.store.get(&request.resource.table(), &request.key()).is_none() {
+        return Err(fault::not_found(&request.resource.group, plural, name));
+    }
+    let message = format!("{plural} {name:?} is simulated, without processes: {what}");
+    Err(Status::failure(501, "NotImplemented", message))
+}
+
 /// POST to a subresource.
 pub(crate) async fn create(server: &Arc<ApiServer>, request: &Request, body: Json) -> Result<Json, Status> {
     match request.subresource.as_str() {
