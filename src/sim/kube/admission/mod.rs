@@ -7,6 +7,7 @@ mod google;
 mod pods;
 mod policy;
 mod quota;
+mod security;
 mod standard;
 mod webhook;
 
@@ -192,6 +193,7 @@ pub(crate) async fn validate(
     for plugin in &server.plugins {
         plugin.validate(attributes, object, old, &cluster)?;
     }
+    security::validate(server, attributes, object, old, warnings)?;
     policy::validate(server, attributes, object, old, warnings)?;
     webhook::validate(server, attributes, object, old, warnings).await
 }
