@@ -37,22 +37,22 @@ use tower::ServiceExt;
 /// The recordings, with how many of their exchanges must agree.
 const SCENES: [Scene; 13] = [
     Scene::new("01-discovery", "", 40),
-    Scene::new("02-namespaces", "", 44),
+    Scene::new("02-namespaces", "", 45),
     Scene::new("03-crud", "rec-crud", 82),
     Scene { scripted: true, ..Scene::new("04-apply", "rec-ssa", 65) },
     Scene { scripted: true, ..Scene::new("05-patch", "rec-patch", 44) },
-    Scene::new("06-crd", "rec-crd", 82),
-    Scene::new("07-delete", "rec-del", 37),
-    Scene::new("08-list", "rec-list", 0),
-    Scene::new("09-watch", "rec-watch", 0),
-    Scene::new("10-table", "rec-table", 0),
-    Scene::new("11-workloads", "rec-wl", 0),
-    Scene { labels: &[("hook", "on")], ..Scene::new("12-admission", "rec-adm", 0) },
+    Scene::new("06-crd", "rec-crd", 87),
+    Scene::new("07-delete", "rec-del", 56),
+    Scene::new("08-list", "rec-list", 41),
+    Scene::new("09-watch", "rec-watch", 30),
+    Scene::new("10-table", "rec-table", 10),
+    Scene::new("11-workloads", "rec-wl", 52),
+    Scene { labels: &[("hook", "on")], ..Scene::new("12-admission", "rec-adm", 29) },
     Scene {
         unowned: true,
         unseen: &["c4", "c5", "openshift-service-ca.crt"],
         restart: Some(1),
-        ..Scene::new("13-expired", "rec-exp", 0)
+        ..Scene::new("13-expired", "rec-exp", 9)
     },
 ];
 
