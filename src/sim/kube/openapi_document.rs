@@ -29,12 +29,20 @@ struct Writer {
     definitions: Definitions,
     /// `#/components/schemas/` or `#/definitions/`.
     prefix: &'static str,
+    /// What is written now is a CRD's.
+    custom: bool,
 }
 
 impl Writer {
     fn link(&mut self, link: &Link) -> Json {
         match link {
-            Link::Builtin(entry) => self.reference(entry.schema()),
+            Link::Builtin(entry) => {
+                // A CRD's metadata is every kind's.
+                let custom = std::mem::take(&mut self.custom);
+                let reference = self.reference(entry.schema());
+                self.custom = custom;
+                reference
+            }
             Link::Shared(schema) => self.inline(schema),
         }
     }
@@ -50,7 +58,29 @@ impl Writer {
         json!({"$ref": format!("{}{name}", self.prefix)})
     }
 
+    /// Types of built-in kinds that are neither text nor number have a name of their own.
+    fn either(&mut self, schema: &Schema) -> Option<Json> {
+        let (name, format) = match (self.custom, schema.int_or_string, schema.format.as_deref()) {
+            (false, true, _) => ("io.k8s.apimachinery.pkg.util.intstr.IntOrString", Some("int-or-string")),
+            (false, _, Some("quantity")) => ("io.k8s.apimachinery.pkg.api.resource.Quantity", None),
+            _ => return None,
+        };
+        let mut definition = match (self.prefix == V3, format) {
+            (true, Some(_)) => json!({"oneOf": [{"type": "integer"}, {"type": "string"}]}),
+            (true, None) => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
+            (false, _) => json!({"type": "string"}),
+        };
+        if let Some(format) = format {
+            definition["format"] = json!(format);
+        }
+        self.definitions.entry(name.to_owned()).or_insert(definition);
+        Some(json!({"$ref": format!("{}{name}", self.prefix)}))
+    }
+
     fn inline(&mut self, schema: &Schema) -> Json {
+        if let Some(named) = self.either(schema) {
+            return named;
+        }
         if schema.name.is_empty() { self.body(schema) } else { self.reference(schema) }
     }
 
@@ -169,13 +199,15 @@ const KIND: &str = "Kind is a string value representing the REST resource this o
 
 /// Types and paths of some resources.
 fn write(server: &ApiServer, resources: &[&Resource], prefix: &'static str) -> (Definitions, Map<String, Json>) {
-    let mut writer = Writer { definitions: Definitions::new(), prefix };
+    let mut writer = Writer { definitions: Definitions::new(), prefix, custom: false };
     let mut paths = Map::new();
     for resource in resources {
         let Some(schema) = server.schema(resource) else { continue };
         let name = if schema.name.is_empty() {
             let name = kind_name(resource);
+            writer.custom = true;
             let mut body = writer.body(&schema);
+            writer.custom = false;
             if writer.prefix == V3 {
                 in_its_own_words(resource, &mut body);
             }
