@@ -165,7 +165,8 @@ fn parse(entry: &'static Entry) -> Schema {
     }
     // Statuses and events are written by programs that leave zeros out; the API server puts them back. In
     // what users write, a zero would hide that a required field is missing.
-    if entry.name.ends_with("Status") || entry.name.ends_with(".Event") {
+    let told = ["core.v1.NodeSystemInfo", "core.v1.DaemonEndpoint"];
+    if entry.name.ends_with("Status") || entry.name.ends_with(".Event") || told.contains(&entry.name) {
         for property in &mut schema.properties {
             if property.always && property.default.is_none() {
                 property.default = Some(Box::new(zero(&property.schema).unwrap_or_default()));

@@ -48,13 +48,24 @@ impl Program {
 
     /// Evaluates the rule for a value and, on updates, the value before.
     pub fn holds(&self, value: &Json, old: Option<&Json>) -> Outcome {
-        let mut scope = vec![("self", Cow::Borrowed(value))];
-        scope.extend(old.map(|old| ("oldSelf", Cow::Borrowed(old))));
-        match evaluate(&self.0, &mut scope).as_deref() {
-            Ok(Json::Bool(true)) => Outcome::True,
-            Ok(Json::Bool(false)) => Outcome::False,
+        let mut names = vec![("self", value)];
+        names.extend(old.map(|old| ("oldSelf", old)));
+        self.decides(&names)
+    }
+
+    /// Evaluates a rule over names that the caller chooses: `object`, `request`, ….
+    pub fn decides(&self, names: &[(&str, &Json)]) -> Outcome {
+        match self.value(names).as_ref() {
+            Some(Json::Bool(true)) => Outcome::True,
+            Some(Json::Bool(false)) => Outcome::False,
             _ => Outcome::Unknown,
         }
+    }
+
+    /// What an expression makes of these names; `None` when it cannot be evaluated here.
+    pub fn value(&self, names: &[(&str, &Json)]) -> Option<Json> {
+        let mut scope = names.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))).collect();
+        evaluate(&self.0, &mut scope).ok().map(Cow::into_owned)
     }
 }
 

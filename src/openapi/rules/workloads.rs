@@ -155,7 +155,12 @@ fn schedule(value: &Json, found: &mut Vec<FieldError>) {
         }
     };
     if !fine {
-        let why = "expected five fields (minute hour day month weekday), or one of @hourly, @daily, …";
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        let why = match (text.starts_with('@'), fields.len()) {
+            (true, _) => format!("unrecognized descriptor: {text}"),
+            (false, 5) => "expected five fields (minute hour day month weekday)".to_owned(),
+            (false, count) => format!("expected exactly 5 fields, found {count}: [{}]", fields.join(" ")),
+        };
         found.push(FieldError::invalid("spec.schedule", text, why));
     }
 }

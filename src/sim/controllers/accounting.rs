@@ -132,7 +132,16 @@ impl Controller for Disruption {
         status["desiredHealthy"] = json!(desired);
         status["disruptionsAllowed"] = json!(allowed);
         let (word, reason) = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
-        fields::set_condition(&mut next, "DisruptionAllowed", word, reason, "", around.clock.now());
+        let now = around.clock.now().rfc3339();
+        let old = fields::condition_entry(&budget, "DisruptionAllowed");
+        let since = old
+            .filter(|old| fields::text(old, "/status") == word)
+            .map_or("", |o| fields::text(o, "/lastTransitionTime"));
+        let since = if since.is_empty() { now.as_str() } else { since };
+        next["status"]["conditions"] = json!([{
+            "type": "DisruptionAllowed", "status": word, "observedGeneration": budget["metadata"]["generation"],
+            "lastTransitionTime": since, "reason": reason, "message": "",
+        }]);
         writes::status(api, &budget, next).await?;
         Ok(Outcome::Done)
     }

@@ -43,30 +43,41 @@ pub fn start(parts: Parts) -> Handle {
     let Parts { around, ca_pem, programs, cloud, faults, logs } = parts;
     let controllers: Vec<Arc<dyn Controller>> = vec![
         Arc::new(bootstrap::Addons::new()),
+        Arc::new(nodes::Nodes { faults: faults.clone() }),
+        Arc::new(devices::Devices { programs: programs.clone() }),
+        Arc::new(volumes::Claims { cloud: cloud.clone() }),
+        Arc::new(volumes::Volumes { cloud: cloud.clone() }),
+        Arc::new(services::Services { cloud, faults: faults.clone() }),
+        Arc::new(Activation::new(programs.clone())),
+    ];
+    let kubelet = around.managing("kubelet");
+    control_plane(&around, ca_pem)
+        .join(runner::start(&around, controllers))
+        .join(runner::start(&kubelet, vec![Arc::new(Kubelet { programs, faults, logs })]))
+}
+
+/// Starts what any control plane runs, wherever it is: the controllers that need neither a cloud nor nodes that
+/// live, and the scheduler.
+pub fn control_plane(around: &Surroundings, ca_pem: String) -> Handle {
+    let controllers: Vec<Arc<dyn Controller>> = vec![
         Arc::new(namespaces::Furnishing { ca_pem }),
         Arc::new(namespaces::Deletion),
         Arc::new(accounts::Tokens),
         Arc::new(garbage::Garbage::default()),
-        Arc::new(nodes::Nodes { faults: faults.clone() }),
+        Arc::new(nodes::Taints),
         Arc::new(nodes::Eviction),
-        Arc::new(devices::Devices { programs: programs.clone() }),
         Arc::new(deployments::Deployments),
         Arc::new(replicasets::ReplicaSets),
         Arc::new(statefulsets::StatefulSets),
         Arc::new(daemonsets::DaemonSets),
         Arc::new(jobs::Jobs),
-        Arc::new(volumes::Claims { cloud: cloud.clone() }),
-        Arc::new(volumes::Volumes { cloud: cloud.clone() }),
-        Arc::new(scheduler::Scheduler),
-        Arc::new(Kubelet { programs: programs.clone(), faults: faults.clone(), logs }),
         Arc::new(endpoints::Endpoints),
-        Arc::new(services::Services { cloud, faults }),
         Arc::new(accounting::Quotas),
         Arc::new(accounting::Disruption),
         Arc::new(accounting::Autoscaling),
-        Arc::new(Activation::new(programs)),
     ];
-    runner::start(&around, controllers)
+    let scheduler = around.managing("kube-scheduler");
+    runner::start(around, controllers).join(runner::start(&scheduler, vec![Arc::new(scheduler::Scheduler)]))
 }
 
 #[cfg(test)]

@@ -62,6 +62,10 @@ impl Controller for Deployments {
                 rolling_step(around, &deployment, current.as_ref(), &old, wanted).await?;
             }
             prune(around, &deployment, &old).await?;
+            if current.is_none() && owned(&*around.api, &deployment).iter().any(|set| same_template(&deployment, set)) {
+                // The new ReplicaSet is noted; it wakes us for the rest.
+                return Ok(Outcome::Done);
+            }
         } else if let Some(current) = &current {
             scale(around, &deployment, current, wanted).await?;
         }
@@ -128,11 +132,11 @@ async fn new_set(around: &Surroundings, deployment: &Json, old: &[Arc<Json>], re
         all.shift_remove("kubectl.kubernetes.io/last-applied-configuration");
     }
     annotations[REVISION] = json!(number.to_string());
-    annotations["deployment.kubernetes.io/desired-replicas"] = deployment["spec"]["replicas"].clone();
-    if let Some(all) = annotations.as_object_mut() {
-        all.retain(|_, value| !value.is_null());
-        all.values_mut().filter(|v| v.is_number()).for_each(|v| *v = json!(v.to_string()));
-    }
+    let wanted = fields::number(deployment, "/spec/replicas").unwrap_or(1);
+    let surge =
+        if fields::text(deployment, "/spec/strategy/type") == "Recreate" { 0 } else { slack(deployment, wanted).0 };
+    annotations["deployment.kubernetes.io/desired-replicas"] = json!(wanted.to_string());
+    annotations["deployment.kubernetes.io/max-replicas"] = json!((wanted + surge).to_string());
     let mut spec = json!({"replicas": replicas, "selector": selector, "template": template});
     if let Some(least) = deployment["spec"].get("minReadySeconds") {
         spec["minReadySeconds"] = least.clone();
@@ -149,7 +153,20 @@ async fn new_set(around: &Surroundings, deployment: &Json, old: &[Arc<Json>], re
     let name = fields::name(&set).to_owned();
     around.api.create(set).await?;
     told(around, deployment, &name, "up", 0, replicas).await;
-    Ok(())
+    announce(around, deployment, &name, number).await
+}
+
+/// Notes a new ReplicaSet on its Deployment: the revision, and that it moves.
+async fn announce(around: &Surroundings, deployment: &Json, set: &str, number: i64) -> Result<(), Status> {
+    let Some(read) = around.api.get(&kinds::of("Deployment"), fields::namespace(deployment), fields::name(deployment))
+    else {
+        return Ok(());
+    };
+    let mut next = (*read).clone();
+    next["metadata"]["annotations"][REVISION] = json!(number.to_string());
+    let message = format!("Created new replica set \"{set}\"");
+    condition(&mut next, "Progressing", "True", "NewReplicaSetCreated", &message, around.clock.now());
+    around.api.update_status(next).await.map(|_| ())
 }
 
 async fn told(around: &Surroundings, deployment: &Json, set: &str, way: &str, from: i64, to: i64) {
@@ -347,13 +364,9 @@ async fn observe(around: &Surroundings, key: &Key) -> Result<Outcome, Status> {
             api.update(set).await?;
             return Ok(Outcome::After(Duration::from_millis(1)));
         }
-        let mut marked = (*deployment).clone();
-        marked["metadata"]["annotations"][REVISION] = json!(fields::annotation(set, REVISION));
-        let written = api.update(marked).await?;
-        next["metadata"] = written["metadata"].clone();
-        let mut read = (*written).clone();
-        read["status"] = deployment["status"].clone();
-        writes::status(api, &read, next).await?;
+        // The revision is written with the status: whoever owns the spec is not disturbed.
+        next["metadata"]["annotations"][REVISION] = json!(fields::annotation(set, REVISION));
+        api.update_status(next).await?;
         return Ok(after.map_or(Outcome::Done, Outcome::After));
     }
     writes::status(api, &deployment, next).await?;
@@ -422,9 +435,28 @@ fn progress(
 }
 
 fn condition(object: &mut Json, kind: &str, status: &str, reason: &str, message: &str, now: Timestamp) {
+    let mut since = now.rfc3339();
+    if let Some(old) = fields::condition_entry(object, kind) {
+        if [("/status", status), ("/reason", reason), ("/message", message)]
+            .iter()
+            .all(|(at, word)| fields::text(old, at) == *word)
+        {
+            return;
+        }
+        if fields::text(old, "/status") == status {
+            since = fields::text(old, "/lastTransitionTime").to_owned();
+        }
+    }
     let entry = json!({
-        "type": kind, "status": status, "lastUpdateTime": now.rfc3339(), "lastTransitionTime": now.rfc3339(),
-        "reason": reason, "message": message,
+        "type": kind, "status": status, "lastUpdateTime": now.rfc3339(), "lastTransitionTime": since, "reason": reason,
+        "message": message,
     });
-    fields::put_condition(object, entry);
+    // What changes goes to the end of the list.
+    match object.pointer_mut("/status/conditions").and_then(Json::as_array_mut) {
+        Some(all) => {
+            all.retain(|entry| fields::text(entry, "/type") != kind);
+            all.push(entry);
+        }
+        None => object["status"]["conditions"] = json!([entry]),
+    }
 }

@@ -51,10 +51,12 @@ pub const BACKOFF_LONGEST: Duration = seconds(300);
 pub const BACKOFF_FORGIVEN: Duration = seconds(600);
 /// A mount that cannot be made is tried again after this long at most (kubelet doubles from 0.5 s to 122 s).
 pub const MOUNT_RETRY: Duration = seconds(15);
-/// Garbage collection after an owner is gone (estimate; the collector's graph lags behind).
+/// Garbage collection after an owner is gone (estimate for a cluster at work, whose collector's graph lags behind;
+/// an idle one was seen to take 15 ms).
 pub const GARBAGE: Duration = seconds(1);
-/// The namespace controller's turn (estimate).
-pub const NAMESPACE: Duration = seconds(1);
+/// The namespace controller's turn after each change of a namespace that goes (Kubernetes' own constant, so that
+/// every API server has heard of it; seen in recordings).
+pub const NAMESPACE: Duration = seconds(5);
 /// Weights from Hugging Face to a node (estimate: 3B parameters in half precision, 6 GB, in about a minute).
 pub const DOWNLOAD_MEGABYTES_PER_SECOND: u64 = 100;
 

@@ -165,7 +165,8 @@ fn slice(service: &Json, ports: &Json, behind: &[Arc<Json>], index: usize) -> Js
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {
-            "name": format!("{}-{suffix}", fields::name(service)), "namespace": fields::namespace(service),
+            "name": format!("{}-{suffix}", fields::name(service)),
+            "generateName": format!("{}-", fields::name(service)), "namespace": fields::namespace(service),
             "labels": labels, "ownerReferences": [fields::owner_reference(service)],
         },
         "addressType": "IPv4", "endpoints": endpoints, "ports": ports,

@@ -112,9 +112,8 @@ impl Controller for Garbage {
             let known = Gvk::of(reference).is_some_and(|gvk| api.serves(&gvk));
             match find_owner(&**api, reference, &key.namespace) {
                 Some(owner) => {
-                    let waits = fields::is_going(&owner)
-                        && fields::has_finalizer(&owner, FOREGROUND)
-                        && fields::flag(reference, "/blockOwnerDeletion");
+                    // Whether the owner waits for this one decides nothing: it goes all the same.
+                    let waits = fields::is_going(&owner) && fields::has_finalizer(&owner, FOREGROUND);
                     dying |= waits;
                     alive |= !waits;
                 }
@@ -139,7 +138,8 @@ impl Controller for Garbage {
         }
         // The collector's graph lags behind the cluster.
         around.clock.sleep(durations::GARBAGE).await;
-        let propagation = if dying { "Foreground" } else { "Background" };
+        let held = !self.dependents(&**api, fields::uid(&object)).is_empty();
+        let propagation = if dying && held { "Foreground" } else { "Background" };
         let options = crate::sim::kube::api::DeleteOptions {
             uid: Some(fields::uid(&object).to_owned()),
             propagation: Some(propagation.to_owned()),

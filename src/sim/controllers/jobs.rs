@@ -188,6 +188,7 @@ impl Jobs {
             }
         }
         next["status"]["ready"] = json!(ready);
+        next["status"]["uncountedTerminatedPods"] = json!({});
         next["status"]["terminating"] = json!(mine.iter().filter(|pod| fields::is_going(pod)).count());
         if suspended {
             fields::set_condition(&mut next, "Suspended", "True", "JobSuspended", "Job suspended", now);

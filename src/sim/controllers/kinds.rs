@@ -15,6 +15,7 @@ pub fn of(kind: &str) -> Gvk {
         "ClusterRole" | "ClusterRoleBinding" | "Role" | "RoleBinding" => ("rbac.authorization.k8s.io", "v1"),
         "Lease" => ("coordination.k8s.io", "v1"),
         "CustomResourceDefinition" => ("apiextensions.k8s.io", "v1"),
+        "APIService" => ("apiregistration.k8s.io", "v1"),
         "RuntimeClass" => ("node.k8s.io", "v1"),
         _ => ("", "v1"),
     };

@@ -68,6 +68,13 @@ pub struct Surroundings {
     pub clock: SharedClock,
 }
 
+impl Surroundings {
+    /// The same, for a program that is known by this name as the manager of the fields it writes.
+    pub fn managing(&self, manager: &str) -> Surroundings {
+        Surroundings { api: self.api.managing(manager), clock: self.clock.clone() }
+    }
+}
+
 /// What to do next about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -70,6 +70,9 @@ impl Controller for Furnishing {
     }
 }
 
+/// What an object that waits for a finalizer is expected to take, in seconds (Kubernetes' own constant).
+const FINALIZING: u64 = 15;
+
 /// Deletes the content of namespaces that are being deleted, and lets them go when it is gone.
 #[derive(Debug, Clone, Copy)]
 pub struct Deletion;
@@ -84,15 +87,22 @@ impl Controller for Deletion {
         vec![kinds::of("Namespace")]
     }
 
+    fn parallel(&self) -> usize {
+        // Each waits its turn asleep.
+        64
+    }
+
     async fn reconcile(&self, around: &Surroundings, key: &Key) -> Result<Outcome, Status> {
         let api = &around.api;
-        let Some(namespace) = api.get(&key.gvk, "", &key.name) else { return Ok(Outcome::Done) };
-        if !fields::is_going(&namespace) || fields::list(&namespace, "/spec/finalizers").is_empty() {
+        let going = |namespace: &std::sync::Arc<Json>| {
+            fields::is_going(namespace) && !fields::list(namespace, "/spec/finalizers").is_empty()
+        };
+        if api.get(&key.gvk, "", &key.name).filter(going).is_none() {
             return Ok(Outcome::Done);
         }
-        let age = around.clock.now().since(fields::time(&namespace, "/metadata/deletionTimestamp").unwrap_or_default());
-        if age < durations::NAMESPACE {
-            return Ok(Outcome::After(durations::NAMESPACE.saturating_sub(age)));
+        around.clock.sleep(durations::NAMESPACE).await;
+        if api.get(&key.gvk, "", &key.name).filter(going).is_none() {
+            return Ok(Outcome::Done);
         }
         let mut failures = Vec::new();
         for (gvk, namespaced) in api.kinds() {
@@ -112,8 +122,12 @@ impl Controller for Deletion {
         }
         let mut remaining: BTreeMap<Gvk, usize> = BTreeMap::new();
         let mut finalizers: BTreeMap<String, usize> = BTreeMap::new();
+        let mut estimate = 0;
         for (gvk, namespaced) in api.kinds() {
             for object in if namespaced { api.list(&gvk, Some(&key.name)) } else { Vec::new() } {
+                let finalizing = !fields::list(&object, "/metadata/finalizers").is_empty();
+                let grace = fields::number(&object, "/metadata/deletionGracePeriodSeconds").unwrap_or_default();
+                estimate = estimate.max(if finalizing { FINALIZING } else { u64::try_from(grace).unwrap_or_default() });
                 *remaining.entry(gvk.clone()).or_default() += 1;
                 for finalizer in fields::list(&object, "/metadata/finalizers") {
                     *finalizers.entry(finalizer.as_str().unwrap_or_default().to_owned()).or_default() += 1;
@@ -122,11 +136,16 @@ impl Controller for Deletion {
         }
         let Some(read) = api.get(&key.gvk, "", &key.name) else { return Ok(Outcome::Done) };
         let mut next = (*read).clone();
-        conditions(&mut next, &remaining, &finalizers, &failures, around);
+        let undiscovered = undiscovered(&**api);
+        conditions(&mut next, &remaining, &finalizers, &failures, &undiscovered, around);
         writes::status(api, &read, next).await?;
+        if !undiscovered.is_empty() {
+            return Ok(Outcome::After(Duration::from_millis(1)));
+        }
         if !remaining.is_empty() || !failures.is_empty() {
-            // The real controller estimates from the grace periods of what remains; at least a second or two.
-            return Ok(Outcome::After(Duration::from_secs(2)));
+            // Half of the longest that what remains is expected to take, and a second.
+            let expected = Duration::from_secs(estimate);
+            return Ok(Outcome::After((expected / 2 + Duration::from_secs(1)).saturating_sub(durations::NAMESPACE)));
         }
         let Some(read) = api.get(&key.gvk, "", &key.name) else { return Ok(Outcome::Done) };
         let mut next = (*read).clone();
@@ -136,11 +155,21 @@ impl Controller for Deletion {
     }
 }
 
+/// Groups and versions that nobody can say the content of: their servers do not answer.
+fn undiscovered(api: &dyn Api) -> Vec<String> {
+    let away = |service: &std::sync::Arc<Json>| fields::condition(service, "Available") == "False";
+    let name = |service: &std::sync::Arc<Json>| {
+        format!("{}/{}", fields::text(service, "/spec/group"), fields::text(service, "/spec/version"))
+    };
+    api.list(&kinds::of("APIService"), None).iter().filter(|service| away(service)).map(name).collect()
+}
+
 fn conditions(
     namespace: &mut Json,
     remaining: &BTreeMap<Gvk, usize>,
     finalizers: &BTreeMap<String, usize>,
     failures: &[String],
+    undiscovered: &[String],
     around: &Surroundings,
 ) {
     let now = around.clock.now();
@@ -151,9 +180,20 @@ fn conditions(
     };
     set(
         "NamespaceDeletionDiscoveryFailure",
-        false,
+        !undiscovered.is_empty(),
         ("DiscoveryFailed", "ResourcesDiscovered"),
-        (String::new(), "All resources successfully discovered"),
+        (
+            format!(
+                "Discovery failed for some groups, {} failing: unable to retrieve the complete list of server APIs: {}",
+                undiscovered.len(),
+                undiscovered
+                    .iter()
+                    .map(|v| format!("{v}: stale GroupVersion discovery: {v}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            "All resources successfully discovered",
+        ),
     );
     set(
         "NamespaceDeletionGroupVersionParsingFailure",

@@ -16,9 +16,10 @@ use crate::sim::kube::api::{Api, Gvk, Status};
 
 const COMPONENT: &str = "node-controller";
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
+const CORDONED: &str = "node.kubernetes.io/unschedulable";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
-/// The node life cycle.
+/// What kubelets say of their nodes, and the node controller of those that say nothing.
 pub struct Nodes {
     /// Which nodes are lost.
     pub faults: Arc<dyn Faults>,
@@ -48,11 +49,12 @@ impl Controller for Nodes {
         };
         let mut next = (*node).clone();
         conditions(&mut next, state, now);
-        writes::status(&around.api, &node, next).await?;
-        let Some(read) = around.api.get(&key.gvk, "", &key.name) else { return Ok(Outcome::Done) };
-        let mut next = (*read).clone();
-        taints(&mut next, state, now);
-        writes::object(&around.api, &read, next).await?;
+        // The kubelet's words, or the node controller's where it has none.
+        let writer = if state == "Unknown" { around.api.clone() } else { around.api.managing("kubelet") };
+        writes::status(&writer, &node, next).await?;
+        if state == "True" {
+            lease(around, &node, now).await?;
+        }
         if fields::condition(&node, "Ready") != state && state == "True" {
             let message = format!("Node {} status is now: NodeReady", key.name);
             writes::event(around, &node, Mood::Normal, "NodeReady", &message, "kubelet").await;
@@ -60,6 +62,48 @@ impl Controller for Nodes {
         if state == "False" {
             return Ok(Outcome::After(durations::NODE_READY.saturating_sub(age)));
         }
+        Ok(Outcome::Done)
+    }
+}
+
+/// The kubelet's lease, by which it is known to live. It is not renewed: simulated kubelets do not stop unseen.
+async fn lease(around: &Surroundings, node: &Json, now: Timestamp) -> Result<(), Status> {
+    const NAMESPACE: &str = "kube-node-lease";
+    let (gvk, name) = (kinds::of("Lease"), fields::name(node));
+    let there = around.api.get(&gvk, NAMESPACE, name).is_some();
+    if there || around.api.get(&kinds::of("Namespace"), "", NAMESPACE).is_none() {
+        return Ok(());
+    }
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {
+            "name": name, "namespace": NAMESPACE,
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": name, "uid": fields::uid(node)}],
+        },
+        "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now.rfc3339_micros()},
+    });
+    writes::create_missing(&around.api.managing("kubelet"), lease).await
+}
+
+/// Marks nodes that are not to be used: not ready, not heard of, or cordoned.
+#[derive(Debug, Clone, Copy)]
+pub struct Taints;
+
+#[async_trait]
+impl Controller for Taints {
+    fn name(&self) -> &'static str {
+        "node-taints"
+    }
+
+    fn watches(&self) -> Vec<Gvk> {
+        vec![kinds::of("Node")]
+    }
+
+    async fn reconcile(&self, around: &Surroundings, key: &Key) -> Result<Outcome, Status> {
+        let Some(node) = around.api.get(&key.gvk, "", &key.name) else { return Ok(Outcome::Done) };
+        let mut next = (*node).clone();
+        taints(&mut next, fields::condition(&node, "Ready"), around.clock.now());
+        writes::object(&around.api, &node, next).await?;
         Ok(Outcome::Done)
     }
 }
@@ -99,10 +143,15 @@ fn taints(node: &mut Json, state: &str, now: Timestamp) {
         "Unknown" => Some(UNREACHABLE),
         _ => Some(NOT_READY),
     };
-    all.retain(|taint| {
-        let key = fields::text(taint, "/key");
-        !matches!(key, NOT_READY | UNREACHABLE) || Some(key) == wanted
+    let cordoned = fields::flag(node, "/spec/unschedulable");
+    all.retain(|taint| match fields::text(taint, "/key") {
+        key @ (NOT_READY | UNREACHABLE) => Some(key) == wanted,
+        CORDONED => cordoned,
+        _ => true,
     });
+    if cordoned && !all.iter().any(|taint| fields::text(taint, "/key") == CORDONED) {
+        all.push(json!({"key": CORDONED, "effect": "NoSchedule", "timeAdded": now.rfc3339()}));
+    }
     if let Some(key) = wanted {
         for effect in ["NoSchedule", "NoExecute"] {
             // A node that has only just registered evicts nobody.

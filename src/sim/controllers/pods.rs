@@ -63,10 +63,11 @@ pub fn least_ready(owner: &Json) -> Duration {
     Duration::from_secs(fields::number(owner, "/spec/minReadySeconds").and_then(|s| u64::try_from(s).ok()).unwrap_or(0))
 }
 
-/// A Pod of an owner's template under a name.
+/// A Pod of an owner's template under a name that stands for a generated one.
 pub fn from_template(owner: &Json, template: &Json, name: &str) -> Json {
     let mut metadata = json!({
-        "name": name, "namespace": fields::namespace(owner), "ownerReferences": [fields::owner_reference(owner)],
+        "name": name, "generateName": format!("{}-", fields::name(owner)), "namespace": fields::namespace(owner),
+        "ownerReferences": [fields::owner_reference(owner)],
     });
     for field in ["labels", "annotations", "finalizers"] {
         if let Some(value) = template.pointer(&format!("/metadata/{field}")) {
@@ -75,6 +76,15 @@ pub fn from_template(owner: &Json, template: &Json, name: &str) -> Json {
     }
     let spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+}
+
+/// Sets a condition of a Pod, with the generation that it speaks of.
+pub fn set_condition(pod: &mut Json, kind: &str, status: &str, reason: &str, message: &str, now: Timestamp) {
+    let entry = json!({
+        "type": kind, "observedGeneration": pod["metadata"]["generation"], "status": status, "lastProbeTime": null,
+        "lastTransitionTime": now.rfc3339(), "reason": reason, "message": message,
+    });
+    fields::put_condition(pod, entry);
 }
 
 /// Names of `wanted` new Pods, `<prefix><5 characters>`, none of which is taken.

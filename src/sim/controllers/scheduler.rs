@@ -130,20 +130,19 @@ fn waits(pod: &Json) -> bool {
 }
 
 async fn bind(around: &Surroundings, pod: &Json, node: &str) -> Result<Outcome, Status> {
-    let mut next = pod.clone();
-    next["spec"]["nodeName"] = json!(node);
-    let bound = around.api.update(next).await?;
-    let mut next = (*bound).clone();
-    scheduled(&mut next, "True", "", "", around);
-    writes::status(&around.api, &bound, next).await?;
     let (namespace, name) = (fields::namespace(pod), fields::name(pod));
+    let binding = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace, "uid": pod["metadata"]["uid"]},
+        "target": {"kind": "Node", "name": node},
+    });
+    around.api.update_subresource("binding", binding).await?;
     let message = format!("Successfully assigned {namespace}/{name} to {node}");
     writes::event(around, pod, Mood::Normal, "Scheduled", &message, COMPONENT).await;
     Ok(Outcome::Done)
 }
 
 fn scheduled(pod: &mut Json, status: &str, reason: &str, message: &str, around: &Surroundings) {
-    fields::set_condition(pod, "PodScheduled", status, reason, message, around.clock.now());
+    pods::set_condition(pod, "PodScheduled", status, reason, message, around.clock.now());
 }
 
 async fn refuse(around: &Surroundings, pod: &Json, reason: &str, message: &str, tell: bool) -> Result<Outcome, Status> {
@@ -182,7 +181,12 @@ fn sentence(nodes: usize, reasons: &BTreeMap<String, usize>, preemptable: usize)
     }
     after.sort();
     let list = parts.join(", ");
-    format!("0/{nodes} nodes are available: {list}. preemption: 0/{nodes} nodes are available: {}.", after.join(", "))
+    // Two plugins are asked what could be done, the one for claimed devices first.
+    format!(
+        "0/{nodes} nodes are available: {list}. no new claims to deallocate, preemption: 0/{nodes} nodes are available: \
+         {}.",
+        after.join(", ")
+    )
 }
 
 /// Why a node does not do; the first failing filter of Kubernetes' order, resources all at once.

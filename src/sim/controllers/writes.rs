@@ -77,16 +77,30 @@ pub async fn event(around: &Surroundings, about: &Json, mood: Mood, reason: &str
         namespace => namespace,
     };
     let gvk = Gvk::new("", "v1", "Event");
-    let text = format!("{}{reason}{message}{component}", fields::uid(about));
-    let name = format!("{}.{}", fields::name(about), fields::hash(&text));
-    let now = around.clock.now().rfc3339();
-    if let Some(known) = around.api.get(&gvk, namespace, &name) {
+    let now = around.clock.now();
+    let same = |event: &Arc<Json>| {
+        event["involvedObject"]["uid"] == about["metadata"]["uid"]
+            && event["message"] == message
+            && event["reason"] == reason
+            && event["source"]["component"] == component
+    };
+    if let Some(known) = around.api.list(&gvk, Some(namespace)).into_iter().find(same) {
         let mut again = (*known).clone();
         again["count"] = json!(fields::number(&again, "/count").unwrap_or(1) + 1);
-        again["lastTimestamp"] = json!(now);
+        again["lastTimestamp"] = json!(now.rfc3339());
         around.api.update(again).await.ok();
         return;
     }
+    // The name ends in the moment in nanoseconds, so that a list by name is one by time.
+    let mut moment = now.0 * 1_000_000;
+    let name = loop {
+        let name = format!("{}.{moment:016x}", fields::name(about));
+        if around.api.get(&gvk, namespace, &name).is_none() {
+            break name;
+        }
+        moment += 1;
+    };
+    let now = now.rfc3339();
     let kind = match mood {
         Mood::Normal => "Normal",
         Mood::Warning => "Warning",

@@ -116,6 +116,10 @@ pub trait Api: Send + Sync {
     /// authorised by RBAC; the first user of all is `system:masters` and may do anything.
     fn impersonate(&self, user: &str) -> Arc<dyn Api>;
 
+    /// The same server and user, for a program that is known by another name as the manager of its fields:
+    /// `kube-scheduler`, `kubelet`.
+    fn managing(&self, manager: &str) -> Arc<dyn Api>;
+
     /// Whether the kind is served now (its CRD is established).
     fn serves(&self, gvk: &Gvk) -> bool;
 

@@ -40,10 +40,19 @@ pub(crate) fn default(server: &ApiServer, resource: &Resource, object: &mut Json
                 merge_string_data(map);
             }
         }
+        ("apps", "daemonsets") => {
+            let annotations = typed::metadata(object).entry("annotations").or_insert_with(|| json!({}));
+            if annotations[TEMPLATE_GENERATION].is_null() {
+                annotations[TEMPLATE_GENERATION] = json!("1");
+            }
+        }
         ("apiextensions.k8s.io", "customresourcedefinitions") => super::crd::default(object),
         _ => {}
     }
 }
+
+/// How often a DaemonSet's template has changed, which it once had a field for.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 fn merge_string_data(secret: &mut Map<String, Json>) {
     let Some(Json::Object(texts)) = secret.shift_remove("stringData") else { return };
@@ -199,6 +208,12 @@ pub(crate) fn prepare_update(
                 }
             }
             ("batch", "jobs") => keep_job(new, current),
+            ("apps", "daemonsets") => {
+                let count = current["metadata"]["annotations"][TEMPLATE_GENERATION].as_str();
+                let count: u64 = count.and_then(|count| count.parse().ok()).unwrap_or(1);
+                let rolled = u64::from(new["spec"]["template"] != current["spec"]["template"]);
+                new["metadata"]["annotations"][TEMPLATE_GENERATION] = json!((count + rolled).to_string());
+            }
             ("", "persistentvolumeclaims")
                 if new["spec"]["volumeName"].is_null() && !current["spec"]["volumeName"].is_null() =>
             {

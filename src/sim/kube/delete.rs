@@ -13,6 +13,7 @@ use super::server::ApiServer;
 use super::store::revision_of;
 use super::write::{Request, meta_text};
 use super::{convert, typed};
+use crate::env::clock::Timestamp;
 
 /// How to delete.
 #[derive(Clone, Debug, Default)]
@@ -106,7 +107,7 @@ impl ApiServer {
             let dry = request.options.dry_run;
             let result = match self.mark(&request, &deletion, &live) {
                 Mark::Remove(None) if dry => Ok(Deleted::Gone(current)),
-                Mark::Remove(Some(object)) if dry => {
+                Mark::Remove(Some(object)) | Mark::End(object) if dry => {
                     Ok(Deleted::Gone(convert::one(self, &resource, Arc::new(object)).await?))
                 }
                 Mark::Remove(None) => {
@@ -114,6 +115,14 @@ impl ApiServer {
                 }
                 Mark::Remove(last) => match self.store.remove(&gvk, &table, &request.key(), expected, last) {
                     Ok(object) => Ok(Deleted::Gone(convert::one(self, &resource, object).await?)),
+                    Err(()) => Err(()),
+                },
+                // Watches see the last grace period and then the end.
+                Mark::End(object) => match self.store.put(&gvk, &table, &request.key(), Some(expected), object) {
+                    Ok(last) => match self.store.remove(&gvk, &table, &request.key(), revision_of(&last), None) {
+                        Ok(_) => Ok(Deleted::Gone(convert::one(self, &resource, last).await?)),
+                        Err(()) => Err(()),
+                    },
                     Err(()) => Err(()),
                 },
                 Mark::Keep(object) => {
@@ -167,7 +176,7 @@ impl ApiServer {
             ("", "pods") => {
                 self.mark_pod(deletion, &mut object, deleting, held);
                 typed::tidy(resource, &mut object);
-                return if complete(&object) { Mark::Remove(Some(object)) } else { Mark::Keep(object) };
+                return if complete(&object) { Mark::End(object) } else { Mark::Keep(object) };
             }
             _ => {
                 if held.is_empty() {
@@ -200,17 +209,26 @@ impl ApiServer {
         if deleting && left.is_some_and(|left| wanted >= left) {
             return;
         }
-        let at = self.clock.now().plus(std::time::Duration::from_secs(u64::try_from(wanted).unwrap_or(0)));
+        // A shorter time counts from when the first deletion was asked for.
+        let asked = match (meta.get("deletionTimestamp").and_then(Json::as_str).and_then(Timestamp::parse), left) {
+            (Some(end), Some(left)) => Timestamp(end.0.saturating_sub(u64::try_from(left).unwrap_or(0) * 1000)),
+            _ => self.clock.now(),
+        };
+        let at = asked.plus(std::time::Duration::from_secs(u64::try_from(wanted).unwrap_or(0)));
         meta.insert("deletionTimestamp".to_owned(), Json::from(at.rfc3339()));
         meta.insert("deletionGracePeriodSeconds".to_owned(), json!(wanted));
-        let generation = meta.get("generation").and_then(Json::as_i64).unwrap_or(0);
-        meta.insert("generation".to_owned(), json!(generation + 1));
+        if !deleting {
+            let generation = meta.get("generation").and_then(Json::as_i64).unwrap_or(0);
+            meta.insert("generation".to_owned(), json!(generation + 1));
+        }
     }
 }
 
 enum Mark {
     /// It goes now; the last form when it differs from the stored one.
     Remove(Option<Json>),
+    /// It goes now, and is seen in this form before.
+    End(Json),
     /// It stays for now, in this form.
     Keep(Json),
 }

@@ -38,9 +38,10 @@ pub(crate) fn core(host: &str) -> Json {
     })
 }
 
-/// `GET /apis`.
-pub(crate) fn group_list(registry: &Registry) -> Json {
-    let groups: Vec<Json> = groups(registry).iter().map(|(name, versions)| group(name, versions)).collect();
+/// `GET /apis`. `remote` are groups and versions that other servers serve.
+pub(crate) fn group_list(registry: &Registry, remote: &[(String, String)]) -> Json {
+    let mut groups: Vec<Json> = groups(registry).iter().map(|(name, versions)| group(name, versions)).collect();
+    groups.extend(remote.iter().map(|(name, version)| group(name, &[version.as_str()])));
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 

@@ -17,7 +17,8 @@ use super::requests::{self, Query, Selection};
 use super::server::{ApiServer, User};
 use super::write::{Options, Patch, Request};
 use super::{
-    discovery, fault, json_text, openapi_document, protobuf, rbac, scale, subresource, table, token, typed, watch,
+    aggregation, discovery, fault, json_text, openapi_document, protobuf, rbac, scale, subresource, table, token,
+    typed, watch,
 };
 
 /// The largest body that is read, in bytes.
@@ -115,6 +116,28 @@ impl Call {
         codec::negotiate(self.header("accept"), endpoint)
     }
 
+    /// As [`Call::accept`]; a view of one object where a list is asked for, or the other way round, is refused by
+    /// the name that the server's own types have.
+    fn accept_view(&self, endpoint: Endpoint, resource: &Resource) -> Result<Accepted, Status> {
+        let other = if endpoint == Endpoint::List { Endpoint::Object } else { Endpoint::List };
+        let failed = |status| match codec::negotiate(self.header("accept"), other).map(|accepted| accepted.form) {
+            Ok(form @ (Form::Metadata | Form::MetadataList)) => {
+                let package =
+                    if resource.custom.is_some() { "unstructured" } else { typed::internal_package(&resource.group) };
+                let (asked, is, kind) = match (form, resource.custom.is_some()) {
+                    (Form::Metadata, true) => ("PartialObjectMetadata", "a list", "UnstructuredList"),
+                    (Form::Metadata, false) => ("PartialObjectMetadata", "a list", resource.list_kind.as_str()),
+                    (_, true) => ("PartialObjectMetadataList", "not a list", "Unstructured"),
+                    (_, false) => ("PartialObjectMetadataList", "not a list", resource.kind.as_str()),
+                };
+                let message = format!("you requested {asked}, but the requested object is {is} (*{package}.{kind})");
+                fault::not_acceptable(&message, false)
+            }
+            _ => status,
+        };
+        codec::negotiate(self.header("accept"), endpoint).map_err(failed)
+    }
+
     async fn answer(&self) -> Result<Response<Body>, Status> {
         let path = self.uri.path();
         match paths::parse(path) {
@@ -142,11 +165,18 @@ impl Call {
             Path::Core | Path::Groups => {
                 let core = *path == Path::Core;
                 let accepted = self.accept(Endpoint::Discovery)?;
+                let remote = if core { Vec::new() } else { aggregation::remote(&self.server) };
                 if accepted.form == Form::Discovery {
-                    return Ok(self.aggregated(&discovery::aggregated(&registry, core)));
+                    let mut body = discovery::aggregated(&registry, core);
+                    if !remote.is_empty()
+                        && let Some(items) = body["items"].as_array_mut()
+                    {
+                        items.extend(aggregation::stale(&self.server));
+                    }
+                    return Ok(self.aggregated(&body));
                 }
                 let host = self.header("host");
-                json(&if core { discovery::core(host) } else { discovery::group_list(&registry) })
+                json(&if core { discovery::core(host) } else { discovery::group_list(&registry, &remote) })
             }
             Path::Group(group) => match discovery::one_group(&registry, group) {
                 Some(body) => json(&body),
@@ -154,6 +184,7 @@ impl Call {
             },
             Path::GroupVersion(group, version) => match discovery::group_version(&registry, group, version) {
                 Some(body) => json(&body),
+                None if aggregation::is_remote(&self.server, group, version) => Ok(unavailable()),
                 None => self.unknown(group),
             },
             Path::Resource(_) | Path::Other => self.other(),
@@ -229,6 +260,9 @@ impl Call {
         self.authorize(&target, verb)?;
         let registry = self.server.registry();
         let Some(resource) = registry.by_path(&target.group, &target.version, &target.resource).cloned() else {
+            if aggregation::is_remote(&self.server, &target.group, &target.version) {
+                return Ok(unavailable());
+            }
             return self.unknown(&target.group);
         };
         if resource.namespaced && target.namespace.is_empty() && (named || verb == "create") {
@@ -319,7 +353,7 @@ impl Call {
     }
 
     async fn get(&self, request: &Request) -> Result<Response<Body>, Status> {
-        let accepted = self.accept(Endpoint::Object)?;
+        let accepted = self.accept_view(Endpoint::Object, &request.resource)?;
         let resource = &request.resource;
         if let Ok(Some(wanted)) = requests::revision(&self.query) {
             let current = self.server.store.revision();
@@ -334,7 +368,7 @@ impl Call {
     }
 
     async fn list(&self, request: &Request) -> Result<Response<Body>, Status> {
-        let accepted = self.accept(Endpoint::List)?;
+        let accepted = self.accept_view(Endpoint::List, &request.resource)?;
         let resource = &request.resource;
         let selection = Selection::parse(&self.query, resource, &request.namespace, "")?;
         let page = requests::list(&self.server, resource, &selection, &self.query).await?;
@@ -349,6 +383,8 @@ impl Call {
             }
             Form::MetadataList => {
                 let items: Vec<Json> = page.items.iter().map(|object| codec::partial(object)).collect();
+                // The one list that is written as null when it is empty.
+                let items = if items.is_empty() { Json::Null } else { Json::Array(items) };
                 json!({
                     "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
                     "metadata": trimmed(page.metadata), "items": items,
@@ -610,6 +646,7 @@ impl Call {
     /// Subresources with a kind or a verb of their own.
     async fn special(&self, mut request: Request, verb: &str, accepted: Accepted) -> Result<Response<Body>, Status> {
         let server = &self.server;
+        subresource::refuse_processes(server, &request)?;
         let options_kind = match verb {
             "create" => "CreateOptions",
             "patch" => "PatchOptions",
@@ -638,6 +675,13 @@ impl Call {
         let answer = subresource::create(server, &request, body).await?;
         Ok(codec::object(201, accepted, &answer))
     }
+}
+
+/// What is said for another server that cannot be reached.
+fn unavailable() -> Response<Body> {
+    let mut response = codec::text(503, "service unavailable\n");
+    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
 }
 
 enum PatchBody {

@@ -3,6 +3,7 @@
 //! `api` is what the programs inside the cluster see, `http` what clients outside see; both go through
 //! `write`, where admission, validation and field ownership happen, into `store`.
 
+mod aggregation;
 pub mod api;
 mod bootstrap;
 mod builtin;

@@ -29,12 +29,20 @@ struct Writer {
     definitions: Definitions,
     /// `#/components/schemas/` or `#/definitions/`.
     prefix: &'static str,
+    /// What is written now is a CRD's.
+    custom: bool,
 }
 
 impl Writer {
     fn link(&mut self, link: &Link) -> Json {
         match link {
-            Link::Builtin(entry) => self.reference(entry.schema()),
+            Link::Builtin(entry) => {
+                // A CRD's metadata is every kind's.
+                let custom = std::mem::take(&mut self.custom);
+                let reference = self.reference(entry.schema());
+                self.custom = custom;
+                reference
+            }
             Link::Shared(schema) => self.inline(schema),
         }
     }
@@ -50,7 +58,29 @@ impl Writer {
         json!({"$ref": format!("{}{name}", self.prefix)})
     }
 
+    /// Types of built-in kinds that are neither text nor number have a name of their own.
+    fn either(&mut self, schema: &Schema) -> Option<Json> {
+        let (name, format) = match (self.custom, schema.int_or_string, schema.format.as_deref()) {
+            (false, true, _) => ("io.k8s.apimachinery.pkg.util.intstr.IntOrString", Some("int-or-string")),
+            (false, _, Some("quantity")) => ("io.k8s.apimachinery.pkg.api.resource.Quantity", None),
+            _ => return None,
+        };
+        let mut definition = match (self.prefix == V3, format) {
+            (true, Some(_)) => json!({"oneOf": [{"type": "integer"}, {"type": "string"}]}),
+            (true, None) => json!({"oneOf": [{"type": "string"}, {"type": "number"}]}),
+            (false, _) => json!({"type": "string"}),
+        };
+        if let Some(format) = format {
+            definition["format"] = json!(format);
+        }
+        self.definitions.entry(name.to_owned()).or_insert(definition);
+        Some(json!({"$ref": format!("{}{name}", self.prefix)}))
+    }
+
     fn inline(&mut self, schema: &Schema) -> Json {
+        if let Some(named) = self.either(schema) {
+            return named;
+        }
         if schema.name.is_empty() { self.body(schema) } else { self.reference(schema) }
     }
 
@@ -133,15 +163,54 @@ fn path_of(resource: &Resource) -> String {
     format!("{base}{namespace}/{}/{{name}}", resource.plural)
 }
 
+const V3: &str = "#/components/schemas/";
+
+/// Documents a custom resource by what its definition says, descriptions and all; metadata is every kind's.
+fn in_its_own_words(resource: &Resource, body: &mut Json) {
+    let Some(given) = resource.crd_version().map(|version| &version["schema"]["openAPIV3Schema"]) else { return };
+    let mut own = given.clone();
+    if !own.is_object() {
+        return;
+    }
+    for (key, words) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+        own["properties"][key] = json!({"type": "string", "description": words});
+    }
+    let mut metadata = body["properties"]["metadata"].clone();
+    let reference = metadata.as_object_mut().and_then(|metadata| metadata.shift_remove("$ref"));
+    if let Some(reference) = reference {
+        own["properties"]["metadata"] = json!({
+            "description": "Standard object's metadata. More info: \
+                            https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
+            "allOf": [{"$ref": reference}],
+        });
+    } else {
+        own["properties"]["metadata"] = body["properties"]["metadata"].clone();
+    }
+    *body = own;
+}
+
+const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should \
+                           convert recognized schemas to the latest internal value, and may reject unrecognized \
+                           values. More info: \
+                           https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
+const KIND: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer \
+                    this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: \
+                    https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
+
 /// Types and paths of some resources.
 fn write(server: &ApiServer, resources: &[&Resource], prefix: &'static str) -> (Definitions, Map<String, Json>) {
-    let mut writer = Writer { definitions: Definitions::new(), prefix };
+    let mut writer = Writer { definitions: Definitions::new(), prefix, custom: false };
     let mut paths = Map::new();
     for resource in resources {
         let Some(schema) = server.schema(resource) else { continue };
         let name = if schema.name.is_empty() {
             let name = kind_name(resource);
-            let body = writer.body(&schema);
+            writer.custom = true;
+            let mut body = writer.body(&schema);
+            writer.custom = false;
+            if writer.prefix == V3 {
+                in_its_own_words(resource, &mut body);
+            }
             writer.definitions.insert(name.clone(), body);
             name
         } else {
@@ -230,7 +299,7 @@ pub(crate) fn v3(server: &ApiServer, name: &str) -> Option<Json> {
     if resources.is_empty() {
         return None;
     }
-    let (schemas, paths) = write(server, &resources, "#/components/schemas/");
+    let (schemas, paths) = write(server, &resources, V3);
     Some(json!({
         "openapi": "3.0.0", "info": {"title": "Kubernetes", "version": server.version},
         "paths": paths, "components": {"schemas": schemas},

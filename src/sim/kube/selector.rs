@@ -23,15 +23,7 @@ pub(crate) struct Labels(Vec<(String, Test)>);
 impl Labels {
     /// Parses `a=b,c in (d,e),!f`.
     pub fn parse(text: &str) -> Result<Self, Status> {
-        let mut terms = Vec::new();
-        for part in split(text) {
-            let part = part.trim();
-            if part.is_empty() {
-                continue;
-            }
-            terms.push(term(part).ok_or_else(|| unable(text, part))?);
-        }
-        Ok(Labels(terms))
+        Parser { words: words(text).into() }.terms().map(Labels).map_err(fault::bad_request)
     }
 
     /// From `matchLabels` and `matchExpressions`. Absent and empty match everything.
@@ -76,63 +68,135 @@ impl Labels {
     }
 }
 
-fn unable(text: &str, found: &str) -> Status {
-    fault::bad_request(format!(
-        "unable to parse requirement: {text:?}: found '{found}', expected: identifier, '!', 'in', 'notin', '=', '!='"
-    ))
-}
-
-/// Splits at commas outside parentheses.
-fn split(text: &str) -> Vec<&str> {
-    let (mut depth, mut start, mut parts) = (0u32, 0, Vec::new());
-    for (at, c) in text.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                parts.push(&text[start..at]);
-                start = at + 1;
+/// The words of a selector: names, values and operators.
+fn words(text: &str) -> Vec<String> {
+    const SYMBOLS: &str = "=!(),><";
+    let mut words: Vec<String> = Vec::new();
+    let mut joined = false;
+    for c in text.chars() {
+        match words.last_mut() {
+            _ if c.is_whitespace() => {
+                joined = false;
+                continue;
             }
-            _ => {}
+            // Only `=` makes a longer operator of one that stands before it.
+            Some(last) if joined && c == '=' && matches!(last.as_str(), "=" | "!") => last.push(c),
+            Some(last) if joined && !SYMBOLS.contains(c) && !last.starts_with(|f| SYMBOLS.contains(f)) => last.push(c),
+            _ => words.push(c.to_string()),
         }
+        joined = true;
     }
-    parts.push(&text[start..]);
-    parts
+    words
 }
 
-fn term(part: &str) -> Option<(String, Test)> {
-    if let Some(key) = part.strip_prefix('!') {
-        return identifier(key).map(|key| (key, Test::Absent));
-    }
-    for (sign, negative) in [("!=", true), ("==", false), ("=", false)] {
-        if let Some((key, value)) = part.split_once(sign) {
-            let values = vec![value.trim().to_owned()];
-            let test = if negative { Test::NotIn(values) } else { Test::In(values) };
-            return identifier(key).map(|key| (key, test));
-        }
-    }
-    for (word, negative) in [(" notin ", true), (" in ", false), (" notin(", true), (" in(", false)] {
-        if let Some((key, rest)) = part.split_once(word) {
-            let list = rest.trim().trim_start_matches('(').strip_suffix(')')?;
-            let values = list.split(',').map(|v| v.trim().to_owned()).collect();
-            let test = if negative { Test::NotIn(values) } else { Test::In(values) };
-            return identifier(key).map(|key| (key, test));
-        }
-    }
-    for (sign, greater) in [('>', true), ('<', false)] {
-        if let Some((key, value)) = part.split_once(sign) {
-            let bound = value.trim().parse().ok()?;
-            let test = if greater { Test::Greater(bound) } else { Test::Less(bound) };
-            return identifier(key).map(|key| (key, test));
-        }
-    }
-    identifier(part).map(|key| (key, Test::Exists))
+/// Reads requirements word by word; errors are in the words of Kubernetes' own parser.
+struct Parser {
+    words: std::collections::VecDeque<String>,
 }
 
-fn identifier(text: &str) -> Option<String> {
-    let text = text.trim();
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
-    (!text.is_empty() && text.chars().all(fine)).then(|| text.to_owned())
+const OPERATORS: [&str; 7] = ["in", "notin", "=", "==", "!=", "gt", "lt"];
+
+fn is_name(word: &str) -> bool {
+    !word.is_empty() && !word.starts_with(|c| "=!(),><".contains(c))
+}
+
+impl Parser {
+    fn next(&mut self) -> String {
+        self.words.pop_front().unwrap_or_default()
+    }
+
+    fn peek(&self) -> &str {
+        self.words.front().map_or("", String::as_str)
+    }
+
+    fn terms(&mut self) -> Result<Vec<(String, Test)>, String> {
+        let mut terms = Vec::new();
+        loop {
+            match self.peek() {
+                "" => return Ok(terms),
+                word if word == "!" || is_name(word) => {
+                    terms.push(self.term().map_err(|why| format!("unable to parse requirement: {why}"))?);
+                    match self.next().as_str() {
+                        "" => return Ok(terms),
+                        "," if self.peek() == "!" || is_name(self.peek()) => {}
+                        "," => return Err(format!("found '{}', expected: identifier after ','", self.peek())),
+                        other => return Err(format!("found '{other}', expected: ',' or 'end of string'")),
+                    }
+                }
+                other => return Err(format!("found '{other}', expected: !, identifier, or 'end of string'")),
+            }
+        }
+    }
+
+    fn term(&mut self) -> Result<(String, Test), String> {
+        let mut key = self.next();
+        let absent = key == "!";
+        if absent {
+            key = self.next();
+        }
+        if !is_name(&key) {
+            return Err(format!("found '{key}', expected: identifier"));
+        }
+        if matches!(self.peek(), "" | ",") {
+            return Ok((key, if absent { Test::Absent } else { Test::Exists }));
+        }
+        let operator = self.next();
+        let test = match operator.as_str() {
+            "in" => Test::In(self.values()?),
+            "notin" => Test::NotIn(self.values()?),
+            "=" | "==" => Test::In(vec![self.value()?]),
+            "!=" => Test::NotIn(vec![self.value()?]),
+            ">" => Test::Greater(self.bound()?),
+            "<" => Test::Less(self.bound()?),
+            other => return Err(format!("found '{other}', expected: {}", OPERATORS.join(", "))),
+        };
+        Ok((key, test))
+    }
+
+    fn value(&mut self) -> Result<String, String> {
+        match self.peek() {
+            "" | "," => Ok(String::new()),
+            word if is_name(word) => Ok(self.next()),
+            other => Err(format!("found '{other}', expected: identifier")),
+        }
+    }
+
+    fn bound(&mut self) -> Result<i64, String> {
+        let value = self.value()?;
+        value.parse().map_err(|_| {
+            format!("values[0]: Invalid value: {value:?}: for 'Gt', 'Lt' operators, the value must be an integer")
+        })
+    }
+
+    fn values(&mut self) -> Result<Vec<String>, String> {
+        let open = self.next();
+        if open != "(" {
+            return Err(format!("found '{open}' expected: '('"));
+        }
+        let mut values = Vec::new();
+        loop {
+            match self.peek() {
+                ")" => {
+                    self.next();
+                    return Ok(values);
+                }
+                "," if values.is_empty() => values.push(String::new()),
+                "," => {}
+                word if is_name(word) => {
+                    values.push(self.next());
+                    if !matches!(self.peek(), "," | ")") {
+                        return Err(format!("found '{}', expected: ',' or ')'", self.peek()));
+                    }
+                    continue;
+                }
+                other => return Err(format!("found '{other}', expected: ',', ')' or identifier")),
+            }
+            self.next();
+            if matches!(self.peek(), "," | ")") {
+                values.push(String::new());
+            }
+        }
+    }
 }
 
 /// A field selector: (path, value, whether it must be equal).
@@ -251,7 +315,14 @@ mod tests {
         ] {
             assert_eq!(Labels::parse(text).expect("parses").matches(&labels), expected, "{text}");
         }
-        assert!(Labels::parse("a b c").is_err());
+        for (text, why) in [
+            ("a b c", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+            ("app in x", "unable to parse requirement: found 'x' expected: '('"),
+            ("app=bad value", "found 'value', expected: ',' or 'end of string'"),
+            ("a,", "found '', expected: identifier after ','"),
+        ] {
+            assert_eq!(Labels::parse(text).expect_err(text).message(), why);
+        }
     }
 
     #[test]

@@ -126,15 +126,16 @@ impl ApiServer {
         server
     }
 
-    /// Runs the server's own loops (CRDs become established, CRDs on their way out take their objects along)
+    /// Runs the server's own loops (CRDs become established, CRDs on their way out take their objects along, APIServices are
+    /// judged)
     /// until it is aborted. Level-triggered: may be stopped and started again at any time.
     pub async fn run(self: Arc<Self>) {
-        super::crd::run(self).await;
+        tokio::join!(super::crd::run(self.clone()), super::aggregation::run(self));
     }
 
     /// The server as its first user sees it, who may do anything.
     pub fn api(self: &Arc<Self>) -> Arc<dyn Api> {
-        Arc::new(Client { server: self.clone(), user: User::admin() })
+        Arc::new(Client::new(self.clone(), User::admin()))
     }
 
     pub(crate) fn registry(&self) -> Arc<Registry> {
@@ -164,6 +165,11 @@ impl ApiServer {
         Some(schema)
     }
 
+    /// The second number of its version.
+    pub(crate) fn minor(&self) -> u32 {
+        self.version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(34)
+    }
+
     /// Five characters as generated names end in.
     pub(crate) fn suffix(&self) -> String {
         const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -177,9 +183,16 @@ impl ApiServer {
 struct Client {
     server: Arc<ApiServer>,
     user: User,
+    /// The manager of the fields that are written.
+    manager: String,
 }
 
 impl Client {
+    fn new(server: Arc<ApiServer>, user: User) -> Self {
+        let manager = user.manager();
+        Client { server, user, manager }
+    }
+
     fn request(&self, object: &Json, verb: &str, subresource: &str) -> Result<Request, Status> {
         let gvk = Gvk::of(object).ok_or_else(|| fault::bad_request("Object 'Kind' is missing"))?;
         let resource = self.resource(&gvk)?;
@@ -191,7 +204,7 @@ impl Client {
             namespace,
             name: text("name"),
             subresource: subresource.to_owned(),
-            options: Options { manager: self.user.manager(), ..Options::default() },
+            options: Options { manager: self.manager.clone(), ..Options::default() },
             remote: false,
         };
         rbac::authorize(&self.server, &request, verb)?;
@@ -206,7 +219,11 @@ impl Client {
 #[async_trait]
 impl Api for Client {
     fn impersonate(&self, user: &str) -> Arc<dyn Api> {
-        Arc::new(Client { server: self.server.clone(), user: User::named(user) })
+        Arc::new(Client::new(self.server.clone(), User::named(user)))
+    }
+
+    fn managing(&self, manager: &str) -> Arc<dyn Api> {
+        Arc::new(Client { server: self.server.clone(), user: self.user.clone(), manager: manager.to_owned() })
     }
 
     fn serves(&self, gvk: &Gvk) -> bool {
@@ -284,7 +301,7 @@ impl Api for Client {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             subresource: String::new(),
-            options: Options { manager: self.user.manager(), ..Options::default() },
+            options: Options { manager: self.manager.clone(), ..Options::default() },
             remote: false,
         };
         rbac::authorize(&self.server, &request, "delete")?;

@@ -13,7 +13,7 @@ use super::rbac::{self, Question};
 use super::registry::Resource;
 use super::requests::Query;
 use super::server::{ApiServer, User};
-use super::write::{Options, Patch, Request};
+use super::write::{Options, Request};
 use super::{scale, token, typed};
 
 /// Whether a request is for a subresource with a kind of its own.
@@ -98,18 +98,35 @@ pub(crate) fn review(server: &ApiServer, request: &Request, body: Json) -> Resul
     Ok(object)
 }
 
+/// Refuses what needs a process in a container: none runs in a simulated cluster.
+pub(crate) fn refuse_processes(server: &ApiServer, request: &Request) -> Result<(), Status> {
+    let what = match request.subresource.split('/').next().unwrap_or_default() {
+        "exec" => "nothing can be executed in it",
+        "attach" => "nothing can be attached to it",
+        "portforward" => "none of its ports can be forwarded",
+        "proxy" => "it cannot be reached through the API server",
+        _ => return Ok(()),
+    };
+    let (plural, name) = (&request.resource.plural, &request.name);
+    if server.store.get(&request.resource.table(), &request.key()).is_none() {
+        return Err(fault::not_found(&request.resource.group, plural, name));
+    }
+    let message = format!("{plural} {name:?} is simulated, without processes: {what}");
+    Err(Status::failure(501, "NotImplemented", message))
+}
+
 /// POST to a subresource.
 pub(crate) async fn create(server: &Arc<ApiServer>, request: &Request, body: Json) -> Result<Json, Status> {
     match request.subresource.as_str() {
         "token" => issue(server, request, body),
         "eviction" => evict(server, request, &body).await,
-        "binding" => bind(server, request, &body).await,
+        "binding" => bind(server, request, &body),
         "" => {
             let mut request = request.clone();
             request.name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             request.resource =
                 server.registry().by_path("", "v1", "pods").cloned().ok_or_else(fault::unknown_resource)?;
-            bind(server, &request, &body).await
+            bind(server, &request, &body)
         }
         other => {
             let message = format!("the simulated cluster does not serve {}/{other}", request.resource.plural);
@@ -158,24 +175,46 @@ fn success(code: u16) -> Json {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code})
 }
 
-async fn bind(server: &Arc<ApiServer>, request: &Request, body: &Json) -> Result<Json, Status> {
+/// Gives a pod its node. Nobody owns what a binding writes.
+fn bind(server: &ApiServer, request: &Request, body: &Json) -> Result<Json, Status> {
     let table = request.resource.table();
     let missing = || fault::not_found("", "pods", &request.name);
-    let pod = server.store.get(&table, &request.key()).ok_or_else(missing)?;
     let conflict = |why: String| Err(fault::conflict("", "pods/binding", &request.name, &why));
-    if !pod["metadata"]["deletionTimestamp"].is_null() {
-        return conflict(format!("pod {} is being deleted, cannot be assigned to a host", request.name));
+    loop {
+        let live = server.store.get(&table, &request.key()).ok_or_else(missing)?;
+        if !live["metadata"]["deletionTimestamp"].is_null() {
+            return conflict(format!("pod {} is being deleted, cannot be assigned to a host", request.name));
+        }
+        if let Some(node) = live["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
+            return conflict(format!("pod {} is already assigned to node {node:?}", request.name));
+        }
+        let wanted = body["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty());
+        if let (Some(wanted), Some(uid)) = (wanted, live["metadata"]["uid"].as_str())
+            && wanted != uid
+        {
+            return conflict(format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"));
+        }
+        if request.options.dry_run {
+            return Ok(success(201));
+        }
+        let mut pod = (*live).clone();
+        pod["spec"]["nodeName"] = body["target"]["name"].clone();
+        let scheduled = json!({
+            "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": server.now(),
+        });
+        match pod["status"]["conditions"].as_array_mut() {
+            Some(conditions) => {
+                conditions.retain(|condition| condition["type"] != "PodScheduled");
+                conditions.push(scheduled);
+            }
+            None => pod["status"]["conditions"] = json!([scheduled]),
+        }
+        let gvk = request.resource.storage_gvk();
+        let expected = super::store::revision_of(&live);
+        if server.store.put(&gvk, &table, &request.key(), Some(expected), pod).is_ok() {
+            return Ok(success(201));
+        }
     }
-    if let Some(node) = pod["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
-        return conflict(format!("pod {} is already assigned to node {node:?}", request.name));
-    }
-    let patch = json!({
-        "metadata": {"resourceVersion": pod["metadata"]["resourceVersion"]},
-        "spec": {"nodeName": body["target"]["name"]},
-    });
-    let whole = Request { subresource: String::new(), ..request.clone() };
-    server.patch(whole, Patch::Merge(patch)).await?;
-    Ok(success(201))
 }
 
 async fn evict(server: &Arc<ApiServer>, request: &Request, body: &Json) -> Result<Json, Status> {

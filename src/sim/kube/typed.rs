@@ -41,7 +41,8 @@ fn expected_kind(request: &Request) -> Gvk {
     }
 }
 
-fn internal_package(group: &str) -> &str {
+/// The Go package of a group's internal types.
+pub(crate) fn internal_package(group: &str) -> &str {
     if group.is_empty() { "core" } else { group.split('.').next().unwrap_or(group) }
 }
 

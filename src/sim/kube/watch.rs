@@ -77,7 +77,7 @@ pub(crate) fn start(
                 watch.tell("ADDED", &object);
             }
         }
-        if query.flag("sendInitialEvents") && bookmarks {
+        if bookmarks {
             watch.bookmark(true);
         }
     }

@@ -332,8 +332,9 @@ impl ApiServer {
         let expected = revision_of(live);
         let gvk = resource.storage_gvk();
         let result = if gone {
-            let answer = Arc::new(stored.clone());
-            self.store.remove(&gvk, &table, &request.key(), expected, Some(stored)).map(|_| answer)
+            // Watches are told of the object as it was stored last.
+            let answer = Arc::new(stored);
+            self.store.remove(&gvk, &table, &request.key(), expected, None).map(|_| answer)
         } else {
             self.store.put(&gvk, &table, &request.key(), Some(expected), stored)
         };

@@ -255,7 +255,7 @@ fn an_accelerator_needs_toleration_driver_and_device_plugin() {
         assert_eq!(
             fields::text(&world.pods()[0], "/status/conditions/0/message"),
             "0/3 nodes are available: 1 node(s) had untolerated taint {dedicated: models}, 2 Insufficient \
-             nvidia.com/gpu. preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No \
+             nvidia.com/gpu. no new claims to deallocate, preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No \
              preemption victims found for incoming pod."
         );
         remove(&world, "Deployment", "app", "web", "Background").await;

@@ -17,6 +17,8 @@ pub struct Logs(Mutex<BTreeMap<(String, String), Log>>);
 #[derive(Debug, Default)]
 struct Log {
     lines: Vec<(Timestamp, String)>,
+    /// Lines of this process that are no longer kept.
+    dropped: usize,
     previous: Vec<(Timestamp, String)>,
 }
 
@@ -30,6 +32,7 @@ impl Logs {
         let mut logs = self.lock();
         let log = logs.entry((pod_uid.to_owned(), container.to_owned())).or_default();
         log.previous = std::mem::take(&mut log.lines);
+        log.dropped = 0;
         log.lines = lines.into_iter().map(|line| (now, line)).collect();
     }
 
@@ -40,6 +43,17 @@ impl Logs {
         log.lines.extend(lines.iter().map(|line| (now, line.clone())));
         let surplus = log.lines.len().saturating_sub(LINES);
         log.lines.drain(..surplus);
+        log.dropped += surplus;
+    }
+
+    /// The lines of a container's present process after the first `seen`, and how many there are by now.
+    pub fn after(&self, pod_uid: &str, container: &str, seen: usize) -> (Vec<(Timestamp, String)>, usize) {
+        let logs = self.lock();
+        let Some(log) = logs.get(&(pod_uid.to_owned(), container.to_owned())) else { return (Vec::new(), 0) };
+        let all = log.dropped + log.lines.len();
+        // A new process has fewer lines than were seen of the old one.
+        let skip = if seen > all { 0 } else { seen.saturating_sub(log.dropped) };
+        (log.lines.iter().skip(skip).cloned().collect(), all)
     }
 
     /// The lines of a container's present process, or of the one before, with the time of each.

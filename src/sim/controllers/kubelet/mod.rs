@@ -151,6 +151,7 @@ impl Kubelet {
             waiting_statuses(&mut next);
         }
         phase_and_conditions(&mut next, now);
+        next["status"]["observedGeneration"] = pod["metadata"]["generation"].clone();
         for image in pulled {
             remember_image(around, fields::name(node), image).await?;
         }
@@ -180,7 +181,7 @@ impl Kubelet {
         }
         let begun = fields::time(pod, "/status/startTime").unwrap_or(now);
         let age = now.since(begun);
-        fields::set_condition(pod, READY, "False", "", "", now);
+        pods::set_condition(pod, READY, "False", "", "", now);
         if let Err(message) = mounts::volumes(&*around.api, pod) {
             events.push((Mood::Warning, "FailedMount", message));
             // The wait doubles from half a second, so it is about as long as what has passed.
@@ -200,7 +201,7 @@ impl Kubelet {
             pod["status"]["podIPs"] = json!([{"ip": address}]);
             pod["status"]["podIP"] = json!(address);
         }
-        fields::set_condition(pod, READY, "True", "", "", now);
+        pods::set_condition(pod, READY, "True", "", "", now);
         Ok(now)
     }
 }
@@ -398,10 +399,10 @@ fn phase_and_conditions(pod: &mut Json, now: Timestamp) {
     pod["status"]["phase"] = json!(phase);
     if unfinished.is_empty() {
         let reason = if phase == "Succeeded" { "PodCompleted" } else { "" };
-        fields::set_condition(pod, "Initialized", "True", reason, "", now);
+        pods::set_condition(pod, "Initialized", "True", reason, "", now);
     } else {
         let message = format!("containers with incomplete status: [{waiting}]");
-        fields::set_condition(pod, "Initialized", "False", "ContainersNotInitialized", &message, now);
+        pods::set_condition(pod, "Initialized", "False", "ContainersNotInitialized", &message, now);
     }
     let (ready, reason, message) = if ended_phase {
         let reason = if phase == "Succeeded" { "PodCompleted" } else { "PodFailed" };
@@ -412,7 +413,7 @@ fn phase_and_conditions(pod: &mut Json, now: Timestamp) {
         (false, "ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" ")))
     };
     let word = if ready { "True" } else { "False" };
-    fields::set_condition(pod, "ContainersReady", word, reason, &message, now);
+    pods::set_condition(pod, "ContainersReady", word, reason, &message, now);
     let gate = fields::list(pod, "/spec/readinessGates")
         .iter()
         .map(|gate| fields::text(gate, "/conditionType").to_owned())
@@ -420,9 +421,9 @@ fn phase_and_conditions(pod: &mut Json, now: Timestamp) {
     match gate {
         Some(gate) if ready => {
             let message = format!("corresponding condition of pod readiness gate \"{gate}\" does not exist.");
-            fields::set_condition(pod, "Ready", "False", "ReadinessGatesNotReady", &message, now);
+            pods::set_condition(pod, "Ready", "False", "ReadinessGatesNotReady", &message, now);
         }
-        _ => fields::set_condition(pod, "Ready", word, reason, &message, now),
+        _ => pods::set_condition(pod, "Ready", word, reason, &message, now),
     }
 }
 

@@ -5,6 +5,9 @@
 
 mod google;
 mod pods;
+mod policy;
+mod quota;
+mod security;
 mod standard;
 mod webhook;
 
@@ -154,6 +157,7 @@ pub fn standard() -> Vec<Arc<dyn Plugin>> {
         Arc::new(pods::Priority),
         Arc::new(pods::DefaultTolerations),
         Arc::new(standard::Escalation),
+        Arc::new(quota::Quota),
     ]
 }
 
@@ -189,5 +193,7 @@ pub(crate) async fn validate(
     for plugin in &server.plugins {
         plugin.validate(attributes, object, old, &cluster)?;
     }
+    security::validate(server, attributes, object, old, warnings)?;
+    policy::validate(server, attributes, object, old, warnings)?;
     webhook::validate(server, attributes, object, old, warnings).await
 }

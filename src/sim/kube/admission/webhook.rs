@@ -16,7 +16,8 @@ use crate::sim::kube::selector::Labels;
 use crate::sim::kube::server::ApiServer;
 use crate::sim::kube::{convert, fault, fields};
 
-const GROUP: &str = "admissionregistration.k8s.io";
+/// The group of everything that is configured about admission.
+pub(super) const GROUP: &str = "admissionregistration.k8s.io";
 
 /// The configurations of a kind, by name.
 fn configurations(server: &ApiServer, plural: &str) -> Vec<Arc<Json>> {
@@ -48,7 +49,7 @@ fn rule_matches(rule: &Json, resource: &Resource, version: &str, attributes: &At
 }
 
 /// The version in which the webhook wants the object, if it wants it at all.
-fn matched_version(server: &ApiServer, hook: &Json, attributes: &Attributes) -> Option<Arc<Resource>> {
+pub(super) fn matched_version(server: &ApiServer, hook: &Json, attributes: &Attributes) -> Option<Arc<Resource>> {
     let resource = &attributes.request.resource;
     let rules = hook["rules"].as_array()?;
     let fits = |version: &str| rules.iter().any(|rule| rule_matches(rule, resource, version, attributes));
@@ -63,7 +64,14 @@ fn matched_version(server: &ApiServer, hook: &Json, attributes: &Attributes) -> 
     others.into_iter().find(|other| fits(&other.version)).cloned()
 }
 
-fn selected(server: &ApiServer, hook: &Json, attributes: &Attributes, object: &Json, old: Option<&Json>) -> bool {
+/// Whether namespace and object have the labels that a webhook or policy selects.
+pub(super) fn selected(
+    server: &ApiServer,
+    hook: &Json,
+    attributes: &Attributes,
+    object: &Json,
+    old: Option<&Json>,
+) -> bool {
     let by_namespace = Labels::of(&hook["namespaceSelector"]);
     if !by_namespace.is_empty() {
         let (group, plural) = attributes.resource();

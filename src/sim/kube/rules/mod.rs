@@ -33,7 +33,7 @@ pub(crate) fn object(
     let errors = match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "configmaps") => config_map(object, old),
         ("", "secrets") => secret(object, old),
-        ("", "services") => service(object, old),
+        ("", "services") => service(server, object, old),
         ("", "pods") => workloads::pod(object, old),
         ("", "persistentvolumeclaims") => claim(object, old),
         ("apps", _) | ("batch", _) => workloads::controller(resource, object, old),
@@ -41,10 +41,7 @@ pub(crate) fn object(
         ("rbac.authorization.k8s.io", _) => role(resource, object, old),
         ("storage.k8s.io", "storageclasses") => storage_class(object, old),
         ("scheduling.k8s.io", _) => priority_class(object, old),
-        _ => {
-            let _ = server;
-            Vec::new()
-        }
+        _ => Vec::new(),
     };
     match schema.filter(|_| errors.is_empty() && old.is_none() && subresource.is_empty()) {
         Some(schema) => fields::check_new(&resource.group, &resource.kind, schema, object),
@@ -169,11 +166,12 @@ fn secret(object: &Json, old: Option<&Json>) -> Vec<FieldError> {
     errors
 }
 
-fn service(object: &Json, old: Option<&Json>) -> Vec<FieldError> {
+fn service(server: &ApiServer, object: &Json, old: Option<&Json>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = &object["spec"];
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    if old.is_none() && !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+    // From 1.36 on a name may begin with a digit.
+    if old.is_none() && server.minor() < 36 && !name.starts_with(|c: char| c.is_ascii_lowercase()) {
         let detail = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
                       alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', \
                       regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
@@ -202,6 +200,10 @@ fn service(object: &Json, old: Option<&Json>) -> Vec<FieldError> {
             let detail = "must be between 1 and 65535, inclusive";
             errors.push(FieldError::invalid(format!("{path}.port"), &json!(number), detail));
         }
+        if let Some(target) = port["targetPort"].as_i64().filter(|target| !(1..=65_535).contains(target)) {
+            let detail = "must be between 1 and 65535, inclusive";
+            errors.push(FieldError::invalid(format!("{path}.targetPort"), &json!(target), detail));
+        }
     }
     if external && spec["externalName"].as_str().unwrap_or_default().is_empty() {
         errors.push(FieldError::required("spec.externalName", ""));
@@ -227,10 +229,13 @@ fn claim(object: &Json, old: Option<&Json>) -> Vec<FieldError> {
         errors.push(FieldError::required("spec.resources[storage]", ""));
     }
     if let Some(old) = old {
+        let bound = old["status"]["phase"] == "Bound";
         let frozen = |spec: &Json| {
             let mut copy = spec.clone();
             if let Some(map) = copy.as_object_mut() {
-                map.shift_remove("resources");
+                if bound {
+                    map.shift_remove("resources");
+                }
                 map.shift_remove("volumeName");
                 map.shift_remove("volumeAttributesClassName");
             }
