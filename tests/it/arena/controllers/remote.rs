@@ -25,6 +25,8 @@ pub struct Remote {
     server: Arc<Server>,
     /// Whom requests are made for; the administrator without.
     user: Option<String>,
+    /// The manager of the fields that it writes; by default the name of its account.
+    manager: Option<String>,
 }
 
 struct Server {
@@ -314,7 +316,7 @@ impl Remote {
                 looking.discover(&mut tags).await.ok();
             }
         });
-        Arc::new(Remote { server, user: None })
+        Arc::new(Remote { server, user: None, manager: None })
     }
 
     /// Where an object is sent, and as what it is watched.
@@ -329,7 +331,8 @@ impl Remote {
 
     /// A write, and its arrival in memory.
     async fn write(&self, method: Method, gvk: &Gvk, path: &str, body: &Json) -> Result<Arc<Json>, Status> {
-        let manager = self.user.as_deref().and_then(|user| user.rsplit(':').next()).unwrap_or("cloud-controller");
+        let account = || self.user.as_deref().and_then(|user| user.rsplit(':').next());
+        let manager = self.manager.as_deref().or_else(account).unwrap_or("cloud-controller");
         let mark = if path.contains('?') { "&" } else { "?" };
         let manager =
             if path.contains("fieldManager") { String::new() } else { format!("{mark}fieldManager={manager}") };
@@ -375,7 +378,11 @@ fn seen_as(object: &Arc<Json>, gvk: &Gvk) -> Arc<Json> {
 #[async_trait]
 impl Api for Remote {
     fn impersonate(&self, user: &str) -> Arc<dyn Api> {
-        Arc::new(Remote { server: self.server.clone(), user: Some(user.to_owned()) })
+        Arc::new(Remote { server: self.server.clone(), user: Some(user.to_owned()), manager: self.manager.clone() })
+    }
+
+    fn managing(&self, manager: &str) -> Arc<dyn Api> {
+        Arc::new(Remote { server: self.server.clone(), user: self.user.clone(), manager: Some(manager.to_owned()) })
     }
 
     fn serves(&self, gvk: &Gvk) -> bool {
