@@ -164,12 +164,13 @@ impl LocalSession {
     }
 }
 
+#[async_trait::async_trait]
 impl Session for LocalSession {
     fn state(&self) -> &State {
         &self.state
     }
 
-    fn commit(&mut self, transitions: Vec<Transition>) -> Result<(), BackendError> {
+    async fn commit(&mut self, transitions: Vec<Transition>) -> Result<(), BackendError> {
         if transitions.is_empty() {
             return Ok(());
         }
@@ -193,7 +194,7 @@ impl Session for LocalSession {
         Ok(())
     }
 
-    fn compact(&mut self) -> Result<(), BackendError> {
+    async fn compact(&mut self) -> Result<(), BackendError> {
         if self.broken || self.journal_length < FOLD_AFTER.max(self.snapshot_length) {
             return Ok(());
         }
@@ -220,6 +221,11 @@ mod tests {
     use crate::env::disk::RealDisk;
     use crate::state::transition::Transition;
 
+    /// A local session never waits.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        futures_util::FutureExt::now_or_never(future).expect("ready at once")
+    }
+
     fn begin() -> Transition {
         Transition::Begin { lineage: "l".into(), stack_id: "0123456789abcdef".into() }
     }
@@ -229,7 +235,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("tempdir");
         let backend = LocalBackend::new(Arc::new(RealDisk), directory.path(), "demo");
         let mut session = backend.open("pid 1 `apply`").expect("first");
-        session.commit(vec![begin()]).expect("commit");
+        now(session.commit(vec![begin()])).expect("commit");
         match backend.open("pid 2") {
             Err(BackendError::Locked { holder, .. }) => assert_eq!(holder, "pid 1 `apply`"),
             other => panic!("{:?}", other.err()),
@@ -243,7 +249,7 @@ mod tests {
     fn a_torn_record_is_cut_with_a_note_and_damage_is_refused() {
         let directory = tempfile::tempdir().expect("tempdir");
         let backend = LocalBackend::new(Arc::new(RealDisk), directory.path(), "demo");
-        backend.open("x").expect("open").commit(vec![begin()]).expect("commit");
+        now(backend.open("x").expect("open").commit(vec![begin()])).expect("commit");
         let path = directory.path().join("journal");
         let whole = std::fs::read(&path).expect("read");
         let mut torn = whole.clone();
@@ -265,11 +271,11 @@ mod tests {
         let directory = tempfile::tempdir().expect("tempdir");
         let backend = LocalBackend::new(Arc::new(RealDisk), directory.path(), "demo");
         let mut session = backend.open("x").expect("open");
-        session.commit(vec![begin()]).expect("commit");
+        now(session.commit(vec![begin()])).expect("commit");
         let outputs = (0..4000).map(|n| (format!("output-{n}"), crate::value::Value::from(n))).collect();
-        session.commit(vec![Transition::Outputs(outputs)]).expect("commit");
+        now(session.commit(vec![Transition::Outputs(outputs)])).expect("commit");
         let before = session.state().clone();
-        session.compact().expect("fold");
+        now(session.compact()).expect("fold");
         drop(session);
         assert_eq!(std::fs::metadata(directory.path().join("journal")).expect("journal").len(), 0);
         assert_eq!(backend.read().expect("read"), before);
@@ -280,19 +286,19 @@ mod tests {
         let disk = crate::env::memory_disk::MemoryDisk::new();
         let backend = LocalBackend::new(Arc::new(disk.clone()), Path::new("state"), "demo");
         let mut session = backend.open("x").expect("open");
-        session.commit(vec![begin()]).expect("commit");
+        now(session.commit(vec![begin()])).expect("commit");
         for room in 0..40 {
             disk.limit(Some(room));
             let outputs = (0..4).map(|n| (format!("output-{n}"), crate::value::Value::from(n))).collect();
-            let failed = session.commit(vec![Transition::Outputs(outputs)]);
+            let failed = now(session.commit(vec![Transition::Outputs(outputs)]));
             assert!(matches!(failed, Err(BackendError::Storage { .. })), "{room}");
             // Nothing may follow a write that failed.
             disk.limit(None);
-            assert!(session.commit(vec![Transition::Outputs(std::collections::BTreeMap::new())]).is_err());
+            assert!(now(session.commit(vec![Transition::Outputs(std::collections::BTreeMap::new())])).is_err());
             drop(session);
             session = backend.open("x").expect("mended");
             assert_eq!(session.state().serial, 1, "{room}");
         }
-        session.commit(vec![Transition::Outputs(std::collections::BTreeMap::new())]).expect("there is room again");
+        now(session.commit(vec![Transition::Outputs(std::collections::BTreeMap::new())])).expect("there is room again");
     }
 }

@@ -3,7 +3,16 @@
 //! A backend hands out one [`Session`] at a time; only a session can add to the history. Nothing here knows
 //! what a transition means beyond applying it.
 
+pub mod bucket;
+pub mod leash;
 pub mod local;
+pub mod memory_store;
+pub mod remote;
+pub mod store;
+
+use async_trait::async_trait;
+
+use self::leash::Leash;
 
 use crate::state::model::State;
 use crate::state::transition::{Illegal, Transition};
@@ -47,12 +56,27 @@ pub enum BackendError {
         /// Whose was wanted.
         wanted: String,
     },
+    /// Another run has added to the history since.
+    #[error("another run has taken over {place}: what this one did since was not written there")]
+    Overtaken {
+        /// Where.
+        place: String,
+    },
+    /// The lease was not renewed in time: nothing may be begun or written any more.
+    #[error("the lease on {place} ended {} s ago and could not be renewed", since.as_secs())]
+    Expired {
+        /// Where.
+        place: String,
+        /// How long ago.
+        since: std::time::Duration,
+    },
     /// A transition that is not legal: a defect of this program.
     #[error("a transition is not possible: {0}")]
     Illegal(#[from] Illegal),
 }
 
 /// The exclusive right to add to one stack's history.
+#[async_trait]
 pub trait Session: Send {
     /// The state as of the last committed transition.
     fn state(&self) -> &State;
@@ -62,13 +86,21 @@ pub trait Session: Send {
     ///
     /// # Errors
     /// After an error the session refuses further writes: what is on disk is then behind, never wrong.
-    fn commit(&mut self, transitions: Vec<Transition>) -> Result<(), BackendError>;
+    async fn commit(&mut self, transitions: Vec<Transition>) -> Result<(), BackendError>;
 
     /// Replaces journal by snapshot when that is worth it. Called at the end of a run.
     ///
     /// # Errors
     /// As for a write; nothing is lost by it.
-    fn compact(&mut self) -> Result<(), BackendError>;
+    async fn compact(&mut self) -> Result<(), BackendError>;
+
+    /// How long anything may still be begun.
+    fn leash(&self) -> Leash {
+        Leash::unlimited()
+    }
+
+    /// Lets go of the state, so that nobody has to wait.
+    async fn close(&mut self) {}
 
     /// Messages about what was mended on opening (a torn last record), for the user.
     fn notes(&self) -> &[String];

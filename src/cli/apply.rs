@@ -1,5 +1,6 @@
 //! `apply`: plan, ask, carry out, prove.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::backend::Session;
 use crate::cli::args::{ApplyArgs, PlanningArgs, StackArgs};
+use crate::cli::kept::{Kept, Opening};
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::source::Wanted;
 use crate::cli::terminal::Terminal;
@@ -81,76 +83,92 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
         terminal.diagnostics(&wanted.check_objects()?);
         wanted.check_budget()?;
     }
-    let backend = run::backend(job.stack, &place, &wanted.desired.stack);
+    let kept = Kept::of(job.stack, &place, &wanted.stack)?;
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
-    let mut session = run::open(&backend, job.planning, vars, command, terminal)?;
-    let secrets = run::digests(&backend, &wanted.secrets, true)?;
+    let opening = Opening { lock_timeout: job.planning.lock_timeout.as_deref(), vars, command, terminal };
+    let folder = kept.open_folder(&opening)?;
+    let secrets = run::digests(job.stack, &place, &wanted, true)?;
     with_platforms(&place, wanted.site(), async |platforms| {
-        let interrupt = run::interrupts();
-        let mut options = run::options(job.planning, &wanted.stack, job.destroy);
-        options.adopt.clone_from(&job.adopt);
-        options.abandon.clone_from(&job.abandon);
-        if !job.json {
-            terminal.say(&terminal.err.dim("Reading what is there..."));
-        }
-        let subject = Subject {
-            desired: &wanted.desired,
-            state: session.state(),
-            secrets: &secrets,
-            options: &options,
-            ttl: wanted.ttl(),
-            may_be_blind: false,
+        let mut session = match folder {
+            Some(session) => session,
+            None => kept.open(&opening).await?,
         };
-        let Preview { plan, observed, .. } = preview(&platforms, subject).await?;
-        let plan = match &job.saved {
-            None => plan,
-            Some(saved) => {
-                check_basis(saved, &session)?;
-                check_secrets(saved, &plan)?;
-                check_observation(saved, &plan)?;
-                saved.clone()
-            }
-        };
-        if !job.json {
-            let view = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
-            terminal.print(&plan_text::plan(&plan, view));
-        }
-        if plan.is_empty() {
-            return Ok(finish_empty(&job, terminal));
-        }
-        if !job.auto_approve && !approve(&job, &platforms, terminal)? {
-            terminal.say("Cancelled. Nothing was changed.");
-            return Ok(ExitCode::FAILURE);
-        }
-        let progress = Arc::new(Progress::new(
-            &plan,
-            Box::new(std::io::stderr()),
-            terminal.live && !job.json,
-            terminal.err,
-            terminal.verbose,
-            platforms.clock.clone(),
-        ));
-        let sink: Arc<dyn Sink> = if job.json {
-            Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone()))
-        } else {
-            progress.clone()
-        };
-        let run = Apply {
-            plan: &plan,
-            observed,
-            secrets: wanted.secrets.clone(),
-            ttl: wanted.ttl(),
-            parallelism: job.planning.parallelism,
-            sink,
-            interrupt,
-            shuffle: None,
-        };
-        let applied = carry_out(&platforms, &mut session, run).await;
-        progress.finish();
-        let applied = applied.map_err(|error| run::refused(&error))?;
-        let residue = residue(&plan, &platforms, &session, &applied).await?;
-        report(&job, &plan, &applied, residue, &wanted, terminal)
+        let outcome = carry(&job, &wanted, &secrets, &platforms, session.as_mut(), terminal).await;
+        session.close().await;
+        outcome
     })
+}
+
+/// Plans, asks and carries out, with the state in hand.
+async fn carry(
+    job: &Job<'_>,
+    wanted: &Wanted,
+    secrets: &BTreeMap<String, String>,
+    platforms: &Platforms,
+    session: &mut dyn Session,
+    terminal: &Terminal,
+) -> Result<ExitCode, Diagnostics> {
+    let interrupt = run::interrupts();
+    let mut options = run::options(job.planning, &wanted.stack, job.destroy);
+    options.adopt.clone_from(&job.adopt);
+    options.abandon.clone_from(&job.abandon);
+    if !job.json {
+        terminal.say(&terminal.err.dim("Reading what is there..."));
+    }
+    let subject = Subject {
+        desired: &wanted.desired,
+        state: session.state(),
+        secrets,
+        options: &options,
+        ttl: wanted.ttl(),
+        may_be_blind: false,
+    };
+    let Preview { plan, observed, .. } = preview(platforms, subject).await?;
+    let plan = match &job.saved {
+        None => plan,
+        Some(saved) => {
+            check_basis(saved, session)?;
+            check_secrets(saved, &plan)?;
+            check_observation(saved, &plan)?;
+            saved.clone()
+        }
+    };
+    if !job.json {
+        let view = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
+        terminal.print(&plan_text::plan(&plan, view));
+    }
+    if plan.is_empty() {
+        return Ok(finish_empty(job, terminal));
+    }
+    if !job.auto_approve && !approve(job, platforms, terminal)? {
+        terminal.say("Cancelled. Nothing was changed.");
+        return Ok(ExitCode::FAILURE);
+    }
+    let progress = Arc::new(Progress::new(
+        &plan,
+        Box::new(std::io::stderr()),
+        terminal.live && !job.json,
+        terminal.err,
+        terminal.verbose,
+        platforms.clock.clone(),
+    ));
+    let sink: Arc<dyn Sink> =
+        if job.json { Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone())) } else { progress.clone() };
+    let run = Apply {
+        plan: &plan,
+        observed,
+        secrets: wanted.secrets.clone(),
+        ttl: wanted.ttl(),
+        parallelism: job.planning.parallelism,
+        sink,
+        interrupt,
+        shuffle: None,
+    };
+    let applied = carry_out(platforms, session, run).await;
+    progress.finish();
+    let applied = applied.map_err(|error| run::refused(&error))?;
+    let residue = residue(&plan, platforms, session, &applied).await?;
+    report(job, &plan, &applied, residue, wanted, terminal)
 }
 
 fn tally(applied: &Applied) -> summary::Tally<'_> {

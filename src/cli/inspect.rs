@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::cli::args::{OutputArgs, ShowArgs, StatusArgs};
+use crate::cli::kept::Kept;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
@@ -35,7 +36,7 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     }
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::load(&args.stack, vars, true, None)?;
-    let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack), terminal)?;
+    let state = Kept::of(&args.stack, &place, &wanted.stack)?.read(terminal)?;
     let text = if args.json {
         serde_json::to_string_pretty(&state).expect("state has only string keys") + "\n"
     } else {
@@ -48,7 +49,7 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
 pub(super) fn output(args: &OutputArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::load(&args.stack, vars, true, None)?;
-    let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack), terminal)?;
+    let state = Kept::of(&args.stack, &place, &wanted.stack)?.read(terminal)?;
     let Some(name) = &args.name else {
         let text = if args.json {
             serde_json::to_string_pretty(&state.outputs).expect("outputs have only string keys") + "\n"
@@ -82,9 +83,8 @@ pub(super) fn output(args: &OutputArgs, vars: &dyn Vars, terminal: &Terminal) ->
 pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::load(&args.stack, vars, place.is_simulated(), None)?;
-    let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
-    let state = run::read(&backend, terminal)?;
-    let secrets = run::digests(&backend, &wanted.secrets, false)?;
+    let state = Kept::of(&args.stack, &place, &wanted.stack)?.read(terminal)?;
+    let secrets = run::digests(&args.stack, &place, &wanted, false)?;
     let sink: Arc<dyn Sink> = Arc::new(Collected::default());
     let subject = Subject {
         desired: &wanted.desired,

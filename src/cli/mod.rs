@@ -11,6 +11,7 @@ mod destroy;
 mod export;
 mod graph;
 mod inspect;
+mod kept;
 mod lock;
 mod plan;
 mod reach;

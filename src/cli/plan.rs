@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::address::Address;
 use crate::cli::args::PlanArgs;
+use crate::cli::kept::Kept;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
@@ -25,9 +26,8 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
         terminal.diagnostics(&wanted.check_objects()?);
         wanted.check_budget()?;
     }
-    let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
-    let state = run::read(&backend, terminal)?;
-    let secrets = run::digests(&backend, &wanted.secrets, false)?;
+    let state = Kept::of(&args.stack, &place, &wanted.stack)?.read(terminal)?;
+    let secrets = run::digests(&args.stack, &place, &wanted, false)?;
     let mut options = run::options(&args.planning, &wanted.stack, args.destroy);
     options.abandon = args.abandon.iter().map(Address::new).collect();
     let subject = Subject {

@@ -2,77 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::address::Address;
-use crate::backend::local::{LocalBackend, LocalSession};
-use crate::backend::{BackendError, Session};
+use crate::backend::BackendError;
 use crate::cli::args::{PlanningArgs, StackArgs};
 use crate::cli::reach::Place;
-use crate::cli::terminal::Terminal;
+use crate::cli::source::Wanted;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
-use crate::env::clock::WallClock;
 use crate::env::disk::RealDisk;
 use crate::env::random::SystemRandom;
-use crate::env::vars::Vars;
 use crate::ops::layout;
 use crate::plan::planner::Options;
-use crate::state::model::State;
-
-/// The state of a stack in a place.
-pub(super) fn backend(args: &StackArgs, place: &Place, stack: &str) -> LocalBackend {
-    let directory = layout::state(&args.file, place.world(), stack);
-    LocalBackend::new(Arc::new(RealDisk), &directory, stack)
-}
-
-/// Takes the state for writing, waiting for another run as long as the user allows.
-pub(super) fn open(
-    backend: &LocalBackend,
-    planning: &PlanningArgs,
-    vars: &dyn Vars,
-    command: &str,
-    terminal: &Terminal,
-) -> Result<LocalSession, Diagnostics> {
-    let limit = match &planning.lock_timeout {
-        None => Duration::ZERO,
-        Some(text) => crate::stack::parse_duration(text).ok_or_else(|| {
-            let diagnostic = Diagnostic::error(format!("--lock-timeout {text} is not a duration"));
-            Diagnostics::from(diagnostic.hint("write 30s, 5m or 1h"))
-        })?,
-    };
-    let holder = layout::holder(vars, command, WallClock::real_now());
-    let begun = WallClock::real_now();
-    let mut said = false;
-    loop {
-        match backend.open(&holder) {
-            Ok(session) => {
-                session.notes().iter().for_each(|note| terminal.say(&terminal.err.yellow(&format!("Note: {note}"))));
-                return Ok(session);
-            }
-            Err(BackendError::Locked { holder, .. }) if WallClock::real_now().since(begun) < limit => {
-                if !said {
-                    terminal.say(&format!("Waiting for the state, which is locked by {holder}"));
-                    said = true;
-                }
-                std::thread::sleep(Duration::from_millis(200));
-            }
-            Err(error) => return Err(refused(&error)),
-        }
-    }
-}
-
-/// Reads the state without taking it.
-pub(super) fn read(backend: &LocalBackend, terminal: &Terminal) -> Result<State, Diagnostics> {
-    let (state, note) = backend.inspect().map_err(|error| refused(&error))?;
-    if let Some(note) = note {
-        terminal.say(&terminal.err.yellow(&format!("Note: {note}")));
-    }
-    Ok(state)
-}
 
 /// A backend's refusal with the ways out.
 pub(super) fn refused(error: &BackendError) -> Diagnostics {
@@ -87,6 +30,9 @@ pub(super) fn refused(error: &BackendError) -> Diagnostics {
         BackendError::Storage { .. } => {
             diagnostic.hint("make room and check the permissions of the state folder, then run the command again")
         }
+        BackendError::Overtaken { .. } | BackendError::Expired { .. } => diagnostic
+            .detail("This run has stopped. What it had begun is recorded as begun, or beside the stack as unpushed.")
+            .hint("run the same command again: it settles what was begun by looking at what is there"),
         BackendError::OtherStack { .. } => diagnostic.hint("check the name in the stack file"),
         BackendError::Illegal(_) => {
             diagnostic.hint("this is a defect of stackwright; please report it with the command")
@@ -98,21 +44,24 @@ pub(super) fn refused(error: &BackendError) -> Diagnostics {
 /// Keyed digests of the secret inputs that the stack uses. Without a key (nothing was applied yet) there are
 /// none, and nothing to compare with.
 pub(super) fn digests(
-    backend: &LocalBackend,
-    secrets: &BTreeMap<String, String>,
+    args: &StackArgs,
+    place: &Place,
+    wanted: &Wanted,
     create_key: bool,
 ) -> Result<BTreeMap<String, String>, Diagnostics> {
-    if secrets.is_empty() {
+    if wanted.secrets.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let key = layout::stack_key(&RealDisk, &SystemRandom, backend.directory(), create_key).map_err(|error| {
+    // The key stays here, wherever the state is: whoever reads that must not be able to try values.
+    let beside = layout::state(&args.file, place.world(), &wanted.desired.stack);
+    let key = layout::stack_key(&RealDisk, &SystemRandom, &beside, create_key).map_err(|error| {
         Diagnostics::from(
             Diagnostic::error("cannot use the stack key").detail(error.to_string()).hint("check the state folder"),
         )
     })?;
     let Some(key) = key else { return Ok(BTreeMap::new()) };
     let digest = |(name, value): (&String, &String)| (name.clone(), layout::secret_digest(&key, name, value));
-    Ok(secrets.iter().map(digest).collect())
+    Ok(wanted.secrets.iter().map(digest).collect())
 }
 
 /// The planner's options from flags.

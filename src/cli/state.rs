@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use crate::address::Address;
-use crate::backend::Session;
-use crate::backend::local::LocalBackend;
-use crate::cli::args::{PlanningArgs, StackArgs, StateArgs, StateCommand};
-use crate::cli::reach::Place;
+use crate::cli::args::{StackArgs, StateArgs, StateCommand};
+use crate::cli::kept::{Kept, Opening};
+use crate::cli::reach::{Place, wall_clock_runtime};
 use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
@@ -36,28 +35,28 @@ pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> R
             terminal.print(&format!("{json}\n"));
         }
         StateCommand::Mv { from, to, stack, dry_run } => {
-            let (backend, state) = look(stack, vars, terminal)?;
+            let (kept, state) = look(stack, vars, terminal)?;
             let (from, to) = (find(&state, from)?, Address::new(to));
             let said = format!("{from} is called {to} from now on.");
             let transition = Transition::Moved { from: from.identity(), to };
-            change(&backend, transition, *dry_run, &said, vars, terminal)?;
+            change(&kept, transition, *dry_run, &said, vars, terminal)?;
         }
         StateCommand::Rm { address, stack, dry_run } => {
-            let (backend, state) = look(stack, vars, terminal)?;
+            let (kept, state) = look(stack, vars, terminal)?;
             let address = find(&state, address)?;
             let said = format!("{address} is forgotten: it stays where it is, and stackwright no longer manages it.");
-            change(&backend, Transition::Forgotten(address.identity()), *dry_run, &said, vars, terminal)?;
+            change(&kept, Transition::Forgotten(address.identity()), *dry_run, &said, vars, terminal)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn look(stack: &StackArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<(LocalBackend, State), Diagnostics> {
+fn look(stack: &StackArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<(Kept, State), Diagnostics> {
     let place = Place::of(&stack.place, &stack.file);
     let wanted = source::load(stack, vars, true, None)?;
-    let backend = run::backend(stack, &place, &wanted.desired.stack);
-    let state = run::read(&backend, terminal)?;
-    Ok((backend, state))
+    let kept = Kept::of(stack, &place, &wanted.stack)?;
+    let state = kept.read(terminal)?;
+    Ok((kept, state))
 }
 
 fn find(state: &State, text: &str) -> Result<Address, Diagnostics> {
@@ -74,7 +73,7 @@ fn find(state: &State, text: &str) -> Result<Address, Diagnostics> {
 }
 
 fn change(
-    backend: &LocalBackend,
+    kept: &Kept,
     transition: Transition,
     dry_run: bool,
     said: &str,
@@ -82,20 +81,18 @@ fn change(
     terminal: &Terminal,
 ) -> Result<(), Diagnostics> {
     if dry_run {
-        let mut state = run::read(backend, terminal)?;
+        let mut state = kept.read(terminal)?;
         state.apply(&transition).map_err(|illegal| Diagnostic::error(illegal.to_string()))?;
         terminal.say(&format!("Dry run: {said}"));
         return Ok(());
     }
-    let planning = PlanningArgs {
-        target: Vec::new(),
-        replace: Vec::new(),
-        parallelism: 1,
-        force_conflicts: false,
-        lock_timeout: None,
-    };
-    let mut session = run::open(backend, &planning, vars, "stackwright state", terminal)?;
-    session.commit(vec![transition]).map_err(|error| run::refused(&error))?;
+    let opening = Opening { lock_timeout: None, vars, command: "stackwright state", terminal };
+    wall_clock_runtime()?.block_on(async {
+        let mut session = kept.open(&opening).await?;
+        let changed = session.commit(vec![transition]).await;
+        session.close().await;
+        changed.map_err(|error| run::refused(&error))
+    })?;
     terminal.say(said);
     Ok(())
 }

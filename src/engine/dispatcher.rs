@@ -101,6 +101,7 @@ pub async fn run(plan: &Plan, session: &mut dyn Session, run: Run<'_>) -> Result
         sink: run.sink.clone(),
         ownership: run.ownership.clone(),
         calls: Limit::new(run.parallelism),
+        leash: session.leash(),
         reports,
     });
     Dispatcher::new(plan, session, run, shared).dispatch(inbox).await
@@ -221,7 +222,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         loop {
             if level == Interrupt::None
                 && broken.is_none()
-                && let Err(error) = self.start_ready()
+                && let Err(error) = self.start_ready().await
             {
                 broken = Some(error);
             }
@@ -237,7 +238,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                     let Some(report) = report else { break };
                     let mut batch = vec![report];
                     gather(&mut inbox, &mut batch).await;
-                    if let Err(error) = self.take(batch) {
+                    if let Err(error) = self.take(batch).await {
                         broken.get_or_insert(error);
                     }
                 }
@@ -267,7 +268,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
     }
 
     /// Starts everything that may start. Tasks without work finish here and may make more ready.
-    fn start_ready(&mut self) -> Result<(), BackendError> {
+    async fn start_ready(&mut self) -> Result<(), BackendError> {
         while !self.ready.is_empty() {
             let mut transitions = Vec::new();
             let mut launches = Vec::new();
@@ -290,7 +291,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                     break;
                 }
             }
-            self.session.commit(transitions)?;
+            self.session.commit(transitions).await?;
             for (at, worker, job) in launches {
                 self.in_flight.insert(at);
                 tokio::spawn(worker.run(job));
@@ -299,7 +300,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         Ok(())
     }
 
-    fn take(&mut self, batch: Vec<Report>) -> Result<(), BackendError> {
+    async fn take(&mut self, batch: Vec<Report>) -> Result<(), BackendError> {
         let mut transitions = Vec::new();
         let mut answers = Vec::new();
         let mut over = Vec::new();
@@ -312,7 +313,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 Report::Over(at, result) => over.push((at, result)),
             }
         }
-        let committed = self.session.commit(transitions);
+        let committed = self.session.commit(transitions).await;
         for answer in answers {
             answer.send(committed.is_ok()).ok();
         }

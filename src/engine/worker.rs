@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::address::{Address, Identity};
+use crate::backend::leash::Leash;
 use crate::engine::limit::Limit;
 use crate::engine::retry::{Delays, is_retryable};
 use crate::env::clock::{SharedClock, Timestamp, timeout};
@@ -92,6 +93,8 @@ pub(super) struct Shared {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) ownership: Ownership,
     pub(super) calls: Limit,
+    /// Nothing is begun once it has ended.
+    pub(super) leash: Leash,
     pub(super) reports: mpsc::UnboundedSender<Report>,
 }
 
@@ -333,6 +336,9 @@ impl Worker {
         loop {
             let answer = {
                 let _permit = self.shared.calls.acquire().await;
+                if !self.shared.leash.holds(self.shared.clock.now()) {
+                    return Err(Refusal::Final(unleashed()));
+                }
                 timeout(self.shared.clock.as_ref(), CALL_LIMIT, call()).await
             };
             self.note(&answer);
@@ -410,6 +416,14 @@ impl Worker {
             let waited = now.since(waiting_since);
             self.driver.until_next_look(self.shared.clock.as_ref(), &self.subject, seen.as_ref(), waited).await;
         }
+    }
+}
+
+/// The state is somebody else's, or may be by now.
+fn unleashed() -> Failure {
+    Failure {
+        causes: vec!["the lease on the state has ended, so nothing more is begun".to_owned()],
+        hint: Some("run the same command again: it goes on from what is there".to_owned()),
     }
 }
 

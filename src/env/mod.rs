@@ -7,5 +7,6 @@ pub mod clock;
 pub mod discrete;
 pub mod disk;
 pub mod memory_disk;
+pub mod process;
 pub mod random;
 pub mod vars;

@@ -108,7 +108,7 @@ pub async fn apply(
     if let Some(target) = plan.basis.target.as_ref().filter(|t| session.state().target.as_ref() != Some(t)) {
         opening.push(Transition::Bind(target.clone()));
     }
-    session.commit(opening)?;
+    session.commit(opening).await?;
     let run = Run {
         kinds: dispatcher::shared_kinds(&platforms.kinds),
         drivers: &platforms.drivers,
@@ -131,7 +131,7 @@ pub async fn apply(
             }
         }
         if !plan.partial && applied.outputs != session.state().outputs {
-            session.commit(vec![Transition::Outputs(applied.outputs.clone())])?;
+            session.commit(vec![Transition::Outputs(applied.outputs.clone())]).await?;
         }
         for proof in plan.proofs.iter().filter(|_| !plan.partial) {
             match prove(platforms, proof, &scope, &apply.sink).await {
@@ -140,7 +140,7 @@ pub async fn apply(
             }
         }
     }
-    session.compact()?;
+    session.compact().await?;
     applied.elapsed = platforms.clock.now().since(begun);
     Ok(applied)
 }

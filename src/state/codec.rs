@@ -60,6 +60,21 @@ fn line(payload: &[u8], out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// One line of its own, with its checksum: for what is kept beside a state.
+pub fn sealed(payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 10);
+    line(payload, &mut out);
+    out
+}
+
+/// The payload of such a line.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn unsealed(bytes: &[u8]) -> Result<&[u8], String> {
+    payload(bytes.strip_suffix(b"\n").ok_or("it is cut off")?)
+}
+
 /// Writes a snapshot.
 pub fn encode_snapshot(state: &State) -> Vec<u8> {
     let payload = serde_json::to_vec(state).expect("state has only string keys");

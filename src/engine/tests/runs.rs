@@ -75,7 +75,7 @@ impl Machine {
         kinds.register(Arc::new(ThingKind));
         let drivers = Drivers::from([("thing", Arc::new(cloud) as Arc<dyn Driver>)]);
         if session.state().is_new() {
-            session.commit(vec![Transition::Begin { lineage: "lineage".into(), stack_id: "stack-id".into() }])?;
+            session.commit(vec![Transition::Begin { lineage: "lineage".into(), stack_id: "stack-id".into() }]).await?;
         }
         let ownership = Ownership { stack: "demo".into(), id: "stack-id".into(), expires: None };
         let observed = refresh(&kinds, &drivers, &clock, desired, session.state(), &ownership, &|_| false)
@@ -105,7 +105,7 @@ impl Machine {
             shuffle: None,
         };
         let summary = dispatcher::run(&plan, &mut session, run).await?;
-        session.compact()?;
+        session.compact().await?;
         Ok((plan, summary))
     }
 }
@@ -116,12 +116,13 @@ struct Fused<S> {
     books: Arc<Mutex<Books>>,
 }
 
+#[async_trait::async_trait]
 impl<S: Session> Session for Fused<S> {
     fn state(&self) -> &crate::state::model::State {
         self.inner.state()
     }
 
-    fn commit(&mut self, transitions: Vec<Transition>) -> Result<(), BackendError> {
+    async fn commit(&mut self, transitions: Vec<Transition>) -> Result<(), BackendError> {
         let stopped = || BackendError::Storage {
             what: "append to",
             place: "journal".into(),
@@ -133,12 +134,12 @@ impl<S: Session> Session for Fused<S> {
         if self.books.lock().expect("books").tick() {
             return Err(stopped());
         }
-        self.inner.commit(transitions)?;
+        self.inner.commit(transitions).await?;
         if self.books.lock().expect("books").tick() { Err(stopped()) } else { Ok(()) }
     }
 
-    fn compact(&mut self) -> Result<(), BackendError> {
-        self.inner.compact()
+    async fn compact(&mut self) -> Result<(), BackendError> {
+        self.inner.compact().await
     }
 
     fn notes(&self) -> &[String] {

@@ -1,0 +1,302 @@
+//! The open history of a remote state: segments out, the lease renewed beside them.
+//!
+//! When the store cannot be reached, what has happened since goes to a file beside the stack, and the next run
+//! pushes it: a fact that was paid for is not forgotten because a network was away.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::lease::{self, Lease};
+use super::segment::{self, Header};
+use super::{Me, RemoteBackend, Taken, insist};
+use crate::backend::leash::Leash;
+use crate::backend::store::{Tag, Written};
+use crate::backend::{BackendError, Session};
+use crate::state::codec;
+use crate::state::model::State;
+use crate::state::transition::Transition;
+
+/// A journal is folded once it has so many segments: each is a request of the next reader.
+const FOLD_SEGMENTS: usize = 64;
+/// Or so many bytes, and more than the snapshot.
+const FOLD_BYTES: usize = 64 * 1024;
+/// Snapshots that are kept, to go back to.
+const KEPT: usize = 20;
+
+/// The open history of a [`RemoteBackend`].
+pub struct RemoteSession {
+    backend: RemoteBackend,
+    me: Me,
+    epoch: u64,
+    state: State,
+    next: u64,
+    unfolded: (usize, usize),
+    snapshot: usize,
+    leash: Leash,
+    /// The last version of the lease; the heartbeat replaces it.
+    lease: Arc<Mutex<(Lease, Tag)>>,
+    heartbeat: tokio::task::JoinHandle<()>,
+    notes: Vec<String>,
+    broken: bool,
+    /// Records that the store did not take.
+    unpushed: Vec<u8>,
+}
+
+impl RemoteSession {
+    pub(super) async fn open(
+        backend: RemoteBackend,
+        me: Me,
+        taken: Taken,
+        note: Option<String>,
+    ) -> Result<Self, BackendError> {
+        let leash = Leash::of(taken.begun);
+        let epoch = taken.lease.epoch;
+        let lease = Arc::new(Mutex::new((taken.lease, taken.tag)));
+        let heartbeat = tokio::spawn(beat(backend.clone(), lease.clone(), leash.clone()));
+        let loaded = fence(&backend, &me, epoch).await;
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                heartbeat.abort();
+                return Err(error);
+            }
+        };
+        let mut session = RemoteSession {
+            backend,
+            me,
+            epoch,
+            state: loaded.state,
+            next: loaded.next,
+            unfolded: loaded.unfolded,
+            snapshot: loaded.snapshot,
+            leash,
+            lease,
+            heartbeat,
+            notes: note.into_iter().collect(),
+            broken: false,
+            unpushed: Vec::new(),
+        };
+        session.push_spilled().await?;
+        Ok(session)
+    }
+
+    /// Adds what an earlier run could not push, unless the history has gone on without it.
+    async fn push_spilled(&mut self) -> Result<(), BackendError> {
+        let spill = self.backend.spill.clone();
+        let place = spill.path.display().to_string();
+        let bytes = match spill.disk.read(&spill.path) {
+            Ok(bytes) if bytes.is_empty() => return Ok(()),
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(BackendError::Storage { what: "read", place, error }),
+        };
+        let mut state = self.state.clone();
+        match codec::replay(&mut state, &bytes) {
+            Ok(done) if done.applied > 0 => {
+                self.write(&bytes[..done.intact]).await?;
+                self.notes.push(format!("pushed {} records that an earlier run left in {place}", done.applied));
+                self.state = state;
+            }
+            // Another run has gone on from the same intents, and has settled them by looking.
+            Ok(_) | Err(_) => self.notes.push(format!(
+                "{place} holds what an earlier run could not push; the state has gone on since, and it is set aside"
+            )),
+        }
+        let aside = spill.path.with_extension(format!("{}.done", self.epoch));
+        let set_aside = spill.disk.write(&aside, &bytes).and_then(|()| spill.disk.write(&spill.path, b""));
+        set_aside.map_err(|error| BackendError::Storage { what: "write", place, error })
+    }
+
+    /// Writes records as the next segment.
+    async fn write(&mut self, records: &[u8]) -> Result<(), BackendError> {
+        let header = Header { segment: self.next, epoch: self.epoch, run: self.me.run.clone() };
+        let bytes = segment::encode(&header, records);
+        let key = segment::key(self.next);
+        let storage = |backend: &RemoteBackend, text: String| BackendError::Storage {
+            what: "write",
+            place: backend.at(&key),
+            error: std::io::Error::other(text),
+        };
+        let now = self.backend.clock.now();
+        if !self.leash.holds(now) {
+            return Err(self.lost(now));
+        }
+        let store = self.backend.store.clone();
+        let written = insist(&self.backend.clock, self.leash.end(), || store.create(&key, &bytes)).await;
+        match written.map_err(|error| storage(&self.backend, error.to_string()))? {
+            Written::Done(_) => {}
+            Written::Refused => {
+                let there = self.backend.get(&key).await?;
+                // An attempt of ours whose answer was lost, or somebody who came after us.
+                if there.is_none_or(|there| there.bytes != bytes) {
+                    self.leash.cut();
+                    return Err(BackendError::Overtaken { place: self.backend.place() });
+                }
+            }
+        }
+        self.next += 1;
+        self.unfolded.0 += 1;
+        self.unfolded.1 += bytes.len();
+        Ok(())
+    }
+
+    fn lost(&self, now: crate::env::clock::Timestamp) -> BackendError {
+        match self.leash.is_cut() {
+            true => BackendError::Overtaken { place: self.backend.place() },
+            false => BackendError::Expired { place: self.backend.place(), since: now.since(self.leash.end()) },
+        }
+    }
+
+    /// Keeps records that the store did not take.
+    fn spill(&mut self, records: &[u8]) {
+        self.broken = true;
+        self.unpushed.extend_from_slice(records);
+        let spill = &self.backend.spill;
+        if let Err(error) = spill.disk.write(&spill.path, &self.unpushed) {
+            tracing::error!("cannot write {}: {error}", spill.path.display());
+        }
+    }
+}
+
+/// Loads the state and writes the fence: after it nobody from before can add to the journal.
+async fn fence(backend: &RemoteBackend, me: &Me, epoch: u64) -> Result<super::Loaded, BackendError> {
+    loop {
+        let mut loaded = backend.read().await?;
+        let header = Header { segment: loaded.next, epoch, run: me.run.clone() };
+        let bytes = segment::encode(&header, &[]);
+        if backend.put(&segment::key(loaded.next), &bytes, None).await?.is_some() {
+            loaded.next += 1;
+            loaded.unfolded.0 += 1;
+            loaded.unfolded.1 += bytes.len();
+            return Ok(loaded);
+        }
+        // The last holder was quicker, once more.
+    }
+}
+
+/// Renews the lease until it cannot be.
+async fn beat(backend: RemoteBackend, lease: Arc<Mutex<(Lease, Tag)>>, leash: Leash) {
+    loop {
+        backend.clock.sleep(lease::TERM / 3).await;
+        let begun = backend.clock.now();
+        if !leash.holds(begun) {
+            return;
+        }
+        let (mut renewed, tag) = lease.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        renewed.renewals += 1;
+        let bytes = renewed.encode();
+        let written = insist(&backend.clock, leash.end(), || backend.store.replace(lease::KEY, &bytes, &tag)).await;
+        let tag = match written {
+            Ok(Written::Done(tag)) => tag,
+            Ok(Written::Refused) => match backend.get(lease::KEY).await {
+                Ok(Some(there)) if there.bytes == bytes => there.tag,
+                Ok(_) => return leash.cut(),
+                Err(_) => continue,
+            },
+            Err(error) => {
+                tracing::warn!("the lease of {} could not be renewed: {error}", backend.place());
+                continue;
+            }
+        };
+        *lease.lock().unwrap_or_else(PoisonError::into_inner) = (renewed, tag);
+        leash.extend(begun.plus(lease::TERM));
+    }
+}
+
+#[async_trait]
+impl Session for RemoteSession {
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn leash(&self) -> Leash {
+        self.leash.clone()
+    }
+
+    async fn commit(&mut self, transitions: Vec<Transition>) -> Result<(), BackendError> {
+        if transitions.is_empty() {
+            return Ok(());
+        }
+        let mut records = Vec::new();
+        for transition in &transitions {
+            if let Err(illegal) = self.state.apply(transition) {
+                self.broken = true;
+                return Err(illegal.into());
+            }
+            codec::encode_record(self.state.serial, transition, &mut records);
+        }
+        if self.broken {
+            // What was in flight when the store went away still ends, and is worth knowing.
+            self.spill(&records);
+            let error = std::io::Error::other("an earlier write failed");
+            return Err(BackendError::Storage { what: "write", place: self.backend.place(), error });
+        }
+        let written = self.write(&records).await;
+        if written.is_err() {
+            self.spill(&records);
+        }
+        written
+    }
+
+    async fn compact(&mut self) -> Result<(), BackendError> {
+        let (segments, bytes) = self.unfolded;
+        if self.broken || (segments < FOLD_SEGMENTS && bytes < FOLD_BYTES.max(self.snapshot)) {
+            return Ok(());
+        }
+        let snapshot = codec::encode_snapshot(&self.state);
+        if self.backend.put(&segment::snapshot_key(self.next), &snapshot, None).await?.is_none() {
+            self.leash.cut();
+            self.broken = true;
+            return Err(BackendError::Overtaken { place: self.backend.place() });
+        }
+        (self.snapshot, self.unfolded) = (snapshot.len(), (0, 0));
+        // A reader that comes upon a hole looks again, and finds the snapshot.
+        let old = self.backend.list(segment::JOURNAL).await?;
+        for key in old.iter().filter(|key| segment::number(key).is_some_and(|number| number < self.next)) {
+            self.backend.store.delete(key).await.ok();
+        }
+        let snapshots = self.backend.list(segment::SNAPSHOTS).await?;
+        for key in snapshots.iter().take(snapshots.len().saturating_sub(KEPT)) {
+            self.backend.store.delete(key).await.ok();
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self) {
+        self.heartbeat.abort();
+        if !self.leash.holds(self.backend.clock.now()) {
+            return;
+        }
+        let (lease, tag) = self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let released = Lease { released: true, renewals: lease.renewals + 1, ..lease };
+        // A lease that cannot be let go of ends by itself.
+        let soon = self.backend.clock.now().plus(Duration::from_secs(5));
+        let bytes = released.encode();
+        let mut let_go =
+            insist(&self.backend.clock, soon, || self.backend.store.replace(lease::KEY, &bytes, &tag)).await;
+        if let_go == Ok(Written::Refused)
+            && let Ok(Some(there)) = self.backend.store.get(lease::KEY).await
+            && Lease::decode(&there.bytes).is_some_and(|lease| lease.run == self.me.run)
+        {
+            // A renewal was under way, or an answer was lost.
+            let renew = || self.backend.store.replace(lease::KEY, &bytes, &there.tag);
+            let_go = insist(&self.backend.clock, soon, renew).await;
+        }
+        if let Err(error) = let_go {
+            tracing::warn!("the lease of {} was not let go of: {error}", self.backend.place());
+        }
+        self.leash.cut();
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+impl Drop for RemoteSession {
+    fn drop(&mut self) {
+        self.heartbeat.abort();
+    }
+}
