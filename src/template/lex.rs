@@ -74,22 +74,18 @@ pub(super) struct Item {
     pub(super) token: Token,
     pub(super) start: usize,
     pub(super) end: usize,
-    pub(super) line: usize,
 }
 
 struct Lexer<'a> {
     text: &'a str,
     at: usize,
-    line: usize,
-    /// The place up to which `line` has counted.
-    counted: usize,
     parens: usize,
     items: Vec<Item>,
 }
 
 /// The tokens of `text`; the last is [`Token::End`] or [`Token::Error`].
 pub(super) fn lex(text: &str) -> Vec<Item> {
-    let mut lexer = Lexer { text, at: 0, line: 1, counted: 0, parens: 0, items: Vec::new() };
+    let mut lexer = Lexer { text, at: 0, parens: 0, items: Vec::new() };
     if let Err((start, message)) = lexer.run() {
         lexer.push(Token::Error(message), start);
     }
@@ -131,10 +127,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn push(&mut self, token: Token, start: usize) {
-        let upto = start.max(self.counted);
-        self.line += self.text.as_bytes()[self.counted..upto].iter().filter(|b| **b == b'\n').count();
-        self.counted = upto;
-        self.items.push(Item { token, start, end: self.at, line: self.line });
+        self.items.push(Item { token, start, end: self.at });
     }
 
     fn run(&mut self) -> Step<()> {

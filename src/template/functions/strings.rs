@@ -99,19 +99,7 @@ fn trim_all(c: &Call<'_, '_>) -> Outcome {
 
 /// The first place of `part` in `text`.
 pub(super) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    if part.is_empty() {
-        return Some(0);
-    }
-    let first = part[0];
-    let mut from = 0;
-    while let Some(at) = text[from..].iter().position(|b| *b == first) {
-        let start = from + at;
-        if text[start..].starts_with(part) {
-            return Some(start);
-        }
-        from = start + 1;
-    }
-    None
+    memchr::memmem::find(text, part)
 }
 
 fn title(text: &str) -> String {

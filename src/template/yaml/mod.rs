@@ -5,7 +5,7 @@ mod read;
 mod scalar;
 mod write;
 
-pub use read::{ReadError, documents, read};
+pub use read::{ReadError, documents, head, read};
 pub use write::text;
 pub(super) use write::{write, write_indented};
 

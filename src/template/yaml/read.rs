@@ -32,6 +32,16 @@ pub fn read(text: &str) -> Result<Value, ReadError> {
     super::block::read(&text).map_or_else(|| indented(&text, complete), Ok)
 }
 
+/// The same for who only wants to know what object a text is: of most maps, nothing but `apiVersion`, `kind` and
+/// `metadata`. What is wrong with the rest is found all the same.
+///
+/// # Errors
+/// As [`read`].
+pub fn head(text: &str) -> Result<Value, ReadError> {
+    let text = lines(text);
+    super::block::head(&text).map_or_else(|| indented(&text, complete), Ok)
+}
+
 /// [`read`] of any kind of YAML.
 pub(super) fn complete(text: &str) -> Result<Value, ReadError> {
     let mut reader = Reader::new(text);
