@@ -7,6 +7,7 @@ use super::glob::Pattern;
 use super::hooks::Event;
 use super::objects::{Document, split};
 use super::render::Documents;
+use crate::template::lossy;
 
 impl Documents {
     /// Each document after a separator that names its template; hooks come last. The pieces follow one another
@@ -25,7 +26,7 @@ impl Documents {
     ) -> Result<Vec<Cow<'_, str>>, ChartError> {
         let mut out = Vec::new();
         if crds {
-            self.crds.iter().for_each(|(source, text)| add(&mut out, source, String::from_utf8_lossy(text)));
+            self.crds.iter().for_each(|(source, text)| add(&mut out, source, lossy(text)));
         }
         self.sorted.plain.iter().for_each(|Document { source, text, .. }| add(&mut out, source, text[..].into()));
         trim_end(&mut out);

@@ -92,6 +92,10 @@ pub(super) fn lex(text: &str) -> Vec<Item> {
     lexer.items
 }
 
+fn find(text: &str, part: &str) -> Option<usize> {
+    memchr::memmem::find(text.as_bytes(), part.as_bytes())
+}
+
 fn blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }
@@ -133,7 +137,7 @@ impl<'a> Lexer<'a> {
     fn run(&mut self) -> Step<()> {
         loop {
             let start = self.at;
-            let Some(open) = self.rest().find("{{") else {
+            let Some(open) = find(self.rest(), "{{") else {
                 self.at = self.text.len();
                 if self.at > start {
                     self.push(Token::Text, start);
@@ -153,7 +157,7 @@ impl<'a> Lexer<'a> {
             let skip = if trim { 2 } else { 0 };
             if after[skip..].starts_with("/*") {
                 self.at = begin + 2 + skip + 2;
-                let Some(end) = self.rest().find("*/") else { return Err((begin, "unclosed comment".into())) };
+                let Some(end) = find(self.rest(), "*/") else { return Err((begin, "unclosed comment".into())) };
                 self.at += end + 2;
                 let Some(trim) = self.closing() else {
                     return Err((begin, "comment ends before closing delimiter".into()));

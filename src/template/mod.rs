@@ -28,7 +28,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use budget::Limits;
-pub use data::{Data, Element, IntKind, List, MAX_NESTING, Map, Object, Text};
+pub use data::{Data, Element, Field, IntKind, List, MAX_NESTING, Map, Object, Text, lossy};
 pub use exec::Engine;
 pub use fault::{Error, Fault, Kind, Outcome};
 pub use functions::rendering::{Lookup, NoCluster};

@@ -11,7 +11,8 @@ use granit_parser::ScalarStyle;
 
 use super::read::{key_text, value_of};
 use super::scalar::{Scalar, resolve};
-use crate::value::{Map, Value};
+use crate::template::data::Data;
+use crate::value::Value;
 use scalars::{Ending, flow, plain_end, unquote};
 
 /// Collections inside of each other.
@@ -21,8 +22,74 @@ const MAX_KEY: usize = 200;
 /// What [`head`] keeps of an object.
 const HEAD: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
+/// What is made of a text.
+pub(super) trait Build: Sized {
+    /// A null, and whatever is not kept.
+    fn null() -> Self;
+    /// A scalar without quotes; nothing where JSON has no such number.
+    fn plain(text: &str) -> Option<Self>;
+    /// A text.
+    fn text(text: String) -> Self;
+    /// A list.
+    fn list(items: Vec<Self>) -> Self;
+    /// A map; of entries with the same key the last one counts.
+    fn map(entries: Vec<(String, Self)>) -> Self;
+}
+
+impl Build for Value {
+    fn null() -> Self {
+        Value::Null
+    }
+
+    fn plain(text: &str) -> Option<Self> {
+        value_of(text, ScalarStyle::Plain, None).ok()
+    }
+
+    fn text(text: String) -> Self {
+        Value::String(text)
+    }
+
+    fn list(items: Vec<Self>) -> Self {
+        Value::List(items)
+    }
+
+    fn map(entries: Vec<(String, Self)>) -> Self {
+        Value::Map(entries.into_iter().collect())
+    }
+}
+
+/// As templates see it.
+impl Build for Data {
+    fn null() -> Self {
+        Data::Nil
+    }
+
+    fn plain(text: &str) -> Option<Self> {
+        Some(match resolve(text) {
+            Scalar::Null => Data::Nil,
+            Scalar::Bool(truth) => Data::Bool(truth),
+            Scalar::Int(number) => Data::Float(number as f64),
+            Scalar::Float(number) if number.is_finite() => Data::Float(number),
+            Scalar::Float(_) => return None,
+            Scalar::Timestamp | Scalar::Merge | Scalar::Text => Data::from(text),
+        })
+    }
+
+    fn text(text: String) -> Self {
+        Data::from(text)
+    }
+
+    fn list(items: Vec<Self>) -> Self {
+        Data::list(items)
+    }
+
+    fn map(entries: Vec<(String, Self)>) -> Self {
+        Data::map(entries)
+    }
+}
+
 /// The only document of a text, where it is of the common kind.
-pub(super) fn read(text: &str) -> Option<Value> {
+pub(super) fn read<B: Build>(text: &str) -> Option<B> {
     document(text, true)
 }
 
@@ -31,13 +98,13 @@ pub(super) fn head(text: &str) -> Option<Value> {
     document(text, false)
 }
 
-fn document(text: &str, whole: bool) -> Option<Value> {
+fn document<B: Build>(text: &str, whole: bool) -> Option<B> {
     if text.bytes().fold(false, |any, b| any | ((b < b' ') & (b != b'\n')) | (b >= 0x7F)) && !usual(text.as_bytes()) {
         return None;
     }
     let mut reader = Reader { text, line: Line::default(), next: 0, over: false, strange: false, whole };
     reader.advance();
-    let Some(indent) = reader.seek() else { return (!reader.strange).then_some(Value::Null) };
+    let Some(indent) = reader.seek() else { return (!reader.strange).then(B::null) };
     let value = reader.node(indent, 0, whole)?;
     (reader.seek().is_none() && !reader.strange).then_some(value)
 }
@@ -87,14 +154,14 @@ fn is_end(rest: &str) -> bool {
 }
 
 /// A plain scalar, `Null` where it is not kept. Numbers that JSON does not have are not of the common kind.
-fn plain(text: &str, keep: bool) -> Option<Value> {
+fn plain<B: Build>(text: &str, keep: bool) -> Option<B> {
     if keep {
-        return value_of(text, ScalarStyle::Plain, None).ok();
+        return B::plain(text);
     }
     let number = matches!(text.as_bytes().first(), Some(b'0'..=b'9' | b'+' | b'-' | b'.'));
     match if number { resolve(text) } else { Scalar::Text } {
         Scalar::Float(number) if !number.is_finite() => None,
-        _ => Some(Value::Null),
+        _ => Some(B::null()),
     }
 }
 
@@ -142,14 +209,14 @@ impl<'t> Reader<'t> {
     }
 
     /// The collection whose first line is here.
-    fn node(&mut self, indent: usize, depth: usize, keep: bool) -> Option<Value> {
+    fn node<B: Build>(&mut self, indent: usize, depth: usize, keep: bool) -> Option<B> {
         if depth > MAX_DEPTH {
             return None;
         }
         if is_item(self.line.content) { self.list(indent, depth, keep) } else { self.map(indent, depth, keep) }
     }
 
-    fn list(&mut self, indent: usize, depth: usize, keep: bool) -> Option<Value> {
+    fn list<B: Build>(&mut self, indent: usize, depth: usize, keep: bool) -> Option<B> {
         if depth > MAX_DEPTH {
             return None;
         }
@@ -168,7 +235,7 @@ impl<'t> Reader<'t> {
                 self.advance();
                 match self.seek() {
                     Some(deeper) if deeper > indent => self.node(deeper, depth + 1, keep)?,
-                    _ => Value::Null,
+                    _ => B::null(),
                 }
             } else if is_item(inner) || (!inner.starts_with(['[', '{']) && key(inner, false)?.is_some()) {
                 // The rest of the line is the first of a list or map.
@@ -183,16 +250,16 @@ impl<'t> Reader<'t> {
             }
         }
         // Of the outermost list it is known that it is one.
-        Some(if keep || depth == 0 { Value::List(items) } else { Value::Null })
+        Some(if keep || depth == 0 { B::list(items) } else { B::null() })
     }
 
-    fn map(&mut self, indent: usize, depth: usize, keep: bool) -> Option<Value> {
+    fn map<B: Build>(&mut self, indent: usize, depth: usize, keep: bool) -> Option<B> {
         if depth > MAX_DEPTH {
             return None;
         }
         // Of the outermost map some fields are kept in any case.
         let heads = depth == 0 && !self.whole;
-        let mut entries = Map::new();
+        let mut entries = Vec::new();
         while let Some(here) = self.seek() {
             if here < indent {
                 break;
@@ -208,21 +275,21 @@ impl<'t> Reader<'t> {
                 match self.seek() {
                     Some(deeper) if deeper > indent => self.node(deeper, depth + 1, keep)?,
                     Some(same) if same == indent && is_item(self.line.content) => self.list(indent, depth + 1, keep)?,
-                    _ => Value::Null,
+                    _ => B::null(),
                 }
             } else {
                 self.scalar(rest.trim_start_matches(' '), indent, depth, keep)?
             };
             if keep {
-                entries.insert(key, value);
+                entries.push((key, value));
             }
         }
-        Some(if keep || heads { Value::Map(entries) } else { Value::Null })
+        Some(if keep || heads { B::map(entries) } else { B::null() })
     }
 
     /// The scalar or flow collection that begins here, and everything that belongs to it. `indent` is that of
     /// what holds it.
-    fn scalar(&mut self, text: &'t str, indent: usize, depth: usize, keep: bool) -> Option<Value> {
+    fn scalar<B: Build>(&mut self, text: &'t str, indent: usize, depth: usize, keep: bool) -> Option<B> {
         let value = match text.as_bytes()[0] {
             b'|' => return self.literal(text[1..].trim_end_matches(' '), indent, keep),
             b'"' | b'\'' => self.quoted(text, indent, keep)?,
@@ -252,7 +319,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A scalar without quotes, up to a comment or a line that is not deeper.
-    fn plain(&mut self, text: &'t str, indent: usize, keep: bool) -> Option<Value> {
+    fn plain<B: Build>(&mut self, text: &'t str, indent: usize, keep: bool) -> Option<B> {
         let bytes = text.as_bytes();
         let starts = match bytes[0] {
             b'-' => bytes.get(1).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')),
@@ -286,7 +353,7 @@ impl<'t> Reader<'t> {
         plain(&folded, keep)
     }
 
-    fn quoted(&mut self, text: &'t str, indent: usize, keep: bool) -> Option<Value> {
+    fn quoted<B: Build>(&mut self, text: &'t str, indent: usize, keep: bool) -> Option<B> {
         let quote = text.as_bytes()[0];
         let mut value = String::new();
         let mut piece = &text[1..];
@@ -303,7 +370,7 @@ impl<'t> Reader<'t> {
                         return None;
                     }
                     self.advance();
-                    return Some(if keep { Value::String(value) } else { Value::Null });
+                    return Some(if keep { B::text(value) } else { B::null() });
                 }
                 Ending::Open { joined } => {
                     let blank = self.skip_blank();
@@ -320,7 +387,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A literal block after its bar.
-    fn literal(&mut self, header: &str, indent: usize, keep: bool) -> Option<Value> {
+    fn literal<B: Build>(&mut self, header: &str, indent: usize, keep: bool) -> Option<B> {
         let (depth, chomp) = match header.as_bytes() {
             [] => (None, b' '),
             [chomp @ (b'-' | b'+')] => (None, *chomp),
@@ -377,7 +444,7 @@ impl<'t> Reader<'t> {
             }
             _ => {}
         }
-        Some(if keep { Value::String(value) } else { Value::Null })
+        Some(if keep { B::text(value) } else { B::null() })
     }
 }
 

@@ -5,6 +5,7 @@ mod read;
 mod scalar;
 mod write;
 
+pub(super) use read::read_data;
 pub use read::{ReadError, documents, head, read};
 pub use write::text;
 pub(super) use write::{write, write_indented};

@@ -1,8 +1,7 @@
 //! Parts of lines: where a plain scalar ends, what is between quotes, collections in flow style on one line. Not
 //! for lines.
 
-use super::{MAX_DEPTH, MAX_KEY, plain, plain_key};
-use crate::value::{Map, Value};
+use super::{Build, MAX_DEPTH, MAX_KEY, plain, plain_key};
 
 /// The plain scalar that a line holds, and whether a comment follows it. Nothing where a colon makes it a key.
 pub(super) fn plain_end(text: &str) -> Option<(&str, bool)> {
@@ -95,7 +94,7 @@ fn word(text: &str) -> Option<(&str, &str)> {
 
 /// A collection in flow style on one line, with what follows it: quoted texts, simple plain scalars, and
 /// collections of them.
-pub(super) fn flow(text: &str, depth: usize, keep: bool) -> Option<(Value, &str)> {
+pub(super) fn flow<B: Build>(text: &str, depth: usize, keep: bool) -> Option<(B, &str)> {
     if depth > MAX_DEPTH {
         return None;
     }
@@ -103,13 +102,13 @@ pub(super) fn flow(text: &str, depth: usize, keep: bool) -> Option<(Value, &str)
     let close = if is_map { '}' } else { ']' };
     let mut rest = text[1..].trim_start_matches(' ');
     let mut items = Vec::new();
-    let mut entries = Map::new();
+    let mut entries = Vec::new();
     loop {
         if let Some(after) = rest.strip_prefix(close) {
             let value = match (keep, is_map) {
-                (false, _) => Value::Null,
-                (true, true) => Value::Map(entries),
-                (true, false) => Value::List(items),
+                (false, _) => B::null(),
+                (true, true) => B::map(entries),
+                (true, false) => B::list(items),
             };
             return Some((value, after));
         }
@@ -138,7 +137,7 @@ pub(super) fn flow(text: &str, depth: usize, keep: bool) -> Option<(Value, &str)
                 let Ending::Closed(after) = unquote(&rest[1..], *quote, keep.then_some(&mut text))? else {
                     return None;
                 };
-                (if keep { Value::String(text) } else { Value::Null }, after)
+                (if keep { B::text(text) } else { B::null() }, after)
             }
             b'[' | b'{' => flow(rest, depth + 1, keep)?,
             _ => {
@@ -148,9 +147,7 @@ pub(super) fn flow(text: &str, depth: usize, keep: bool) -> Option<(Value, &str)
         };
         match (keep, is_map) {
             (false, _) => {}
-            (true, true) => {
-                entries.insert(name, value);
-            }
+            (true, true) => entries.push((name, value)),
             (true, false) => items.push(value),
         }
         rest = rest.trim_start_matches(' ');

@@ -4,10 +4,29 @@ use proptest::prelude::*;
 
 use super::super::read::complete;
 use super::*;
+use crate::template::tokens::Tokens;
+
+fn same(a: &Data, b: &Data) -> bool {
+    match (a, b) {
+        (Data::List(a), Data::List(b)) => {
+            a.items().len() == b.items().len() && a.items().iter().zip(b.items()).all(|(a, b)| same(a, b))
+        }
+        (Data::Map(a), Data::Map(b)) => {
+            let (a, b) = (a.snapshot(), b.snapshot());
+            a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.0 == b.0 && same(&a.1, &b.1))
+        }
+        (Data::Text(a), Data::Text(b)) => a == b,
+        (Data::Float(a), Data::Float(b)) => a == b,
+        (Data::Bool(a), Data::Bool(b)) => a == b,
+        (Data::Nil, Data::Nil) => true,
+        _ => false,
+    }
+}
 
 /// Both readers agree wherever this one answers.
 fn agree(text: &str) -> bool {
-    let quick = read(text);
+    let quick = read::<Value>(text);
+    let data = read::<Data>(text);
     let head = head(text);
     assert_eq!(head.is_some(), quick.is_some(), "{text:?}");
     if let (Some(value), Some(head)) = (&quick, head) {
@@ -23,6 +42,8 @@ fn agree(text: &str) -> bool {
             other => other,
         };
         assert_eq!(head, wanted, "{text:?}");
+        let wanted = Data::from_value(value, &mut Tokens::default());
+        assert!(same(&data.expect("the same kind"), &wanted), "{text:?}");
     }
     quick.is_some()
 }
