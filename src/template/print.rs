@@ -350,8 +350,18 @@ impl Spec {
 
     fn structure(&self, out: &mut Vec<u8>, name: &str, fields: &[Field], depth: usize) -> Result<(), Fault> {
         let sharp = self.verb == 'v' && self.sharp;
-        let (pointer, name) = name.strip_prefix('*').map_or(("", name), |name| ("&", name));
-        out.extend_from_slice(pointer.as_bytes());
+        let pointer = name.strip_prefix('*');
+        if pointer.is_some() && depth > 0 {
+            // Inside of something else Go shows where it lies, of which the length alone can be foretold.
+            let place = "0xc000000000";
+            let text = if sharp { format!("({name})({place})") } else { place.to_owned() };
+            out.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+        let name = pointer.unwrap_or(name);
+        if pointer.is_some() {
+            out.push(b'&');
+        }
         if sharp {
             out.extend_from_slice(name.as_bytes());
         }

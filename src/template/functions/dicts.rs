@@ -103,12 +103,17 @@ fn dig(c: &Call<'_, '_>) -> Outcome {
     if !matches!(start, Data::Map(map) if map.element() == Element::Any && map.named().is_none()) {
         return Err(not_map(start));
     }
-    let mut here = start.clone();
-    for key in keys {
-        let Data::Text(key) = key else {
+    // All keys are looked at before the first one is used.
+    let texts = keys.iter().map(|key| match key {
+        Data::Text(key) => Ok(key),
+        _ => {
             let is = if key.is_nothing() { "nil".into() } else { key.type_name() };
-            return Err(Fault::new(format!("interface conversion: interface {{}} is {is}, not string")));
-        };
+            Err(Fault::new(format!("interface conversion: interface {{}} is {is}, not string")))
+        }
+    });
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    let mut here = start.clone();
+    for key in texts {
         let Data::Map(map) = &here else { return Err(not_map(&here)) };
         if map.element() != Element::Any || map.named().is_some() {
             return Err(not_map(&here));

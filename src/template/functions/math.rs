@@ -26,7 +26,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("addf", &[], |c| fold(c, Decimal::add, |a, b| a + b)).rest(T::Any),
     Function::new("add1f", &[T::Any], |c| {
         let one = [Data::Float(1.0), c.any(0).clone()];
-        Ok(Data::Float(combine(one.iter().map(to_float), Decimal::add, |a, b| a + b)))
+        Ok(Data::Float(combine(one.iter().map(to_float), Decimal::add, |a, b| a + b)?))
     }),
     Function::new("subf", &[T::Any], |c| fold(c, Decimal::sub, |a, b| a - b)).rest(T::Any),
     Function::new("mulf", &[T::Any], |c| fold(c, Decimal::mul, |a, b| a * b)).rest(T::Any),
@@ -159,18 +159,22 @@ impl Decimal {
 
 type Exact = fn(Decimal, Decimal) -> Option<Decimal>;
 
-fn combine(numbers: impl Iterator<Item = f64>, exact: Exact, rough: fn(f64, f64) -> f64) -> f64 {
+fn combine(numbers: impl Iterator<Item = f64>, exact: Exact, rough: fn(f64, f64) -> f64) -> Result<f64, Fault> {
     let numbers = numbers.collect::<Vec<_>>();
+    if let Some(number) = numbers.iter().find(|number| !number.is_finite()) {
+        let number = literal::format_float(*number, 'g', None);
+        return Err(Fault::new(format!("Cannot create a Decimal from {number}")));
+    }
     // Rounded once, at the end.
     let mut decimals = numbers.iter().map(|number| Decimal::new(*number));
     let first = decimals.next().flatten();
     let precise = first.and_then(|first| decimals.try_fold(first, |a, b| exact(a, b?))).and_then(Decimal::number);
-    precise.or_else(|| numbers.into_iter().reduce(rough)).unwrap_or(0.0)
+    Ok(precise.or_else(|| numbers.into_iter().reduce(rough)).unwrap_or(0.0))
 }
 
 fn fold(c: &Call<'_, '_>, exact: Exact, rough: fn(f64, f64) -> f64) -> Outcome {
     // Adding zero makes minus zero plain: decimals have no such number.
-    Ok(Data::Float(combine(floats(c), exact, rough) + 0.0))
+    Ok(Data::Float(combine(floats(c), exact, rough)? + 0.0))
 }
 
 fn round(c: &Call<'_, '_>) -> Outcome {
