@@ -352,8 +352,8 @@ impl Spec {
         let sharp = self.verb == 'v' && self.sharp;
         let pointer = name.strip_prefix('*');
         if pointer.is_some() && depth > 0 {
-            // Inside of something else Go shows where it lies, of which the length alone can be foretold.
-            let place = "0xc000000000";
+            // Inside of something else Go shows where it lies, which is elsewhere each time.
+            let place = "0x000000000000";
             let text = if sharp { format!("({name})({place})") } else { place.to_owned() };
             out.extend_from_slice(text.as_bytes());
             return Ok(());
