@@ -66,10 +66,19 @@ pub(super) fn complete(text: &str) -> Result<Value, ReadError> {
 /// # Errors
 /// Where the text is not YAML or its aliases multiply.
 pub fn documents(text: &str) -> Result<Vec<(usize, Value)>, ReadError> {
-    indented(&lines(text), all)
+    let text = lines(text);
+    match super::block::read(&text) {
+        Some(value @ Value::Map(_)) => {
+            let above =
+                text.split('\n').take_while(|line| matches!(line.trim_start().bytes().next(), None | Some(b'#')));
+            Ok(vec![(1 + above.count(), value)])
+        }
+        _ => indented(&text, all),
+    }
 }
 
-fn all(text: &str) -> Result<Vec<(usize, Value)>, ReadError> {
+/// [`documents`] of any kind of YAML.
+pub(super) fn all(text: &str) -> Result<Vec<(usize, Value)>, ReadError> {
     let mut reader = Reader::new(text);
     let mut all = Vec::new();
     while let Some(document) = reader.document()? {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::read::complete;
+use super::super::read::{all, complete, documents};
 use super::*;
 use crate::template::tokens::Tokens;
 
@@ -42,6 +42,9 @@ fn agree(text: &str) -> bool {
             other => other,
         };
         assert_eq!(head, wanted, "{text:?}");
+        if let Value::Map(_) = value {
+            assert_eq!(documents(text), all(text), "{text:?}");
+        }
         let wanted = Data::from_value(value, &mut Tokens::default());
         assert!(same(&data.expect("the same kind"), &wanted), "{text:?}");
     }
