@@ -216,6 +216,15 @@ impl<'t> Reader<'t> {
         if is_item(self.line.content) { self.list(indent, depth, keep) } else { self.map(indent, depth, keep) }
     }
 
+    /// What stands on lines of its own below a key or hyphen at `outer`.
+    fn below<B: Build>(&mut self, indent: usize, outer: usize, depth: usize, keep: bool) -> Option<B> {
+        let content = self.line.content;
+        if content.starts_with(['[', '{']) {
+            return self.scalar(content, outer, depth, keep);
+        }
+        self.node(indent, depth, keep)
+    }
+
     fn list<B: Build>(&mut self, indent: usize, depth: usize, keep: bool) -> Option<B> {
         if depth > MAX_DEPTH {
             return None;
@@ -234,7 +243,7 @@ impl<'t> Reader<'t> {
             let item = if is_end(rest) {
                 self.advance();
                 match self.seek() {
-                    Some(deeper) if deeper > indent => self.node(deeper, depth + 1, keep)?,
+                    Some(deeper) if deeper > indent => self.below(deeper, indent, depth + 1, keep)?,
                     _ => B::null(),
                 }
             } else if is_item(inner) || (!inner.starts_with(['[', '{']) && key(inner, false)?.is_some()) {
@@ -273,7 +282,7 @@ impl<'t> Reader<'t> {
             let value = if is_end(rest) {
                 self.advance();
                 match self.seek() {
-                    Some(deeper) if deeper > indent => self.node(deeper, depth + 1, keep)?,
+                    Some(deeper) if deeper > indent => self.below(deeper, indent, depth + 1, keep)?,
                     Some(same) if same == indent && is_item(self.line.content) => self.list(indent, depth + 1, keep)?,
                     _ => B::null(),
                 }

@@ -72,6 +72,7 @@ fn the_common_kind_is_read_here() {
         "a: \"\\x41\\u00e9\\/\\r\"\n",
         "a: |2\n   x\n  y\nb:\n  c: |2-\n\n     x\n\n",
         "a: {b: c, 'd': [e, {}], \"f\": -1}\nb: [[c], d e]\nc:\n- {a: b} # note\n",
+        "a:\n  {}\nb:\n- c:\n    [x, y] # note\n-\n  { d: e }\n",
         "- - a\n  - b\n- - - c\n- -\n- d\n",
     ] {
         assert!(agree(text), "{text:?}");
@@ -100,6 +101,9 @@ fn everything_else_is_left_alone() {
         "a: {b: c\n  }\n",
         "a: [b: c]\n",
         "- [a]: b\n",
+        "a:\n  {b: c}: d\n",
+        "a:\n  [b]\n  c: d\n",
+        "a:\n  [b,\n  c]\n",
         "- ---\n---\n",
         "? a\n: b\n",
         "a: b: c\n",
