@@ -321,7 +321,11 @@ fn camel(text: &str) -> String {
     let start = text.find(|c| !connector(c)).unwrap_or(text.len());
     let mut out = text[..start].to_owned();
     let mut rest = text[start..].chars();
-    let Some(mut held) = rest.next() else { return out };
+    let Some(mut held) = rest.next() else {
+        // Of what only joins words the last one is written twice.
+        out.extend(text.chars().next_back());
+        return out;
+    };
     // Capitals that follow a first capital become small; the first small letter ends that for the word.
     let mut lowering = held.is_uppercase();
     held = upper(held);
