@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::address::Address;
 use crate::cli::args::PlanArgs;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
@@ -27,7 +28,8 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
     let state = run::read(&backend, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, false)?;
-    let options = run::options(&args.planning, &wanted.stack, args.destroy);
+    let mut options = run::options(&args.planning, &wanted.stack, args.destroy);
+    options.abandon = args.abandon.iter().map(Address::new).collect();
     let subject = Subject {
         desired: &wanted.desired,
         state: &state,

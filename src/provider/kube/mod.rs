@@ -14,6 +14,7 @@ pub mod driver;
 mod fields;
 pub mod given;
 mod immutable;
+mod live;
 pub mod object;
 mod read;
 mod refusal;
