@@ -18,7 +18,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let (cut, text) = (c.bytes(0), c.bytes(1));
         Ok(Data::Text(text.strip_prefix(cut).unwrap_or(text).into()))
     }),
-    Function::new("nospace", &[T::Text], |c| Ok(Data::from(c.text(0).replace(go_space, "")))),
+    Function::new("nospace", &[T::Text], |c| Ok(Data::Text(nospace(c.bytes(0)).into()))),
     Function::new("initials", &[T::Text], |c| {
         Ok(Data::from(
             c.text(0).split(char::is_whitespace).filter_map(|w| w.bytes().next().map(char::from)).collect::<String>(),
@@ -75,6 +75,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// What Go's `unicode.IsSpace` holds for a blank.
+/// Without blank space. Where there is some, Go's library takes every byte for a character.
+fn nospace(text: &[u8]) -> Vec<u8> {
+    let left = text.iter().map(|b| char::from(*b)).filter(|c| !c.is_whitespace());
+    if left.clone().count() == text.len() { text.to_vec() } else { left.collect::<String>().into_bytes() }
+}
+
 fn go_space(c: char) -> bool {
     c.is_whitespace()
 }
