@@ -42,7 +42,10 @@ impl<'a> Renderer<'a> {
     /// Charts are told what the lock says of the cluster, or what [`sources::capabilities`] would write there.
     pub(super) fn new(library: &'a Library<'a>, stack: &Stack, key: Option<[u8; 32]>) -> Self {
         let told = library.capabilities().cloned().unwrap_or_else(|| sources::capabilities(stack));
-        let capabilities = Capabilities { kube_version: full_version(&told.kubernetes), api_versions: told.apis };
+        let capabilities = Capabilities {
+            kube_version: full_version(&told.kubernetes),
+            api_versions: told.apis.into_iter().collect(),
+        };
         Renderer { library, capabilities, stack: stack.name.to_string(), key }
     }
 

@@ -1,14 +1,17 @@
 //! What charts are told about the cluster and the release: `.Capabilities` and `.Release`. Not for asking a
 //! cluster.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::error::{Cause, ChartError};
-use crate::template::{Call, Data, Fault, List, Map, Object, Outcome};
+use crate::template::{Call, Data, Fault, Field, List, Map, Object, Outcome, Text};
 
 /// The Helm whose behaviour this module has, and the Kubernetes that its libraries know.
 pub const HELM: (&str, &str) = ("v4.3.1", "v1.37.0");
+
+/// How that release was made, for charts that print it.
+const HELM_COMMIT: &str = "c0d08d0d6d9424d4a14febb5e8a3e51b0dd00dff";
+const HELM_GO: &str = "go1.27.2";
 
 /// The release that a chart is rendered as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +65,9 @@ impl Release {
 pub struct Capabilities {
     /// Its version: `v1.34.1-gke.100`.
     pub kube_version: String,
-    /// Group versions (`apps/v1`) and perhaps kinds (`apps/v1/Deployment`) that it serves.
-    pub api_versions: BTreeSet<String>,
+    /// Group versions (`apps/v1`) and perhaps kinds (`apps/v1/Deployment`) that it serves, in the order in which
+    /// a chart may go through them.
+    pub api_versions: Vec<String>,
 }
 
 impl Default for Capabilities {
@@ -96,6 +100,8 @@ pub(super) struct KubeVersion {
     /// With the leading `v` and any suffix.
     full: String,
     numbers: Vec<u64>,
+    /// Only what everybody sees of it was copied.
+    copied: bool,
 }
 
 impl KubeVersion {
@@ -109,13 +115,17 @@ impl KubeVersion {
         let numbers = core.trim_end_matches('.').split('.').map(str::parse).collect::<Result<Vec<u64>, _>>();
         let numbers = numbers.ok().filter(|numbers| numbers.len() >= 2).ok_or_else(refuse)?;
         let full = if text.starts_with('v') { text.to_owned() } else { format!("v{text}") };
-        Ok(KubeVersion { full, numbers })
+        Ok(KubeVersion { full, numbers, copied: false })
     }
 
     /// Without suffix: what ranges are checked against.
     pub(super) fn plain(&self) -> String {
         let numbers = self.numbers.iter().map(u64::to_string).collect::<Vec<_>>();
         format!("v{}", numbers.join("."))
+    }
+
+    fn text(&self) -> String {
+        if self.copied { self.full.clone() } else { self.plain() }
     }
 }
 
@@ -126,24 +136,74 @@ impl Object for KubeVersion {
 
     fn field(&self, name: &str) -> Option<Data> {
         Some(match name {
-            "Version" | "GitVersion" => Data::from(self.full.as_str()),
-            "String" => Data::from(self.plain()),
-            "Major" => Data::from(self.numbers[0].to_string()),
-            "Minor" => Data::from(self.numbers[1].to_string()),
-            _ => return None,
+            "GitVersion" => Data::from(self.full.as_str()),
+            "String" => Data::from(self.text()),
+            name => return public(self.structure(), name),
         })
     }
 
     fn plain(&self) -> Data {
-        Data::map(["Version", "Major", "Minor"].map(|name| (name, self.field(name).unwrap_or(Data::Nil))))
+        Field::plain(self.structure())
     }
 
     fn shown(&self) -> Option<String> {
-        Some(KubeVersion::plain(self))
+        Some(self.text())
+    }
+
+    fn structure(&self) -> Option<Vec<Field>> {
+        let own = if self.copied { String::new() } else { KubeVersion::plain(self) };
+        Some(vec![
+            field("Version", Some("Version"), self.full.as_str()),
+            field("normalizedVersion", None, own),
+            field("Major", Some("Major"), self.numbers[0].to_string()),
+            field("Minor", Some("Minor"), self.numbers[1].to_string()),
+        ])
+    }
+
+    fn by_value(&self) -> Option<Rc<dyn Object>> {
+        Some(Rc::new(PlainVersion(self.clone())))
+    }
+
+    fn copied(&self) -> Option<Rc<dyn Object>> {
+        Some(Rc::new(KubeVersion { copied: true, ..self.clone() }))
     }
 }
 
-struct ApiVersions(Rc<BTreeSet<String>>);
+fn field(name: &'static str, json: Option<&'static str>, text: impl Into<Text>) -> Field {
+    Field { name, json, value: Data::Text(text.into()) }
+}
+
+/// The field of that name that templates see.
+fn public(fields: Option<Vec<Field>>, name: &str) -> Option<Data> {
+    fields?.into_iter().find(|field| field.name == name && field.json.is_some()).map(|field| field.value)
+}
+
+/// A version that went through a function: it has no methods any more.
+struct PlainVersion(KubeVersion);
+
+impl Object for PlainVersion {
+    fn type_name(&self) -> &'static str {
+        self.0.type_name()
+    }
+
+    fn field(&self, name: &str) -> Option<Data> {
+        public(self.structure(), name)
+    }
+
+    fn plain(&self) -> Data {
+        Object::plain(&self.0)
+    }
+
+    fn structure(&self) -> Option<Vec<Field>> {
+        self.0.structure()
+    }
+
+    fn copied(&self) -> Option<Rc<dyn Object>> {
+        Some(Rc::new(PlainVersion(KubeVersion { copied: true, ..self.0.clone() })))
+    }
+}
+
+struct ApiVersions(Rc<Vec<String>>);
 
 impl Object for ApiVersions {
     fn type_name(&self) -> &'static str {
@@ -156,7 +216,7 @@ impl Object for ApiVersions {
 
     fn method(&self, name: &str, call: &Call<'_, '_>) -> Option<Outcome> {
         (name == "Has").then(|| match call.arguments() {
-            [Data::Text(version)] => Ok(Data::Bool(self.0.contains(version.str().as_ref()))),
+            [Data::Text(version)] => Ok(Data::Bool(self.0.iter().any(|have| have.as_bytes() == version.bytes()))),
             [_] => Err(Fault::new("wrong type for value; expected string")),
             more => Err(Fault::new(format!("wrong number of args for Has: want 1 got {}", more.len()))),
         })
@@ -179,16 +239,25 @@ impl Object for Known {
     }
 
     fn field(&self, name: &str) -> Option<Data> {
-        Some(match name {
-            "KubeVersion" => Data::Object(self.kube.clone()),
-            "APIVersions" => Data::Object(self.apis.clone()),
-            "HelmVersion" => Data::Object(Rc::new(HelmVersion)),
-            _ => return None,
-        })
+        public(self.structure(), name)
     }
 
     fn plain(&self) -> Data {
-        Data::map(["KubeVersion", "APIVersions", "HelmVersion"].map(|n| (n, self.field(n).unwrap_or(Data::Nil))))
+        Field::plain(self.structure())
+    }
+
+    fn structure(&self) -> Option<Vec<Field>> {
+        let objects: [(&'static str, Rc<dyn Object>); 3] = [
+            ("KubeVersion", self.kube.clone()),
+            ("APIVersions", self.apis.clone()),
+            ("HelmVersion", Rc::new(HelmVersion)),
+        ];
+        Some(objects.map(|(name, value)| Field { name, json: Some(name), value: Data::Object(value) }).into())
+    }
+
+    fn copied(&self) -> Option<Rc<dyn Object>> {
+        let kube = Rc::new(KubeVersion { copied: true, ..(*self.kube).clone() });
+        Some(Rc::new(Known { kube, apis: self.apis.clone() }))
     }
 }
 
@@ -201,24 +270,25 @@ impl Object for HelmVersion {
     }
 
     fn field(&self, name: &str) -> Option<Data> {
-        Some(Data::from(match name {
-            "Version" => HELM.0,
-            "GitTreeState" => "clean",
-            "KubeClientVersion" => HELM.1.rsplit_once('.').map_or(HELM.1, |(version, _)| version),
-            "GitCommit" | "GoVersion" => "",
-            _ => return None,
-        }))
+        public(self.structure(), name)
     }
 
     fn plain(&self) -> Data {
-        let fields = [
-            ("version", "Version"),
-            ("git_commit", "GitCommit"),
-            ("git_tree_state", "GitTreeState"),
-            ("go_version", "GoVersion"),
-            ("kube_client_version", "KubeClientVersion"),
-        ];
-        Data::map(fields.map(|(key, name)| (key, self.field(name).unwrap_or(Data::Nil))))
+        Field::plain(self.structure())
+    }
+
+    fn structure(&self) -> Option<Vec<Field>> {
+        Some(vec![
+            field("Version", Some("version"), HELM.0),
+            field("GitCommit", Some("git_commit"), HELM_COMMIT),
+            field("GitTreeState", Some("git_tree_state"), "clean"),
+            field("GoVersion", Some("go_version"), HELM_GO),
+            field(
+                "KubeClientVersion",
+                Some("kube_client_version"),
+                HELM.1.rsplit_once('.').map_or(HELM.1, |(version, _)| version),
+            ),
+        ])
     }
 }
 

@@ -74,7 +74,7 @@ impl Walk<'_> {
                         return Err(refuse(format!("{} holds more than a chart may", folder.display()))
                             .hint("name the folder of one chart, and in its .helmignore what is no part of it"));
                     }
-                    self.files.insert(&inner, &bytes)?;
+                    self.files.insert(&inner, bytes)?;
                 }
                 Entry::Other => {
                     return Err(refuse(format!("{inner}: neither a file nor a folder")).hint("remove it"));

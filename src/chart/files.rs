@@ -40,10 +40,13 @@ impl Files {
     ///
     /// # Errors
     /// Where the path is not relative and clean.
-    pub fn insert(&mut self, path: &str, bytes: &[u8]) -> Result<(), ChartError> {
+    pub fn insert(&mut self, path: &str, bytes: impl Into<Arc<[u8]>>) -> Result<(), ChartError> {
         let clean = clean(path)?;
-        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-        self.0.insert(clean, Arc::from(bytes));
+        let mut bytes = bytes.into();
+        if let Some(rest) = bytes.strip_prefix(b"\xEF\xBB\xBF") {
+            bytes = Arc::from(rest);
+        }
+        self.0.insert(clean, bytes);
         Ok(())
     }
 
@@ -140,11 +143,11 @@ mod tests {
     #[test]
     fn paths_are_clean_and_stay_inside() {
         let mut files = Files::new();
-        files.insert("./a//b/../c.yaml", b"\xEF\xBB\xBFx").unwrap();
+        files.insert("./a//b/../c.yaml", *b"\xEF\xBB\xBFx").unwrap();
         assert_eq!(files.text("a/c.yaml").as_deref(), Some("x"));
         assert_eq!(files.below("a").text("c.yaml").as_deref(), Some("x"));
         for bad in ["/etc/passwd", "../x", "a/../../x", "c:/x", "", ".", "a\0b"] {
-            assert!(files.insert(bad, b"").is_err(), "{bad}");
+            assert!(files.insert(bad, []).is_err(), "{bad}");
         }
     }
 }

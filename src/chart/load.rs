@@ -9,6 +9,7 @@ use super::error::{Cause, ChartError};
 use super::files::{Files, Limits};
 use super::metadata::Metadata;
 use super::values::{merge_maps, read_documents};
+use crate::template::lossy;
 use crate::value::Map;
 
 /// Charts inside of charts.
@@ -77,7 +78,7 @@ impl Chart {
 
     fn add_crds(&self, path: &str, all: &mut Vec<(String, String)>) {
         let own = self.crd_files();
-        all.extend(own.map(|(file, text)| (format!("{path}/{file}"), String::from_utf8_lossy(text).into_owned())));
+        all.extend(own.map(|(file, text)| (format!("{path}/{file}"), lossy(text).into_owned())));
         for inner in &self.dependencies {
             inner.add_crds(&format!("{path}/charts/{}", inner.name()), all);
         }
@@ -95,7 +96,7 @@ fn load(files: &Files, depth: usize, budget: &mut Limits) -> Result<Arc<Chart>, 
         ChartError::new(Cause::Metadata, "", "there is no Chart.yaml")
             .hint("name the folder or archive of one chart, not of a folder of charts")
     })?;
-    let mut metadata = Metadata::read(&String::from_utf8_lossy(&metadata_text))?;
+    let mut metadata = Metadata::read(&lossy(&metadata_text))?;
     let name = metadata.name.clone();
     if depth > MAX_DEPTH {
         return Err(ChartError::new(Cause::Limit, name, format!("more than {MAX_DEPTH} charts inside of each other")));
@@ -116,14 +117,14 @@ fn load(files: &Files, depth: usize, budget: &mut Limits) -> Result<Arc<Chart>, 
         match path {
             "Chart.yaml" | "Chart.lock" => {}
             "values.yaml" => {
-                let documents = read_documents(&String::from_utf8_lossy(bytes))
-                    .map_err(|e| e.of(&name).file(format!("{name}/values.yaml")))?;
+                let documents =
+                    read_documents(&lossy(bytes)).map_err(|e| e.of(&name).file(format!("{name}/values.yaml")))?;
                 chart.values = documents.into_iter().fold(Map::new(), merge_maps);
                 chart.values_text = Some(bytes.clone());
             }
             "values.schema.json" => chart.schema = Some(bytes.clone()),
             "requirements.yaml" => {
-                metadata.read_requirements(&String::from_utf8_lossy(bytes)).map_err(|e| e.of(&name))?;
+                metadata.read_requirements(&lossy(bytes)).map_err(|e| e.of(&name))?;
                 if older {
                     chart.files.put(path.to_owned(), bytes.clone());
                 }

@@ -41,5 +41,5 @@ pub use lock::{Lock, LockedCapabilities};
 pub use metadata::{Dependency, Import, Maintainer, Metadata};
 pub use objects::{Document, Object, Sorted};
 pub use reference::{Git, Place, Reference, Wanted};
-pub use render::{Documents, Question, Rendered, Settings, collect, documents, render};
+pub use render::{Documents, Question, Rendered, Settings, collect, documents, heads, render};
 pub use values::Values;

@@ -1,5 +1,8 @@
 //! Rendered text to objects: split into documents, read, sorted by kind, hooks set apart. Not for templates.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use super::error::{Cause, ChartError};
 use super::hooks::{self, Event, Hook};
 use crate::template::yaml;
@@ -11,11 +14,46 @@ pub struct Document {
     /// The template it comes from: `cert-manager/templates/deployment.yaml`.
     pub source: String,
     /// As it was rendered.
-    pub text: String,
+    pub text: Excerpt,
     /// The line of the rendered text that it begins on, from 1.
     pub line: usize,
     /// What it says; null for mere comments.
     pub value: Value,
+}
+
+/// A part of a text, which it shares: charts render to megabytes.
+#[derive(Clone, Debug)]
+pub struct Excerpt {
+    whole: Arc<String>,
+    range: Range<usize>,
+}
+
+impl Excerpt {
+    /// `part` must be of `whole`.
+    fn of(whole: &Arc<String>, part: &str) -> Excerpt {
+        let start = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+        Excerpt { whole: whole.clone(), range: start..start + part.len() }
+    }
+}
+
+impl From<&str> for Excerpt {
+    fn from(text: &str) -> Self {
+        Excerpt { whole: Arc::new(text.to_owned()), range: 0..text.len() }
+    }
+}
+
+impl std::ops::Deref for Excerpt {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.whole[self.range.clone()]
+    }
+}
+
+impl PartialEq for Excerpt {
+    fn eq(&self, other: &Excerpt) -> bool {
+        **self == **other
+    }
 }
 
 /// One object that a chart installs.
@@ -38,21 +76,35 @@ pub struct Sorted {
     pub hooks: Vec<(Document, Vec<Event>)>,
 }
 
+/// How much of a document's value is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Everything.
+    Whole,
+    /// At least what sorting needs: megabytes of definitions are printed without a value for each of their lines.
+    Head,
+}
+
 /// Splits and sorts what templates made.
-pub(super) fn sort(chart: &str, outputs: &[(String, String)]) -> Result<Sorted, ChartError> {
-    let mut outputs = outputs.iter().collect::<Vec<_>>();
+pub(super) fn sort(chart: &str, mut outputs: Vec<(String, String)>, extent: Extent) -> Result<Sorted, ChartError> {
     outputs.sort();
     let mut sorted = Sorted::default();
-    for (source, text) in outputs {
-        if text.trim().is_empty() {
+    for (source, output) in outputs {
+        if output.trim().is_empty() {
             continue;
         }
-        for (line, text) in split(text) {
-            let value = yaml::read(text).map_err(|error| {
-                broken(chart, source, text, line, error.line, &format!("not YAML: {}", error.message))
+        let output = Arc::new(output);
+        for (line, text) in split(&output) {
+            let value = match extent {
+                Extent::Whole => yaml::read(text),
+                Extent::Head => yaml::head(text),
+            };
+            let value = value.map_err(|error| {
+                broken(chart, &source, text, line, error.line, &format!("not YAML: {}", error.message))
             })?;
-            check_head(&value).map_err(|message| broken(chart, source, text, line, 1, &message))?;
-            let document = Document { source: source.clone(), text: text.to_owned(), line, value };
+            check_head(&value).map_err(|message| broken(chart, &source, text, line, 1, &message))?;
+            let text = Excerpt::of(&output, text);
+            let document = Document { source: source.clone(), text, line, value };
             match annotation(&document.value, hooks::HOOK) {
                 None => sorted.plain.push(document),
                 Some(events) => {
@@ -271,7 +323,10 @@ mod tests {
     }
 
     fn sorted(text: &str) -> Result<Sorted, ChartError> {
-        sort("web", &[("web/templates/a.yaml".to_owned(), text.to_owned())])
+        let sorted = sort("web", vec![("web/templates/a.yaml".to_owned(), text.to_owned())], Extent::Whole);
+        let heads = sort("web", vec![("web/templates/a.yaml".to_owned(), text.to_owned())], Extent::Head);
+        assert_eq!(sorted.is_ok(), heads.is_ok(), "{text}");
+        sorted
     }
 
     #[test]
@@ -309,10 +364,10 @@ mod tests {
     #[test]
     fn lists_fall_apart() {
         let value = yaml::read("apiVersion: v1\nkind: ConfigMapList\nitems:\n- metadata: {name: a}\n").unwrap();
-        let document = Document { source: "s".into(), text: String::new(), line: 1, value };
+        let document = Document { source: "s".into(), text: "".into(), line: 1, value };
         let all = objects("web", document).unwrap();
         assert_eq!(all[0].manifest.get("kind").and_then(Value::as_str), Some("ConfigMap"));
         let value = yaml::read("kind: ConfigMap\n").unwrap();
-        assert!(objects("web", Document { source: "s".into(), text: String::new(), line: 1, value }).is_err());
+        assert!(objects("web", Document { source: "s".into(), text: "".into(), line: 1, value }).is_err());
     }
 }

@@ -1,42 +1,63 @@
 //! Rendered charts as `helm template` prints them. Not for the program's own views.
 
+use std::borrow::Cow;
+
 use super::error::{Cause, ChartError};
 use super::glob::Pattern;
 use super::hooks::Event;
 use super::objects::{Document, split};
 use super::render::Documents;
+use crate::template::lossy;
 
 impl Documents {
-    /// Each document after a separator that names its template; hooks come last.
+    /// Each document after a separator that names its template; hooks come last. The pieces follow one another
+    /// without anything between them.
     ///
     /// `only` names templates by path in the chart or by shell pattern; none means all.
     ///
     /// # Errors
     /// Where one of `only` matches no template that made something.
-    pub fn print(&self, crds: bool, hooks: bool, tests: bool, only: &[String]) -> Result<String, ChartError> {
-        let mut out = String::new();
-        let mut add = |source: &str, text: &str| {
-            out.push_str("---\n# Source: ");
-            out.push_str(source);
-            out.push('\n');
-            out.push_str(text);
-            out.push('\n');
-        };
+    pub fn print(
+        &self,
+        crds: bool,
+        hooks: bool,
+        tests: bool,
+        only: &[String],
+    ) -> Result<Vec<Cow<'_, str>>, ChartError> {
+        let mut out = Vec::new();
         if crds {
-            self.crds.iter().for_each(|(source, text)| add(source, &String::from_utf8_lossy(text)));
+            self.crds.iter().for_each(|(source, text)| add(&mut out, source, lossy(text)));
         }
-        self.sorted.plain.iter().for_each(|Document { source, text, .. }| add(source, text));
-        out.truncate(out.trim_end().len());
-        out.push('\n');
-        let mut add = |source: &str, text: &str| {
-            out.push_str(&format!("---\n# Source: {source}\n{text}\n"));
-        };
+        self.sorted.plain.iter().for_each(|Document { source, text, .. }| add(&mut out, source, text[..].into()));
+        trim_end(&mut out);
+        out.push("\n".into());
         for (Document { source, text, .. }, events) in self.sorted.hooks.iter().filter(|_| hooks) {
             if tests || !events.contains(&Event::Test) {
-                add(source, text);
+                add(&mut out, source, text[..].into());
             }
         }
-        if only.is_empty() { Ok(out) } else { chosen(&out, only) }
+        if only.is_empty() { Ok(out) } else { Ok(vec![chosen(&out.concat(), only)?.into()]) }
+    }
+}
+
+fn add<'d>(out: &mut Vec<Cow<'d, str>>, source: &'d str, text: Cow<'d, str>) {
+    out.extend(["---\n# Source: ".into(), source.into(), "\n".into(), text, "\n".into()]);
+}
+
+/// Takes blank space off the end of what the pieces make together.
+fn trim_end(pieces: &mut Vec<Cow<'_, str>>) {
+    while let Some(last) = pieces.pop() {
+        let length = last.trim_end().len();
+        if length > 0 {
+            pieces.push(match last {
+                Cow::Borrowed(text) => Cow::Borrowed(&text[..length]),
+                Cow::Owned(mut text) => {
+                    text.truncate(length);
+                    Cow::Owned(text)
+                }
+            });
+            return;
+        }
     }
 }
 

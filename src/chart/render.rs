@@ -10,7 +10,7 @@ use super::dependencies::{self, Node, fits};
 use super::error::{Cause, ChartError};
 use super::hooks::Hook;
 use super::load::Chart;
-use super::objects::{self, Document, Object, Sorted};
+use super::objects::{self, Document, Extent, Object, Sorted};
 use super::schema;
 use super::scope::{Common, VALUES, scripts};
 use super::values::{Values, coalesce, table};
@@ -116,7 +116,7 @@ pub fn collect(chart: &Chart, documents: Documents) -> Result<Rendered, ChartErr
             let value = yaml::read(text).map_err(|error| {
                 ChartError::new(Cause::Output, name, error.message).file(&source).line(line + error.line - 1)
             })?;
-            let document = Document { source: source.clone(), text: text.to_owned(), line, value };
+            let document = Document { source: source.clone(), text: text.into(), line, value };
             rendered.crds.extend(objects::objects(name, document)?);
         }
     }
@@ -134,6 +134,23 @@ pub fn collect(chart: &Chart, documents: Documents) -> Result<Rendered, ChartErr
 /// # Errors
 /// As [`render`], except that documents without kind pass.
 pub fn documents(chart: &Arc<Chart>, values: &Values, settings: &Settings<'_>) -> Result<Documents, ChartError> {
+    rendered(chart, values, settings, Extent::Whole)
+}
+
+/// Renders a chart, to be printed: of the documents' values, only what every object has is sure to be there.
+///
+/// # Errors
+/// As [`documents`].
+pub fn heads(chart: &Arc<Chart>, values: &Values, settings: &Settings<'_>) -> Result<Documents, ChartError> {
+    rendered(chart, values, settings, Extent::Head)
+}
+
+fn rendered(
+    chart: &Arc<Chart>,
+    values: &Values,
+    settings: &Settings<'_>,
+    extent: Extent,
+) -> Result<Documents, ChartError> {
     if chart.is_library() {
         return Err(ChartError::new(Cause::Unfit, chart.name(), "library charts cannot be installed")
             .hint("it only lends templates to other charts: name one that uses it"));
@@ -142,7 +159,7 @@ pub fn documents(chart: &Arc<Chart>, values: &Values, settings: &Settings<'_>) -
     // Templates recurse, and only a thread of its own has the stack for it.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("chart".to_owned()).stack_size(STACK);
-        let thread = thread.spawn_scoped(scope, || run(chart, values, settings)).map_err(|error| {
+        let thread = thread.spawn_scoped(scope, || run(chart, values, settings, extent)).map_err(|error| {
             ChartError::new(Cause::Limit, chart.name(), "no memory for rendering").detail(error.to_string())
         })?;
         thread.join().unwrap_or_else(|_| {
@@ -170,7 +187,7 @@ impl Lookup for Recorder<'_> {
     }
 }
 
-fn run(chart: &Arc<Chart>, values: &Values, settings: &Settings<'_>) -> Result<Documents, ChartError> {
+fn run(chart: &Arc<Chart>, values: &Values, settings: &Settings<'_>, extent: Extent) -> Result<Documents, ChartError> {
     let name = chart.name();
     let kube = KubeVersion::parse(&settings.capabilities.kube_version)?;
     let mut tokens = Tokens::default();
@@ -193,8 +210,9 @@ fn run(chart: &Arc<Chart>, values: &Values, settings: &Settings<'_>) -> Result<D
     order.sort_by(|a, b| (b.matches('/').count(), b).cmp(&(a.matches('/').count(), a)));
     let mut templates = Templates::new();
     for path in &order {
-        let text = String::from_utf8_lossy(&all[*path].text);
-        templates.parse(path, &text).map_err(|error| ChartError::template(name, &error))?;
+        templates
+            .parse(path, &Text::from(all[*path].text.clone()))
+            .map_err(|error| ChartError::template(name, &error))?;
     }
     order.retain(|path| !path.rsplit('/').next().is_some_and(|file| file.starts_with('_')));
     let recorder = Recorder { inner: settings.lookup, asked: RefCell::default() };
@@ -223,7 +241,7 @@ fn run(chart: &Arc<Chart>, values: &Values, settings: &Settings<'_>) -> Result<D
         }
         !path.ends_with("NOTES.txt")
     });
-    let mut sorted = objects::sort(name, &outputs)?;
+    let mut sorted = objects::sort(name, outputs, extent)?;
     if !options.tokens.is_empty() {
         let documents = sorted.plain.iter_mut().chain(sorted.hooks.iter_mut().map(|(document, _)| document));
         for document in documents {

@@ -198,9 +198,9 @@ fn template(args: &TemplateArgs, terminal: &Terminal) -> Result<ExitCode, Diagno
         schema: !args.skip_schema_validation,
         ..Settings::new(&release, &capabilities)
     };
-    let documents = chart::documents(&loaded, &values, &settings).map_err(|error| failed(&error))?;
+    let documents = chart::heads(&loaded, &values, &settings).map_err(|error| failed(&error))?;
     let printed = documents.print(args.include_crds, !args.no_hooks, !args.skip_tests, &args.show_only);
-    terminal.print(&printed.map_err(|error| failed(&error))?);
+    terminal.print_all(&printed.map_err(|error| failed(&error))?);
     Ok(ExitCode::SUCCESS)
 }
 

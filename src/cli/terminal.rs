@@ -42,6 +42,12 @@ impl Terminal {
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
     }
 
+    /// Data in many pieces.
+    pub(super) fn print_all(&self, pieces: &[std::borrow::Cow<'_, str>]) {
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        pieces.iter().try_for_each(|piece| out.write_all(piece.as_bytes())).and_then(|()| out.flush()).ok();
+    }
+
     /// Talk, with a line feed.
     pub(super) fn say(&self, text: &str) {
         let mut err = std::io::stderr().lock();

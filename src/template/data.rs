@@ -32,8 +32,13 @@ impl Text {
 
     /// As text; what is not UTF-8 is replaced.
     pub fn str(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.0)
+        lossy(&self.0)
     }
+}
+
+/// [`String::from_utf8_lossy`], faster for what is UTF-8.
+pub fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 impl fmt::Debug for Text {
@@ -349,6 +354,40 @@ pub trait Object {
     fn shown(&self) -> Option<String> {
         None
     }
+
+    /// The fields in Go's order, where it is a struct or points to one.
+    fn structure(&self) -> Option<Vec<Field>> {
+        None
+    }
+
+    /// What a function is given for it, where that is not the same: a struct that is handed on by value loses
+    /// the methods of its pointer, its way of printing itself among them.
+    fn by_value(&self) -> Option<Rc<dyn Object>> {
+        None
+    }
+
+    /// A deep copy, where that is not the same: Go copies no fields that a type keeps to itself.
+    fn copied(&self) -> Option<Rc<dyn Object>> {
+        None
+    }
+}
+
+/// A field of a Go struct.
+pub struct Field {
+    /// Its name in Go.
+    pub name: &'static str,
+    /// Its name in JSON; `None` where only its own package sees it.
+    pub json: Option<&'static str>,
+    /// What it holds.
+    pub value: Data,
+}
+
+impl Field {
+    /// The fields as a map by their names in JSON.
+    pub fn plain(fields: Option<Vec<Field>>) -> Data {
+        let fields = fields.unwrap_or_default().into_iter();
+        Data::map(fields.filter_map(|field| Some((field.json?, field.value))))
+    }
 }
 
 /// One value.
@@ -439,6 +478,8 @@ impl Data {
             Data::Object(object) => {
                 if object.type_name().starts_with('*') {
                     "ptr"
+                } else if object.structure().is_some() {
+                    "struct"
                 } else {
                     match object.plain() {
                         Data::Map(_) if object.type_name() == "engine.files" => "map",

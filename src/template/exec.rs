@@ -162,7 +162,7 @@ impl<'t> Frame<'_, 't> {
                         Data::Text(text) => self.write(text.bytes())?,
                         Data::Missing | Data::Nil => self.write(b"<no value>")?,
                         other => {
-                            let shown = print::shown(other)?;
+                            let shown = print::printed(other)?;
                             self.write(&shown)?;
                         }
                     }
@@ -673,6 +673,7 @@ impl<'t> Frame<'_, 't> {
         if fits {
             return Ok(match value {
                 Data::Map(map) if wanted == T::Map => Data::Map(map.plain()),
+                Data::Object(object) if wanted == T::Any => Data::Object(object.by_value().unwrap_or(object)),
                 value => value,
             });
         }

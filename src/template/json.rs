@@ -1,5 +1,7 @@
 //! JSON as Go writes it, and reading it.
 
+use std::borrow::Cow;
+
 use super::budget::MAX_TEXT;
 use super::data::{Data, MAX_NESTING};
 use super::fault::Fault;
@@ -89,24 +91,41 @@ impl Writer {
                 self.out.push(']');
             }
             Data::Map(map) => {
-                self.out.push('{');
                 let entries = map.entries();
-                for (at, (key, item)) in entries.iter().enumerate() {
-                    if at > 0 {
-                        self.out.push(',');
-                    }
-                    self.line(depth + 1);
-                    self.text(&key.str());
-                    self.out.push_str(if self.pretty { ": " } else { ":" });
-                    self.value(item, depth + 1)?;
-                }
-                if !entries.is_empty() {
-                    self.line(depth);
-                }
-                self.out.push('}');
+                self.entries(entries.iter().map(|(key, item)| (key.str(), item)), depth)?;
             }
-            Data::Object(object) => self.value(&object.plain(), depth + 1)?,
+            Data::Object(object) => match object.structure() {
+                Some(fields) => {
+                    let known = fields.iter().filter_map(|field| Some((field.json?, &field.value)));
+                    self.entries(known.map(|(name, value)| (name.into(), value)), depth)?;
+                }
+                None => self.value(&object.plain(), depth)?,
+            },
         }
+        Ok(())
+    }
+
+    fn entries<'e>(
+        &mut self,
+        entries: impl Iterator<Item = (Cow<'e, str>, &'e Data)>,
+        depth: usize,
+    ) -> Result<(), Fault> {
+        self.out.push('{');
+        let mut any = false;
+        for (key, item) in entries {
+            if any {
+                self.out.push(',');
+            }
+            any = true;
+            self.line(depth + 1);
+            self.text(&key);
+            self.out.push_str(if self.pretty { ": " } else { ":" });
+            self.value(item, depth + 1)?;
+        }
+        if any {
+            self.line(depth);
+        }
+        self.out.push('}');
         Ok(())
     }
 

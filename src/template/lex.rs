@@ -74,26 +74,26 @@ pub(super) struct Item {
     pub(super) token: Token,
     pub(super) start: usize,
     pub(super) end: usize,
-    pub(super) line: usize,
 }
 
 struct Lexer<'a> {
     text: &'a str,
     at: usize,
-    line: usize,
-    /// The place up to which `line` has counted.
-    counted: usize,
     parens: usize,
     items: Vec<Item>,
 }
 
 /// The tokens of `text`; the last is [`Token::End`] or [`Token::Error`].
 pub(super) fn lex(text: &str) -> Vec<Item> {
-    let mut lexer = Lexer { text, at: 0, line: 1, counted: 0, parens: 0, items: Vec::new() };
+    let mut lexer = Lexer { text, at: 0, parens: 0, items: Vec::new() };
     if let Err((start, message)) = lexer.run() {
         lexer.push(Token::Error(message), start);
     }
     lexer.items
+}
+
+fn find(text: &str, part: &str) -> Option<usize> {
+    memchr::memmem::find(text.as_bytes(), part.as_bytes())
 }
 
 fn blank(c: char) -> bool {
@@ -131,16 +131,13 @@ impl<'a> Lexer<'a> {
     }
 
     fn push(&mut self, token: Token, start: usize) {
-        let upto = start.max(self.counted);
-        self.line += self.text.as_bytes()[self.counted..upto].iter().filter(|b| **b == b'\n').count();
-        self.counted = upto;
-        self.items.push(Item { token, start, end: self.at, line: self.line });
+        self.items.push(Item { token, start, end: self.at });
     }
 
     fn run(&mut self) -> Step<()> {
         loop {
             let start = self.at;
-            let Some(open) = self.rest().find("{{") else {
+            let Some(open) = find(self.rest(), "{{") else {
                 self.at = self.text.len();
                 if self.at > start {
                     self.push(Token::Text, start);
@@ -160,7 +157,7 @@ impl<'a> Lexer<'a> {
             let skip = if trim { 2 } else { 0 };
             if after[skip..].starts_with("/*") {
                 self.at = begin + 2 + skip + 2;
-                let Some(end) = self.rest().find("*/") else { return Err((begin, "unclosed comment".into())) };
+                let Some(end) = find(self.rest(), "*/") else { return Err((begin, "unclosed comment".into())) };
                 self.at += end + 2;
                 let Some(trim) = self.closing() else {
                     return Err((begin, "comment ends before closing delimiter".into()));

@@ -28,7 +28,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use budget::Limits;
-pub use data::{Data, Element, IntKind, List, MAX_NESTING, Map, Object, Text};
+pub use data::{Data, Element, Field, IntKind, List, MAX_NESTING, Map, Object, Text, lossy};
 pub use exec::Engine;
 pub use fault::{Error, Fault, Kind, Outcome};
 pub use functions::rendering::{Lookup, NoCluster};
@@ -57,7 +57,7 @@ impl Templates {
     ///
     /// # Errors
     /// Where the text does not parse; unknown functions are found here.
-    pub fn parse(&mut self, name: &str, text: &str) -> Result<(), Error> {
+    pub fn parse(&mut self, name: &str, text: &Text) -> Result<(), Error> {
         for body in parse::parse(name, text)? {
             self.put(Arc::new(body), |_| false);
         }
@@ -111,8 +111,10 @@ impl Templates {
             };
             let mut out = Vec::new();
             engine.execute(&set, body, data(name), &mut out)?;
-            let clean = functions::rendering::without_nothing(&out);
-            outputs.push(((*name).to_owned(), String::from_utf8_lossy(&clean).into_owned()));
+            let clean = functions::rendering::without_nothing(out);
+            let text = String::from_utf8(clean);
+            let text = text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+            outputs.push(((*name).to_owned(), text));
         }
         Ok(outputs)
     }

@@ -1,7 +1,7 @@
 //! Tokens to syntax trees, with Go's messages. Not for evaluation.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::data::Text;
 use super::fault::{Error, Kind};
@@ -9,24 +9,27 @@ use super::functions;
 use super::lex::{Item, Keyword, Token, lex};
 use super::literal;
 use super::print::quoted;
-use super::syntax::{Body, Branch, Command, Number, Operand, Pipeline, Place, Statement};
+use super::syntax::{Body, Branch, Command, Number, Operand, Part, Pipeline, Place, Statement, line};
 
 /// How deeply parentheses and blocks may nest.
 const MAX_NESTING: usize = 100;
 
 /// Parses `text`: the body of `name` itself and everything it defines.
-pub(super) fn parse(name: &str, text: &str) -> Result<Vec<Body>, Error> {
-    let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+pub(super) fn parse(name: &str, source: &Text) -> Result<Vec<Body>, Error> {
+    let text = source.str();
+    // What is not UTF-8 is replaced first, so that places are those of the text that is gone through.
+    let source = if matches!(text, Cow::Owned(_)) { Text::from(text.as_bytes()) } else { source.clone() };
+    let text = &*text;
     let mut parser = Parser {
         file: name,
         text,
-        lines: Arc::new(lines),
+        whole: &source,
         items: lex(text),
         at: 0,
         variables: vec!["$".to_owned()],
         ranges: 0,
         nesting: 0,
-        action_line: 0,
+        action: None,
         defined: BTreeMap::new(),
     };
     let list = parser.file()?;
@@ -37,14 +40,16 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Vec<Body>, Error> {
 struct Parser<'a> {
     file: &'a str,
     text: &'a str,
-    lines: Arc<Vec<Place>>,
+    /// The same text.
+    whole: &'a Text,
     items: Vec<Item>,
     at: usize,
     variables: Vec<String>,
     /// How many `range` are open.
     ranges: usize,
     nesting: usize,
-    action_line: usize,
+    /// Where the action begins that is being parsed.
+    action: Option<Place>,
     defined: BTreeMap<String, Body>,
 }
 
@@ -103,15 +108,19 @@ impl<'a> Parser<'a> {
     }
 
     fn error<T>(&self, text: impl Into<String>) -> Parsed<T> {
-        let line = self.items[self.at.saturating_sub(1).min(self.items.len() - 1)].line;
-        self.error_at(line, text)
+        let place = self.items[self.at.saturating_sub(1).min(self.items.len() - 1)].start;
+        self.error_at(place, text)
     }
 
-    fn error_at<T>(&self, line: usize, text: impl Into<String>) -> Parsed<T> {
+    fn line(&self, place: Place) -> usize {
+        line(&self.text.as_bytes()[..place])
+    }
+
+    fn error_at<T>(&self, place: Place, text: impl Into<String>) -> Parsed<T> {
         Err(Error {
             kind: Kind::Parse,
             file: self.file.to_owned(),
-            line: u32::try_from(line).unwrap_or(u32::MAX),
+            line: u32::try_from(self.line(place)).unwrap_or(u32::MAX),
             column: None,
             at: None,
             text: text.into(),
@@ -124,11 +133,14 @@ impl<'a> Parser<'a> {
         let shown = match &item.token {
             Token::Error(message) => {
                 let mut text = message.clone();
-                if self.action_line != 0 && self.action_line != item.line {
+                let action = self.action.map(|place| self.line(place));
+                if let Some(action) = action
+                    && action != self.line(item.start)
+                {
                     let word = if message.ends_with(" action") { "" } else { " in action" };
-                    text.push_str(&format!("{word} started at {}:{}", self.file, self.action_line));
+                    text.push_str(&format!("{word} started at {}:{}", self.file, action));
                 }
-                return self.error_at(item.line, text);
+                return self.error_at(item.start, text);
             }
             Token::End => "EOF".to_owned(),
             Token::Keyword(_) | Token::Nil | Token::Dot => format!("<{source}>"),
@@ -137,7 +149,7 @@ impl<'a> Parser<'a> {
             }
             _ => quoted(source.as_bytes()),
         };
-        self.error_at(item.line, format!("unexpected {shown} in {place}"))
+        self.error_at(item.start, format!("unexpected {shown} in {place}"))
     }
 
     fn expect(&mut self, token: &Token, place: &str) -> Parsed<Item> {
@@ -146,7 +158,7 @@ impl<'a> Parser<'a> {
     }
 
     fn define(&mut self, name: String, list: Vec<Statement>) -> Parsed<()> {
-        let body = Body { name: name.clone(), file: self.file.to_owned(), lines: self.lines.clone(), list };
+        let body = Body { name: name.clone(), file: self.file.to_owned(), source: self.whole.clone(), list };
         match self.defined.get(&name) {
             Some(old) if !old.is_blank() => {
                 if body.is_blank() {
@@ -235,11 +247,13 @@ impl<'a> Parser<'a> {
     fn step(&mut self) -> Parsed<Step> {
         let item = self.next_solid();
         match item.token {
-            Token::Text => Ok(Step::Statement(Statement::Literal(Text::from(self.source(&item))))),
+            Token::Text => {
+                Ok(Step::Statement(Statement::Literal(Part { whole: self.whole.clone(), range: item.start..item.end })))
+            }
             Token::Open => {
-                self.action_line = item.line;
+                self.action = Some(item.start);
                 let step = self.action();
-                self.action_line = 0;
+                self.action = None;
                 step
             }
             _ => self.unexpected(&item, "input"),

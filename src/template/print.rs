@@ -2,7 +2,7 @@
 //! Not for YAML or JSON.
 
 use super::budget::MAX_TEXT;
-use super::data::{Data, IntKind, MAX_NESTING};
+use super::data::{Data, Field, IntKind, MAX_NESTING};
 use super::fault::Fault;
 use super::literal::format_float;
 
@@ -55,6 +55,19 @@ pub(super) fn quote_with(bytes: &[u8], quote: char, ascii: bool) -> String {
 pub(super) fn shown(data: &Data) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
     Spec::plain('v').write(&mut out, data, 0)?;
+    Ok(out)
+}
+
+/// What an action writes: a struct rather than the pointer to it.
+pub(super) fn printed(data: &Data) -> Result<Vec<u8>, Fault> {
+    let mut out = shown(data)?;
+    if let Data::Object(object) = data
+        && object.type_name().starts_with('*')
+        && object.shown().is_none()
+        && out.first() == Some(&b'&')
+    {
+        out.remove(0);
+    }
     Ok(out)
 }
 
@@ -286,21 +299,7 @@ impl Spec {
                 }
                 _ => self.bytes(out, data, bytes.bytes()),
             },
-            Data::List(list) => {
-                let (open, between, close) = match (self.verb, self.sharp) {
-                    ('v', true) => (format!("{}{{", data.type_name()), ", ", "}"),
-                    _ => ("[".to_owned(), " ", "]"),
-                };
-                out.extend_from_slice(open.as_bytes());
-                for (at, item) in list.items().iter().enumerate() {
-                    if at > 0 {
-                        out.extend_from_slice(between.as_bytes());
-                    }
-                    self.write_inner(out, item, depth)?;
-                }
-                out.extend_from_slice(close.as_bytes());
-                Ok(())
-            }
+            Data::List(list) => self.list(out, &data.type_name(), list.items(), depth),
             Data::Map(map) => {
                 let sharp = self.verb == 'v' && self.sharp;
                 let open = if sharp { format!("{}{{", data.type_name()) } else { "map[".to_owned() };
@@ -320,11 +319,70 @@ impl Spec {
                 'v' | 's' | 'q' | 'x' | 'X' => self.bytes(out, data, moment.to_string().as_bytes()),
                 _ => self.bad(out, data),
             },
-            Data::Object(object) => match object.shown() {
-                Some(text) => self.bytes(out, data, text.as_bytes()),
-                None => self.write(out, &object.plain(), depth + 1),
+            Data::Object(object) => match (object.shown(), object.structure()) {
+                (Some(text), _) => self.bytes(out, data, text.as_bytes()),
+                (None, Some(fields)) => self.structure(out, object.type_name(), &fields, depth),
+                (None, None) => match object.plain() {
+                    Data::List(list) if self.verb == 'v' && self.sharp => {
+                        self.list(out, object.type_name(), list.items(), depth)
+                    }
+                    plain => self.write(out, &plain, depth + 1),
+                },
             },
         }
+    }
+
+    fn list(&self, out: &mut Vec<u8>, type_name: &str, items: &[Data], depth: usize) -> Result<(), Fault> {
+        let sharp = self.verb == 'v' && self.sharp;
+        if sharp {
+            out.extend_from_slice(type_name.as_bytes());
+        }
+        out.push(if sharp { b'{' } else { b'[' });
+        for (at, item) in items.iter().enumerate() {
+            if at > 0 {
+                out.extend_from_slice(if sharp { b", " } else { b" " });
+            }
+            self.write_inner(out, item, depth)?;
+        }
+        out.push(if sharp { b'}' } else { b']' });
+        Ok(())
+    }
+
+    fn structure(&self, out: &mut Vec<u8>, name: &str, fields: &[Field], depth: usize) -> Result<(), Fault> {
+        let sharp = self.verb == 'v' && self.sharp;
+        let pointer = name.strip_prefix('*');
+        if pointer.is_some() && depth > 0 {
+            // Inside of something else Go shows where it lies, which is elsewhere each time.
+            let place = "0x000000000000";
+            let text = if sharp { format!("({name})({place})") } else { place.to_owned() };
+            out.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+        let name = pointer.unwrap_or(name);
+        if pointer.is_some() {
+            out.push(b'&');
+        }
+        if sharp {
+            out.extend_from_slice(name.as_bytes());
+        }
+        out.push(b'{');
+        for (at, field) in fields.iter().enumerate() {
+            if at > 0 {
+                out.extend_from_slice(if sharp { b", " } else { b" " });
+            }
+            if self.verb == 'v' && (self.sharp || self.plus) {
+                out.extend_from_slice(field.name.as_bytes());
+                out.push(b':');
+            }
+            // A field prints as the value that it is, whatever methods a pointer to it would have.
+            let by_value = match &field.value {
+                Data::Object(object) => object.by_value().map(Data::Object),
+                _ => None,
+            };
+            self.write_inner(out, by_value.as_ref().unwrap_or(&field.value), depth)?;
+        }
+        out.push(b'}');
+        Ok(())
     }
 
     fn write_inner(&self, out: &mut Vec<u8>, data: &Data, depth: usize) -> Result<(), Fault> {

@@ -15,8 +15,8 @@ pub(super) struct Body {
     pub(super) name: String,
     /// The name of the text it stands in.
     pub(super) file: String,
-    /// Where each line of that text begins.
-    pub(super) lines: std::sync::Arc<Vec<Place>>,
+    /// That text.
+    pub(super) source: Text,
     /// What it does.
     pub(super) list: Vec<Statement>,
 }
@@ -32,16 +32,34 @@ impl Body {
 
     /// Line from 1 and column in bytes, as Go counts them: from 0 on the first line, from 1 after it.
     pub(super) fn line_column(&self, place: Place) -> (usize, usize) {
-        let line = self.lines.partition_point(|start| *start <= place);
-        let start = line.checked_sub(1).and_then(|l| self.lines.get(l)).copied().unwrap_or(0);
-        (line, place - start)
+        let before = &self.source.bytes()[..place.min(self.source.bytes().len())];
+        let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        (line(before), place - start)
+    }
+}
+
+/// The line, from 1, that follows a text.
+pub(super) fn line(before: &[u8]) -> usize {
+    1 + before.iter().filter(|b| **b == b'\n').count()
+}
+
+/// A part of a text, which it shares.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) whole: Text,
+    pub(super) range: std::ops::Range<usize>,
+}
+
+impl Part {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.whole.bytes()[self.range.clone()]
     }
 }
 
 /// One step of a template.
 #[derive(Debug)]
 pub(super) enum Statement {
-    Literal(Text),
+    Literal(Part),
     Action(Pipeline),
     If(Branch),
     With(Branch),
@@ -158,7 +176,7 @@ impl fmt::Display for At<'_> {
 impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Statement::Literal(text) => f.write_str(&text.str()),
+            Statement::Literal(text) => f.write_str(&String::from_utf8_lossy(text.bytes())),
             Statement::Action(pipeline) => write!(f, "{{{{{pipeline}}}}}"),
             Statement::If(branch) => write!(f, "{{{{if {}}}}}", branch.pipeline),
             Statement::With(branch) => write!(f, "{{{{with {}}}}}", branch.pipeline),

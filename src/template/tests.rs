@@ -54,9 +54,9 @@ fn options() -> Options<'static> {
 fn render_with(options: &Options<'_>, template: &str, values: &str, partials: &[String]) -> Result<String, Error> {
     let mut templates = Templates::new();
     for (at, partial) in partials.iter().enumerate() {
-        templates.parse(&format!("p{at}"), partial)?;
+        templates.parse(&format!("p{at}"), &Text::from(partial.as_str()))?;
     }
-    templates.parse("t", template)?;
+    templates.parse("t", &Text::from(template))?;
     let data = data(values);
     Ok(templates.render(&["t"], &|_| data.clone(), options)?.remove(0).1)
 }
@@ -222,7 +222,7 @@ fn what_is_known_later_is_placed_and_never_looked_into() {
         let options = options();
         let token = options.tokens.put(unknown.clone());
         let mut templates = Templates::new();
-        templates.parse("t", template)?;
+        templates.parse("t", &Text::from(template))?;
         let data = Data::map([("u", Data::from(token)), ("s", Data::from("x"))]);
         let out = templates.render(&["t"], &|_| data.clone(), &options)?.remove(0).1;
         let value = yaml::read(&out).unwrap();

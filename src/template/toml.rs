@@ -1,9 +1,10 @@
 //! TOML as charts write it: plain keys first, then tables, each level indented by two.
 
 use super::budget::MAX_TEXT;
-use super::data::{Data, MAX_NESTING};
+use super::data::{Data, IntKind, MAX_NESTING};
 use super::fault::Fault;
 use super::literal::format_float;
+use super::moment::duration_text;
 
 /// Reads a TOML document. Whole numbers stay whole.
 pub(super) fn read(text: &str) -> Result<Data, Fault> {
@@ -101,6 +102,7 @@ fn inline(out: &mut String, data: &Data, depth: usize) -> Result<(), Fault> {
     match data {
         Data::Missing | Data::Nil => return Err(Fault::new("toml: cannot encode array with nil element")),
         Data::Bool(truth) => out.push_str(&truth.to_string()),
+        Data::Int(IntKind::Duration, number) => out.push_str(&quoted(&duration_text(*number))),
         Data::Int(_, number) => out.push_str(&number.to_string()),
         Data::Float(number) if number.is_nan() => out.push_str("nan"),
         Data::Float(number) if number.is_infinite() => out.push_str(if *number > 0.0 { "inf" } else { "-inf" }),

@@ -56,7 +56,7 @@ fn without_ignored(files: &Files) -> Result<Files, ChartError> {
     for (path, bytes) in files.iter() {
         let mut folders = path.match_indices('/').map(|(at, _)| &path[..at]);
         if !folders.any(|folder| rules.ignores(folder, true)) && !rules.ignores(path, false) {
-            left.insert(path, bytes)?;
+            left.insert(path, bytes.clone())?;
         }
     }
     Ok(left)

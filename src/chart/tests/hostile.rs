@@ -132,7 +132,7 @@ fn archives_inside_of_archives_share_one_limit() {
     });
     let mut files = Files::new();
     files.insert("Chart.yaml", WEB.as_bytes()).unwrap();
-    (0..10).for_each(|n| files.insert(&format!("charts/c{n}.tgz"), &inner).unwrap());
+    (0..10).for_each(|n| files.insert(&format!("charts/c{n}.tgz"), inner.as_slice()).unwrap());
     let error = Chart::load(files).unwrap_err();
     assert!(error.message.contains("expands to more than") && error.file.unwrap().starts_with("charts/c"), "");
     // Charts inside of each other without end.

@@ -307,16 +307,16 @@ fn it_prints_as_helm_does() {
     .unwrap();
     let release = Release::new("rel", "ns");
     let capabilities = Capabilities::default();
-    let documents = documents(&chart, &Values::new(), &Settings::new(&release, &capabilities)).unwrap();
-    let all = documents.print(true, true, true, &[]).unwrap();
+    let documents = heads(&chart, &Values::new(), &Settings::new(&release, &capabilities)).unwrap();
+    let all = documents.print(true, true, true, &[]).unwrap().concat();
     assert_eq!(
         all,
         "---\n# Source: parent/crds/c.yaml\nkind: C\n\n---\n# Source: parent/templates/a.yaml\nkind: Secret\n\n\n---\n\
          # Source: parent/templates/b.yaml\n# comment\n\n---\n# Source: parent/templates/a.yaml\nkind: Zoo\n---\n\
          # Source: parent/templates/t.yaml\nkind: Job\nmetadata:\n  annotations:\n    helm.sh/hook: test\n\n"
     );
-    assert!(!documents.print(false, true, false, &[]).unwrap().contains("kind: Job"));
-    let only = documents.print(false, true, true, &["templates/t*.yaml".into()]).unwrap();
+    assert!(!documents.print(false, true, false, &[]).unwrap().concat().contains("kind: Job"));
+    let only = documents.print(false, true, true, &["templates/t*.yaml".into()]).unwrap().concat();
     assert!(only.starts_with("---\n# Source: parent/templates/t.yaml\nkind: Job"));
     assert!(documents.print(false, true, true, &["templates/none.yaml".into()]).is_err());
 }

@@ -2,7 +2,7 @@
 //! escaping. Not `slice`: sprig's replaces it.
 
 use super::{Call, Function, Special, T};
-use crate::template::data::{Data, Element, IntKind, Text};
+use crate::template::data::{Data, Element, Field, IntKind, Object, Text};
 use crate::template::fault::{Fault, Outcome};
 use crate::template::print;
 
@@ -68,7 +68,7 @@ fn len(c: &Call<'_, '_>) -> Outcome {
         Data::Map(map) => map.len(),
         Data::Object(object) => match object.plain() {
             Data::List(list) => list.items().len(),
-            Data::Map(map) => map.len(),
+            Data::Map(map) if object.structure().is_none() => map.len(),
             _ => return Err(Fault::new(format!("len of type {}", object.type_name()))),
         },
         other => return Err(Fault::new(format!("len of type {}", other.type_name()))),
@@ -104,6 +104,10 @@ fn index(c: &Call<'_, '_>) -> Outcome {
     }
     for index in c.from(1) {
         if let Data::Object(object) = &item {
+            if object.structure().is_some() {
+                let name = object.type_name().trim_start_matches('*');
+                return Err(Fault::new(format!("can't index item of type {name}")));
+            }
             item = object.plain();
         }
         item = match &item {
@@ -186,6 +190,9 @@ fn eq(c: &Call<'_, '_>) -> Result<bool, Fault> {
                     String::from_utf8_lossy(&print::shown(b)?)
                 )));
             }
+            (Data::Object(a), Data::Object(b)) if comparable(a.as_ref()) && comparable(b.as_ref()) => {
+                a.type_name() == b.type_name() && deep_equal(c, first, other, 0)?
+            }
             (_, b) => return Err(Fault::new(format!("non-comparable type {}: {}", shown(b), b.type_name()))),
         };
         if equal {
@@ -193,6 +200,12 @@ fn eq(c: &Call<'_, '_>) -> Result<bool, Fault> {
         }
     }
     Ok(false)
+}
+
+/// Whether Go compares it as it is: a struct without lists and maps.
+fn comparable(object: &dyn Object) -> bool {
+    let simple = |field: &Field| !matches!(field.value, Data::List(_) | Data::Map(_) | Data::Object(_));
+    object.structure().is_some_and(|fields| fields.iter().all(simple))
 }
 
 fn less(c: &Call<'_, '_>) -> Result<bool, Fault> {
@@ -280,7 +293,20 @@ pub(super) fn deep_equal(c: &Call<'_, '_>, a: &Data, b: &Data, depth: usize) -> 
             }
             true
         }
-        (Data::Object(a), Data::Object(b)) => deep_equal(c, &a.plain(), &b.plain(), depth + 1)?,
+        (Data::Object(a), Data::Object(b)) => match (a.structure(), b.structure()) {
+            (Some(left), Some(right)) => {
+                if a.type_name() != b.type_name() || left.len() != right.len() {
+                    return Ok(false);
+                }
+                for (left, right) in left.iter().zip(&right) {
+                    if !deep_equal(c, &left.value, &right.value, depth + 1)? {
+                        return Ok(false);
+                    }
+                }
+                true
+            }
+            _ => deep_equal(c, &a.plain(), &b.plain(), depth + 1)?,
+        },
         _ => false,
     })
 }

@@ -103,12 +103,17 @@ fn dig(c: &Call<'_, '_>) -> Outcome {
     if !matches!(start, Data::Map(map) if map.element() == Element::Any && map.named().is_none()) {
         return Err(not_map(start));
     }
-    let mut here = start.clone();
-    for key in keys {
-        let Data::Text(key) = key else {
+    // All keys are looked at before the first one is used.
+    let texts = keys.iter().map(|key| match key {
+        Data::Text(key) => Ok(key),
+        _ => {
             let is = if key.is_nothing() { "nil".into() } else { key.type_name() };
-            return Err(Fault::new(format!("interface conversion: interface {{}} is {is}, not string")));
-        };
+            Err(Fault::new(format!("interface conversion: interface {{}} is {is}, not string")))
+        }
+    });
+    let texts = texts.collect::<Result<Vec<_>, _>>()?;
+    let mut here = start.clone();
+    for key in texts {
         let Data::Map(map) = &here else { return Err(not_map(&here)) };
         if map.element() != Element::Any || map.named().is_some() {
             return Err(not_map(&here));
@@ -144,20 +149,20 @@ fn deep_copy(c: &Call<'_, '_>, data: &Data, depth: usize) -> Outcome {
             let entries = map.snapshot().into_iter().map(|(key, item)| Ok((key, deep_copy(c, &item, depth + 1)?)));
             Data::Map(Map::of(map.element(), map.named(), entries.collect::<Result<_, Fault>>()?))
         }
+        Data::Object(object) => Data::Object(object.copied().unwrap_or_else(|| object.clone())),
         other => other.clone(),
     })
 }
 
 fn merge_all(c: &Call<'_, '_>, overwrite: bool) -> Outcome {
-    let Some(target) = c.map(0) else {
-        return if c.arguments().len() > 1 { Err(Fault::new("cannot merge into a nil map")) } else { Ok(Data::Nil) };
-    };
+    // Into nothing is into a map that is new.
+    let target = c.map(0).cloned().unwrap_or_else(|| Map::new(BTreeMap::new()));
     for source in c.from(1) {
         if let Data::Map(source) = source {
-            merge(c, target, source, overwrite, 0)?;
+            merge(c, &target, source, overwrite, 0)?;
         }
     }
-    Ok(c.any(0).clone())
+    Ok(Data::Map(target))
 }
 
 /// Takes over what `target` lacks or holds only empty; with `overwrite` everything.

@@ -5,7 +5,6 @@ use crate::template::data::Data;
 use crate::template::fault::{Fault, Outcome};
 use crate::template::tokens::Tokens;
 use crate::template::{json, toml, yaml};
-use crate::value::Value;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("toYaml", &[T::Any], |c| lenient(yaml::write(c.any(0)))).places(),
@@ -21,7 +20,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("mustToRawJson", &[T::Any], |c| Ok(Data::from(json::write(c.any(0), false, false)?))).places(),
     Function::new("fromJson", &[T::Text], |c| object(read_json(c), false)).places(),
     Function::new("fromJsonArray", &[T::Text], |c| array(read_json(c), false)).places(),
-    Function::new("mustFromJson", &[T::Text], |c| Ok(data(&read_json(c)?))).places(),
+    Function::new("mustFromJson", &[T::Text], read_json).places(),
     Function::new("toToml", &[T::Any], to_toml).places(),
     Function::new("mustToToml", &[T::Any], |c| Ok(Data::from(toml::write(c.any(0))?))).places(),
     Function::new("fromToml", &[T::Text], |c| {
@@ -53,61 +52,62 @@ fn lenient(text: Result<String, Fault>) -> Outcome {
     }
 }
 
-fn read_yaml(c: &Call<'_, '_>) -> Result<Value, Fault> {
+fn read_yaml(c: &Call<'_, '_>) -> Outcome {
     // Two characters can make a value.
     c.memory(c.bytes(0).len() * 16)?;
-    yaml::read(&c.text(0)).map_err(|e| Fault::new(format!("error converting YAML to JSON: yaml: {e}")))
+    yaml::read_data(&c.text(0)).map_err(|error| {
+        // Of this one mistake Go's library does not say where it is.
+        let place = !error.message.starts_with("!!binary");
+        let said = if place { error.to_string() } else { error.message };
+        Fault::new(format!("error converting YAML to JSON: yaml: {said}"))
+    })
 }
 
-fn read_json(c: &Call<'_, '_>) -> Result<Value, Fault> {
+fn read_json(c: &Call<'_, '_>) -> Outcome {
     c.memory(c.bytes(0).len() * 16)?;
-    json::read(&c.text(0))
+    json::read(&c.text(0)).map(|value| Data::from_value(&value, &mut Tokens::default()))
 }
 
 fn is_limit(fault: &Fault) -> bool {
     fault.kind == crate::template::fault::Kind::Limit
 }
 
-fn data(value: &Value) -> Data {
-    Data::from_value(value, &mut Tokens::default())
-}
-
 /// A map, or a map that holds the error.
-fn object(value: Result<Value, Fault>, yaml: bool) -> Outcome {
+fn object(value: Outcome, yaml: bool) -> Outcome {
     let error = |text: String| Data::map([("Error", Data::from(text))]);
     Ok(match value {
         Err(fault) if is_limit(&fault) => return Err(fault),
-        Ok(Value::Null) if !yaml => Data::Nil,
-        Ok(Value::Null) => Data::map(std::iter::empty::<(&str, Data)>()),
-        Ok(value @ Value::Map(_)) => data(&value),
+        Ok(Data::Nil) if !yaml => Data::Nil,
+        Ok(Data::Nil) => Data::map(std::iter::empty::<(&str, Data)>()),
+        Ok(data @ Data::Map(_)) => data,
         Ok(other) => error(mismatch(&other, "map[string]interface {}", yaml)),
         Err(fault) => error(fault.to_string()),
     })
 }
 
 /// A list, or a list that holds the error.
-fn array(value: Result<Value, Fault>, yaml: bool) -> Outcome {
+fn array(value: Outcome, yaml: bool) -> Outcome {
     Ok(match value {
         Err(fault) if is_limit(&fault) => return Err(fault),
-        Ok(Value::Null) => Data::list(Vec::new()),
-        Ok(value @ Value::List(_)) => data(&value),
+        Ok(Data::Nil) => Data::list(Vec::new()),
+        Ok(data @ Data::List(_)) => data,
         Ok(other) => Data::list(vec![Data::from(mismatch(&other, "[]interface {}", yaml))]),
         Err(fault) => Data::list(vec![Data::from(fault.to_string())]),
     })
 }
 
-fn mismatch(value: &Value, wanted: &str, yaml: bool) -> String {
+fn mismatch(value: &Data, wanted: &str, yaml: bool) -> String {
     let before = if yaml { "error unmarshaling JSON: while decoding JSON: " } else { "" };
     format!("{before}json: cannot unmarshal {} into Go value of type {wanted}", kind(value))
 }
 
-fn kind(value: &Value) -> &'static str {
+fn kind(value: &Data) -> &'static str {
     match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Int(_) | Value::Float(_) => "number",
-        Value::String(_) | Value::Deferred(_) => "string",
-        Value::List(_) => "array",
-        Value::Map(_) => "object",
+        Data::Missing | Data::Nil => "null",
+        Data::Bool(_) => "bool",
+        Data::Int(..) | Data::Float(_) => "number",
+        Data::List(_) => "array",
+        Data::Map(_) | Data::Object(_) => "object",
+        Data::Text(_) | Data::Bytes(_) | Data::Time(_) => "string",
     }
 }

@@ -14,7 +14,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let text = c.bytes(0).iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect::<Vec<_>>();
         Ok(match LENIENT.decode(&text) {
             Ok(bytes) => Data::Text(bytes.into()),
-            Err(_) => Data::from(format!("illegal base64 data at input byte {}", base64_fault(&text))),
+            Err(_) => Data::from(format!("illegal base64 data at input byte {}", base64_fault(c.bytes(0)))),
         })
     }),
     Function::new("b32enc", &[T::Text], |c| Ok(Data::from(base32(c.bytes(0))))),
@@ -44,18 +44,30 @@ fn encode(c: &Call<'_, '_>) -> Outcome {
     Ok(Data::from(base64(c.bytes(0))))
 }
 
-/// The byte at which a decoder that reads four at a time gives up.
+/// The byte at which a decoder gives up that reads four at a time and passes over line breaks.
 fn base64_fault(text: &[u8]) -> usize {
-    let alphabet = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
-    let bad = text.iter().position(|b| !alphabet(b)).unwrap_or(text.len());
-    if bad == text.len() || text[bad] != b'=' {
-        return if bad == text.len() { bad - bad % 4 } else { bad };
-    }
-    match bad % 4 {
-        0 | 1 => bad,
-        2 if text.get(bad + 1) != Some(&b'=') => (bad + 1).min(text.len()),
-        2 => bad + 2,
-        _ => bad + 1,
+    let breaks = |from: usize| text[from..].iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+    let mut at = 0;
+    loop {
+        let mut read = 0;
+        while read < 4 {
+            let Some(byte) = text.get(at) else { return at - read };
+            at += 1;
+            match byte {
+                b'\r' | b'\n' => {}
+                b if b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/') => read += 1,
+                b'=' if read == 2 => {
+                    at += breaks(at);
+                    return match text.get(at) {
+                        None => at,
+                        Some(b'=') => at + 1 + breaks(at + 1),
+                        Some(_) => at - 1,
+                    };
+                }
+                b'=' if read == 3 => return at + breaks(at),
+                _ => return at - 1,
+            }
+        }
     }
 }
 

@@ -21,12 +21,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("max", &[T::Any], |c| Ok(Data::int64(ints(c).max().unwrap_or(0)))).rest(T::Any),
     Function::new("biggest", &[T::Any], |c| Ok(Data::int64(ints(c).max().unwrap_or(0)))).rest(T::Any),
     Function::new("min", &[T::Any], |c| Ok(Data::int64(ints(c).min().unwrap_or(0)))).rest(T::Any),
-    Function::new("maxf", &[T::Any], |c| Ok(Data::Float(floats(c).fold(f64::MIN, f64::max)))).rest(T::Any),
-    Function::new("minf", &[T::Any], |c| Ok(Data::Float(floats(c).fold(f64::MAX, f64::min)))).rest(T::Any),
+    Function::new("maxf", &[T::Any], |c| Ok(Data::Float(floats(c).reduce(larger).unwrap_or(0.0)))).rest(T::Any),
+    Function::new("minf", &[T::Any], |c| Ok(Data::Float(floats(c).reduce(smaller).unwrap_or(0.0)))).rest(T::Any),
     Function::new("addf", &[], |c| fold(c, Decimal::add, |a, b| a + b)).rest(T::Any),
     Function::new("add1f", &[T::Any], |c| {
         let one = [Data::Float(1.0), c.any(0).clone()];
-        Ok(Data::Float(combine(one.iter().map(to_float), Decimal::add, |a, b| a + b)))
+        Ok(Data::Float(combine(one.iter().map(to_float), Decimal::add, |a, b| a + b)?))
     }),
     Function::new("subf", &[T::Any], |c| fold(c, Decimal::sub, |a, b| a - b)).rest(T::Any),
     Function::new("mulf", &[T::Any], |c| fold(c, Decimal::mul, |a, b| a * b)).rest(T::Any),
@@ -48,6 +48,20 @@ fn ints<'c>(c: &'c Call<'_, '_>) -> impl Iterator<Item = i64> + 'c {
 
 fn floats<'c>(c: &'c Call<'_, '_>) -> impl Iterator<Item = f64> + 'c {
     c.arguments().iter().map(to_float)
+}
+
+/// As Go compares: what is no number wins over all but infinity, and zero is larger than minus zero.
+fn larger(a: f64, b: f64) -> f64 {
+    match () {
+        () if a == f64::INFINITY || b == f64::INFINITY => f64::INFINITY,
+        () if a.is_nan() || b.is_nan() => f64::NAN,
+        () if a == b && a.is_sign_negative() => b,
+        () => a.max(b),
+    }
+}
+
+fn smaller(a: f64, b: f64) -> f64 {
+    -larger(-a, -b)
 }
 
 /// A text without a fraction of zeros: `12.00` is a whole number.
@@ -145,18 +159,22 @@ impl Decimal {
 
 type Exact = fn(Decimal, Decimal) -> Option<Decimal>;
 
-fn combine(numbers: impl Iterator<Item = f64>, exact: Exact, rough: fn(f64, f64) -> f64) -> f64 {
+fn combine(numbers: impl Iterator<Item = f64>, exact: Exact, rough: fn(f64, f64) -> f64) -> Result<f64, Fault> {
     let numbers = numbers.collect::<Vec<_>>();
+    if let Some(number) = numbers.iter().find(|number| !number.is_finite()) {
+        let number = literal::format_float(*number, 'g', None);
+        return Err(Fault::new(format!("Cannot create a Decimal from {number}")));
+    }
     // Rounded once, at the end.
     let mut decimals = numbers.iter().map(|number| Decimal::new(*number));
     let first = decimals.next().flatten();
     let precise = first.and_then(|first| decimals.try_fold(first, |a, b| exact(a, b?))).and_then(Decimal::number);
-    precise.or_else(|| numbers.into_iter().reduce(rough)).unwrap_or(0.0)
+    Ok(precise.or_else(|| numbers.into_iter().reduce(rough)).unwrap_or(0.0))
 }
 
 fn fold(c: &Call<'_, '_>, exact: Exact, rough: fn(f64, f64) -> f64) -> Outcome {
     // Adding zero makes minus zero plain: decimals have no such number.
-    Ok(Data::Float(combine(floats(c), exact, rough) + 0.0))
+    Ok(Data::Float(combine(floats(c), exact, rough)? + 0.0))
 }
 
 fn round(c: &Call<'_, '_>) -> Outcome {

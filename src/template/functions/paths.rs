@@ -5,56 +5,63 @@ use crate::template::data::{Data, Map};
 use crate::template::fault::{Fault, Outcome};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("base", &[T::Text], |c| Ok(Data::from(base(&c.text(0))))),
-    Function::new("dir", &[T::Text], |c| Ok(Data::from(dir(&c.text(0))))),
-    Function::new("clean", &[T::Text], |c| Ok(Data::from(clean(&c.text(0))))),
-    Function::new("ext", &[T::Text], |c| Ok(Data::from(ext(&c.text(0))))),
+    Function::new("base", &[T::Text], |c| Ok(Data::Text(base(c.bytes(0)).into()))),
+    Function::new("dir", &[T::Text], |c| Ok(Data::Text(dir(c.bytes(0)).into()))),
+    Function::new("clean", &[T::Text], |c| Ok(Data::Text(clean(c.bytes(0)).into()))),
+    Function::new("ext", &[T::Text], |c| Ok(Data::Text(ext(c.bytes(0)).into()))),
     Function::new("isAbs", &[T::Text], |c| Ok(Data::Bool(c.bytes(0).starts_with(b"/")))),
-    Function::new("osBase", &[T::Text], |c| Ok(Data::from(base(&c.text(0))))),
-    Function::new("osDir", &[T::Text], |c| Ok(Data::from(dir(&c.text(0))))),
-    Function::new("osClean", &[T::Text], |c| Ok(Data::from(clean(&c.text(0))))),
-    Function::new("osExt", &[T::Text], |c| Ok(Data::from(ext(&c.text(0))))),
+    Function::new("osBase", &[T::Text], |c| Ok(Data::Text(base(c.bytes(0)).into()))),
+    Function::new("osDir", &[T::Text], |c| Ok(Data::Text(dir(c.bytes(0)).into()))),
+    Function::new("osClean", &[T::Text], |c| Ok(Data::Text(clean(c.bytes(0)).into()))),
+    Function::new("osExt", &[T::Text], |c| Ok(Data::Text(ext(c.bytes(0)).into()))),
     Function::new("osIsAbs", &[T::Text], |c| Ok(Data::Bool(c.bytes(0).starts_with(b"/")))),
     Function::new("urlParse", &[T::Text], url_parse),
     Function::new("urlJoin", &[T::Map], url_join),
 ];
 
 /// The shortest path of the same meaning.
-pub(super) fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts = Vec::new();
-    for part in path.split('/') {
+pub(super) fn clean(path: &[u8]) -> Vec<u8> {
+    let rooted = path.starts_with(b"/");
+    let mut parts = Vec::<&[u8]>::new();
+    for part in path.split(|b| *b == b'/') {
         match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|p| *p != "..") => {
+            b"" | b"." => {}
+            b".." if parts.last().is_some_and(|p| *p != b"..") => {
                 parts.pop();
             }
-            ".." if rooted => {}
+            b".." if rooted => {}
             part => parts.push(part),
         }
     }
+    let joined = parts.join(&b'/');
     match (rooted, parts.is_empty()) {
-        (true, _) => format!("/{}", parts.join("/")),
-        (false, true) => ".".to_owned(),
-        (false, false) => parts.join("/"),
+        (true, _) => [b"/", &joined[..]].concat(),
+        (false, true) => b".".to_vec(),
+        (false, false) => joined,
     }
 }
 
-fn base(path: &str) -> String {
-    match path.trim_end_matches('/') {
-        "" if path.is_empty() => ".".to_owned(),
-        "" => "/".to_owned(),
-        path => path.rsplit('/').next().unwrap_or(path).to_owned(),
+/// What follows the last slash.
+fn last(path: &[u8]) -> &[u8] {
+    path.rsplit(|b| *b == b'/').next().unwrap_or(path)
+}
+
+fn base(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
+    match &path[..end] {
+        b"" if path.is_empty() => b".",
+        b"" => b"/",
+        path => last(path),
     }
 }
 
-fn dir(path: &str) -> String {
-    clean(path.rfind('/').map_or("", |at| &path[..=at]))
+fn dir(path: &[u8]) -> Vec<u8> {
+    clean(&path[..path.len() - last(path).len()])
 }
 
-fn ext(path: &str) -> String {
-    let last = path.rsplit('/').next().unwrap_or("");
-    last.rfind('.').map_or("", |at| &last[at..]).to_owned()
+fn ext(path: &[u8]) -> &[u8] {
+    let last = last(path);
+    last.iter().rposition(|b| *b == b'.').map_or(b"", |at| &last[at..])
 }
 
 fn percent(bytes: &[u8], keep: &[u8], plus: bool) -> String {

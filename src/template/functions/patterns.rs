@@ -273,9 +273,24 @@ fn limit(number: i64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
+/// Whether a place lies between the bytes of one character: Go matches nothing there.
+fn within(text: &[u8], place: usize) -> bool {
+    (1..=3.min(place)).any(|back| {
+        let start = place - back;
+        let length = match text[start] {
+            0xC2..=0xDF => 2,
+            0xE0..=0xEF => 3,
+            0xF0..=0xF4 => 4,
+            _ => 1,
+        };
+        length > back && text.get(start..start + length).is_some_and(|bytes| std::str::from_utf8(bytes).is_ok())
+    })
+}
+
 fn find_all(c: &Call<'_, '_>) -> Outcome {
-    let found =
-        pattern(c)?.find_iter(c.bytes(1)).take(limit(c.int(2))).map(|m| Text::from(m.as_bytes())).collect::<Vec<_>>();
+    let (pattern, text) = (pattern(c)?, c.bytes(1));
+    let found = pattern.find_iter(text).filter(|found| !(found.is_empty() && within(text, found.start())));
+    let found = found.take(limit(c.int(2))).map(|m| Text::from(m.as_bytes())).collect::<Vec<_>>();
     c.items(found.len())?;
     Ok(text_list(found))
 }
@@ -285,7 +300,9 @@ fn replace(c: &Call<'_, '_>, expands: bool) -> Outcome {
     let mut out = Vec::with_capacity(text.len());
     let mut from = 0;
     for captures in pattern.captures_iter(text) {
-        let Some(whole) = captures.get(0) else { continue };
+        let Some(whole) = captures.get(0).filter(|found| !(found.is_empty() && within(text, found.start()))) else {
+            continue;
+        };
         out.extend_from_slice(&text[from..whole.start()]);
         if expands {
             expand(&mut out, &captures, new);
@@ -351,7 +368,7 @@ fn split(c: &Call<'_, '_>) -> Outcome {
     let mut from = 0;
     let mut end = 0;
     if !(pattern.as_str().is_empty() || text.is_empty()) || !text.is_empty() {
-        for found in pattern.find_iter(text) {
+        for found in pattern.find_iter(text).filter(|found| !(found.is_empty() && within(text, found.start()))) {
             if parts.len() + 1 >= most {
                 break;
             }

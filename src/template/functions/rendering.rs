@@ -75,7 +75,8 @@ fn include(c: &Call<'_, '_>) -> Outcome {
 fn tpl(c: &Call<'_, '_>) -> Outcome {
     let Data::Text(text) = c.any(0) else { return Err(Fault::new("the template is not a string")) };
     if super::strings::find(text.bytes(), b"{{").is_none() {
-        return Ok(Data::Text(without_nothing(text.bytes()).into()));
+        let nothing = super::strings::find(text.bytes(), NOTHING).is_some();
+        return Ok(Data::Text(if nothing { without_nothing(text.bytes().to_vec()).into() } else { text.clone() }));
     }
     let shown = || quoted(text.bytes());
     let known = c.engine.parsed.borrow().get(text).cloned();
@@ -83,7 +84,7 @@ fn tpl(c: &Call<'_, '_>) -> Outcome {
         Some(bodies) => bodies,
         None => {
             c.step(text.bytes().len() / 16)?;
-            let bodies = parse::parse(ROOT, &text.str())
+            let bodies = parse::parse(ROOT, text)
                 .map_err(|error| Fault::nested(format!("cannot parse template {}: ", shown()), error))?;
             let bodies = Rc::new(bodies.into_iter().map(std::sync::Arc::new).collect::<Vec<_>>());
             let mut parsed = c.engine.parsed.borrow_mut();
@@ -105,14 +106,19 @@ fn tpl(c: &Call<'_, '_>) -> Outcome {
         Kind::Limit => Fault::nested("", error),
         _ => Fault::nested(format!("error during tpl function execution for {}: ", shown()), error),
     })?;
-    Ok(Data::Text(without_nothing(&out).into()))
+    Ok(Data::Text(without_nothing(out).into()))
 }
 
+/// Go's words for no value.
+const NOTHING: &[u8] = b"<no value>";
+
 /// The output without Go's words for no value.
-pub(in crate::template) fn without_nothing(out: &[u8]) -> Vec<u8> {
-    const NOTHING: &[u8] = b"<no value>";
+pub(in crate::template) fn without_nothing(out: Vec<u8>) -> Vec<u8> {
+    if super::strings::find(&out, NOTHING).is_none() {
+        return out;
+    }
     let mut clean = Vec::with_capacity(out.len());
-    let mut rest = out;
+    let mut rest = &out[..];
     while let Some(at) = super::strings::find(rest, NOTHING) {
         clean.extend_from_slice(&rest[..at]);
         rest = &rest[at + NOTHING.len()..];

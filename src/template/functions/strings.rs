@@ -18,7 +18,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let (cut, text) = (c.bytes(0), c.bytes(1));
         Ok(Data::Text(text.strip_prefix(cut).unwrap_or(text).into()))
     }),
-    Function::new("nospace", &[T::Text], |c| Ok(Data::from(c.text(0).replace(go_space, "")))),
+    Function::new("nospace", &[T::Text], |c| Ok(Data::Text(nospace(c.bytes(0)).into()))),
     Function::new("initials", &[T::Text], |c| {
         Ok(Data::from(
             c.text(0).split(char::is_whitespace).filter_map(|w| w.bytes().next().map(char::from)).collect::<String>(),
@@ -75,6 +75,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// What Go's `unicode.IsSpace` holds for a blank.
+/// Without blank space. Where there is some, Go's library takes every byte for a character.
+fn nospace(text: &[u8]) -> Vec<u8> {
+    let left = text.iter().map(|b| char::from(*b)).filter(|c| !c.is_whitespace());
+    if left.clone().count() == text.len() { text.to_vec() } else { left.collect::<String>().into_bytes() }
+}
+
 fn go_space(c: char) -> bool {
     c.is_whitespace()
 }
@@ -99,19 +105,7 @@ fn trim_all(c: &Call<'_, '_>) -> Outcome {
 
 /// The first place of `part` in `text`.
 pub(super) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    if part.is_empty() {
-        return Some(0);
-    }
-    let first = part[0];
-    let mut from = 0;
-    while let Some(at) = text[from..].iter().position(|b| *b == first) {
-        let start = from + at;
-        if text[start..].starts_with(part) {
-            return Some(start);
-        }
-        from = start + 1;
-    }
-    None
+    memchr::memmem::find(text, part)
 }
 
 fn title(text: &str) -> String {
@@ -333,7 +327,11 @@ fn camel(text: &str) -> String {
     let start = text.find(|c| !connector(c)).unwrap_or(text.len());
     let mut out = text[..start].to_owned();
     let mut rest = text[start..].chars();
-    let Some(mut held) = rest.next() else { return out };
+    let Some(mut held) = rest.next() else {
+        // Of what only joins words the last one is written twice.
+        out.extend(text.chars().next_back());
+        return out;
+    };
     // Capitals that follow a first capital become small; the first small letter ends that for the word.
     let mut lowering = held.is_uppercase();
     held = upper(held);

@@ -1,64 +1,150 @@
-//! The common part of YAML, read several times faster than the whole: maps and lists in block style, scalars on
-//! one line, literal blocks. What charts render is almost all of this kind, and megabytes of it.
+//! The common part of YAML, read many times faster than the whole: maps and lists in block style, scalars on one
+//! line or folded over several, literal blocks, small collections in flow style. What charts render is almost all
+//! of this kind, and megabytes of it.
 //!
-//! Whatever is not plainly of this kind is left to the complete reader, mistakes included: [`read`] answers
-//! nothing then.
+//! Whatever is not plainly of this kind is left to the complete reader, mistakes included: [`read`] and [`head`]
+//! answer nothing then. Every text that they take has been gone through to its end.
+
+mod scalars;
 
 use granit_parser::ScalarStyle;
 
 use super::read::{key_text, value_of};
-use crate::value::{Map, Value};
+use super::scalar::{Scalar, resolve};
+use crate::template::data::Data;
+use crate::value::Value;
+use scalars::{Ending, flow, plain_end, unquote};
 
 /// Collections inside of each other.
 const MAX_DEPTH: usize = 60;
 /// Longest key.
 const MAX_KEY: usize = 200;
+/// What [`head`] keeps of an object.
+const HEAD: [&str; 3] = ["apiVersion", "kind", "metadata"];
+
+/// What is made of a text.
+pub(super) trait Build: Sized {
+    /// A null, and whatever is not kept.
+    fn null() -> Self;
+    /// A scalar without quotes; nothing where JSON has no such number.
+    fn plain(text: &str) -> Option<Self>;
+    /// A text.
+    fn text(text: String) -> Self;
+    /// A list.
+    fn list(items: Vec<Self>) -> Self;
+    /// A map; of entries with the same key the last one counts.
+    fn map(entries: Vec<(String, Self)>) -> Self;
+}
+
+impl Build for Value {
+    fn null() -> Self {
+        Value::Null
+    }
+
+    fn plain(text: &str) -> Option<Self> {
+        value_of(text, ScalarStyle::Plain, None).ok()
+    }
+
+    fn text(text: String) -> Self {
+        Value::String(text)
+    }
+
+    fn list(items: Vec<Self>) -> Self {
+        Value::List(items)
+    }
+
+    fn map(entries: Vec<(String, Self)>) -> Self {
+        Value::Map(entries.into_iter().collect())
+    }
+}
+
+/// As templates see it.
+impl Build for Data {
+    fn null() -> Self {
+        Data::Nil
+    }
+
+    fn plain(text: &str) -> Option<Self> {
+        Some(match resolve(text) {
+            Scalar::Null => Data::Nil,
+            Scalar::Bool(truth) => Data::Bool(truth),
+            Scalar::Int(number) => Data::Float(number as f64),
+            Scalar::Float(number) if number.is_finite() => Data::Float(number),
+            Scalar::Float(_) => return None,
+            Scalar::Timestamp | Scalar::Merge | Scalar::Text => Data::from(text),
+        })
+    }
+
+    fn text(text: String) -> Self {
+        Data::from(text)
+    }
+
+    fn list(items: Vec<Self>) -> Self {
+        Data::list(items)
+    }
+
+    fn map(entries: Vec<(String, Self)>) -> Self {
+        Data::map(entries)
+    }
+}
 
 /// The only document of a text, where it is of the common kind.
-pub(super) fn read(text: &str) -> Option<Value> {
+pub(super) fn read<B: Build>(text: &str) -> Option<B> {
+    document(text, true)
+}
+
+/// The same without most of what it says: of a map, only the fields that every object has.
+pub(super) fn head(text: &str) -> Option<Value> {
+    document(text, false)
+}
+
+fn document<B: Build>(text: &str, whole: bool) -> Option<B> {
+    if text.bytes().fold(false, |any, b| any | ((b < b' ') & (b != b'\n')) | (b >= 0x7F)) && !usual(text.as_bytes()) {
+        return None;
+    }
+    let mut reader = Reader { text, line: Line::default(), next: 0, over: false, strange: false, whole };
+    reader.advance();
+    let Some(indent) = reader.seek() else { return (!reader.strange).then(B::null) };
+    let value = reader.node(indent, 0, whole)?;
+    (reader.seek().is_none() && !reader.strange).then_some(value)
+}
+
+/// Whether there is no character that YAML takes for more than itself, or not at all.
+fn usual(bytes: &[u8]) -> bool {
     let odd = |bytes: &[u8]| match bytes {
         [0xC2, 0x80..=0x9F, ..] | [0xE2, 0x80, 0xA8 | 0xA9, ..] | [0xEF, 0xBB | 0xBF, ..] => true,
         [first, ..] => (*first < b' ' && *first != b'\n') || *first == 0x7F,
         [] => false,
     };
-    let bytes = text.as_bytes();
-    if (0..bytes.len()).any(|at| (bytes[at] < b' ' || bytes[at] >= 0x7F) && odd(&bytes[at..])) {
-        return None;
-    }
-    let lines = text.split('\n').map(|line| {
-        let content = line.trim_start_matches(' ');
-        Line { indent: line.len() - content.len(), content, whole: line }
-    });
-    let mut reader = Reader { lines: lines.collect(), at: 0, ends: text.ends_with('\n') };
-    if reader
-        .lines
-        .iter()
-        .any(|line| line.indent == 0 && ["---", "...", "%"].iter().any(|m| line.content.starts_with(m)))
-    {
-        return None;
-    }
-    let Some(indent) = reader.seek() else { return Some(Value::Null) };
-    let value = reader.node(indent, 0)?;
-    (reader.seek().is_none()).then_some(value)
+    !(0..bytes.len()).any(|at| (bytes[at] < b' ' || bytes[at] >= 0x7F) && odd(&bytes[at..]))
 }
 
-#[derive(Clone, Copy)]
+/// A line without the spaces in front.
+#[derive(Clone, Copy, Default)]
 struct Line<'t> {
+    /// The spaces in front, or the column where an item of a list was set aside.
     indent: usize,
     content: &'t str,
-    whole: &'t str,
+    /// Where the line begins in the text.
+    start: usize,
 }
 
 struct Reader<'t> {
-    lines: Vec<Line<'t>>,
-    at: usize,
-    /// Whether the text ends with a line break.
-    ends: bool,
+    text: &'t str,
+    line: Line<'t>,
+    /// Where the next line begins; beyond the end of the text after the last.
+    next: usize,
+    /// There is no line any more.
+    over: bool,
+    /// There is a mark between documents, or a directive.
+    strange: bool,
+    /// Whether everything is kept.
+    whole: bool,
 }
 
 /// Whether a text begins an item of a list.
 fn is_item(content: &str) -> bool {
-    content == "-" || content.starts_with("- ")
+    matches!(content.as_bytes(), [b'-'] | [b'-', b' ', ..])
 }
 
 /// Whether nothing but a comment follows.
@@ -67,30 +153,85 @@ fn is_end(rest: &str) -> bool {
     trimmed.is_empty() || (trimmed.starts_with('#') && trimmed.len() < rest.len())
 }
 
+/// A plain scalar, `Null` where it is not kept. Numbers that JSON does not have are not of the common kind.
+fn plain<B: Build>(text: &str, keep: bool) -> Option<B> {
+    if keep {
+        return B::plain(text);
+    }
+    let number = matches!(text.as_bytes().first(), Some(b'0'..=b'9' | b'+' | b'-' | b'.'));
+    match if number { resolve(text) } else { Scalar::Text } {
+        Scalar::Float(number) if !number.is_finite() => None,
+        _ => Some(B::null()),
+    }
+}
+
+/// A plain scalar as a key, empty where it is not kept.
+fn plain_key(text: &str, keep: bool) -> Option<String> {
+    let common = matches!(text.as_bytes().first(), Some(b'a'..=b'm' | b'o'..=b'z' | b'A'..=b'M' | b'O'..=b'Z'));
+    if !keep && common {
+        return Some(String::new());
+    }
+    key_text(&value_of(text, ScalarStyle::Plain, None).ok()?)
+}
+
 impl<'t> Reader<'t> {
-    /// Goes to the next line with content, and returns its indentation.
-    fn seek(&mut self) -> Option<usize> {
-        while let Some(line) = self.lines.get(self.at) {
-            if !line.content.is_empty() && !line.content.starts_with('#') {
-                return Some(line.indent);
-            }
-            self.at += 1;
+    /// Goes to the next line.
+    fn advance(&mut self) {
+        if self.next > self.text.len() {
+            self.over = true;
+            self.line = Line { content: "", indent: 0, start: self.text.len() };
+            return;
         }
-        None
+        let start = self.next;
+        let rest = &self.text[start..];
+        let whole = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest, |end| &rest[..end]);
+        self.next = start + whole.len() + 1;
+        let content = whole.trim_start_matches(' ');
+        self.line = Line { indent: whole.len() - content.len(), content, start };
+    }
+
+    /// Goes on to a line with content, if this one has none, and returns its indentation.
+    fn seek(&mut self) -> Option<usize> {
+        loop {
+            let content = self.line.content;
+            match content.as_bytes().first() {
+                None if self.over => return None,
+                None | Some(b'#') => self.advance(),
+                Some(b'-' | b'.' | b'%')
+                    if self.line.indent == 0 && ["---", "...", "%"].iter().any(|mark| content.starts_with(mark)) =>
+                {
+                    self.strange = true;
+                    return None;
+                }
+                Some(_) => return Some(self.line.indent),
+            }
+        }
     }
 
     /// The collection whose first line is here.
-    fn node(&mut self, indent: usize, depth: usize) -> Option<Value> {
+    fn node<B: Build>(&mut self, indent: usize, depth: usize, keep: bool) -> Option<B> {
         if depth > MAX_DEPTH {
             return None;
         }
-        if is_item(self.lines[self.at].content) { self.list(indent, depth) } else { self.map(indent, depth) }
+        if is_item(self.line.content) { self.list(indent, depth, keep) } else { self.map(indent, depth, keep) }
     }
 
-    fn list(&mut self, indent: usize, depth: usize) -> Option<Value> {
+    /// What stands on lines of its own below a key or hyphen at `outer`.
+    fn below<B: Build>(&mut self, indent: usize, outer: usize, depth: usize, keep: bool) -> Option<B> {
+        let content = self.line.content;
+        if content.starts_with(['[', '{']) {
+            return self.scalar(content, outer, depth, keep);
+        }
+        self.node(indent, depth, keep)
+    }
+
+    fn list<B: Build>(&mut self, indent: usize, depth: usize, keep: bool) -> Option<B> {
+        if depth > MAX_DEPTH {
+            return None;
+        }
         let mut items = Vec::new();
         while let Some(here) = self.seek() {
-            let line = self.lines[self.at];
+            let line = self.line;
             if here < indent || (here == indent && !is_item(line.content)) {
                 break;
             }
@@ -99,146 +240,260 @@ impl<'t> Reader<'t> {
             }
             let rest = &line.content[1..];
             let inner = rest.trim_start_matches(' ');
-            items.push(if is_end(rest) {
-                self.at += 1;
+            let item = if is_end(rest) {
+                self.advance();
                 match self.seek() {
-                    Some(deeper) if deeper > indent => self.node(deeper, depth + 1)?,
-                    _ => Value::Null,
+                    Some(deeper) if deeper > indent => self.below(deeper, indent, depth + 1, keep)?,
+                    _ => B::null(),
                 }
-            } else if is_item(inner) {
-                return None;
-            } else if key(inner)?.is_some() {
-                // The rest of the line is the first of a map.
+            } else if is_item(inner) || (!inner.starts_with(['[', '{']) && key(inner, false)?.is_some()) {
+                // The rest of the line is the first of a list or map.
                 let column = indent + line.content.len() - inner.len();
-                self.lines[self.at] = Line { indent: column, content: inner, whole: line.whole };
-                self.map(column, depth + 1)?
+                self.line = Line { indent: column, content: inner, start: line.start };
+                self.node(column, depth + 1, keep)?
             } else {
-                self.scalar(inner, indent)?
-            });
+                self.scalar(inner, indent, depth, keep)?
+            };
+            if keep {
+                items.push(item);
+            }
         }
-        Some(Value::List(items))
+        // Of the outermost list it is known that it is one.
+        Some(if keep || depth == 0 { B::list(items) } else { B::null() })
     }
 
-    fn map(&mut self, indent: usize, depth: usize) -> Option<Value> {
+    fn map<B: Build>(&mut self, indent: usize, depth: usize, keep: bool) -> Option<B> {
         if depth > MAX_DEPTH {
             return None;
         }
-        let mut entries = Map::new();
+        // Of the outermost map some fields are kept in any case.
+        let heads = depth == 0 && !self.whole;
+        let mut entries = Vec::new();
         while let Some(here) = self.seek() {
             if here < indent {
                 break;
             }
-            let line = self.lines[self.at];
+            let line = self.line;
             if here > indent || is_item(line.content) {
                 return None;
             }
-            let (key, rest) = key(line.content)??;
+            let (key, rest) = key(line.content, keep || heads)??;
+            let keep = keep || (heads && HEAD.contains(&key.as_str()));
             let value = if is_end(rest) {
-                self.at += 1;
+                self.advance();
                 match self.seek() {
-                    Some(deeper) if deeper > indent => self.node(deeper, depth + 1)?,
-                    Some(same) if same == indent && is_item(self.lines[self.at].content) => {
-                        if depth + 1 > MAX_DEPTH {
-                            return None;
-                        }
-                        self.list(indent, depth + 1)?
-                    }
-                    _ => Value::Null,
+                    Some(deeper) if deeper > indent => self.below(deeper, indent, depth + 1, keep)?,
+                    Some(same) if same == indent && is_item(self.line.content) => self.list(indent, depth + 1, keep)?,
+                    _ => B::null(),
                 }
             } else {
-                self.scalar(rest.trim_start_matches(' '), indent)?
+                self.scalar(rest.trim_start_matches(' '), indent, depth, keep)?
             };
-            entries.insert(key, value);
+            if keep {
+                entries.push((key, value));
+            }
         }
-        Some(Value::Map(entries))
+        Some(if keep || heads { B::map(entries) } else { B::null() })
     }
 
-    /// The scalar that begins here, and everything that belongs to it. `indent` is that of what holds it.
-    fn scalar(&mut self, text: &'t str, indent: usize) -> Option<Value> {
-        if let Some(header) = text.strip_prefix('|') {
-            return self.literal(header.trim_end_matches(' '), indent);
-        }
+    /// The scalar or flow collection that begins here, and everything that belongs to it. `indent` is that of
+    /// what holds it.
+    fn scalar<B: Build>(&mut self, text: &'t str, indent: usize, depth: usize, keep: bool) -> Option<B> {
         let value = match text.as_bytes()[0] {
-            b'"' | b'\'' => {
-                let (value, rest) = quoted(text)?;
+            b'|' => return self.literal(text[1..].trim_end_matches(' '), indent, keep),
+            b'"' | b'\'' => self.quoted(text, indent, keep)?,
+            b'[' | b'{' => {
+                let (value, rest) = flow(text, depth + 1, keep)?;
                 if !is_end(rest) {
                     return None;
                 }
-                Value::String(value)
+                self.advance();
+                value
             }
-            b'[' => flow(text)?,
-            b'{' => {
-                let rest = text.strip_prefix("{}")?;
-                if !is_end(rest) {
-                    return None;
-                }
-                Value::map()
-            }
-            _ => plain(text)?,
+            _ => self.plain(text, indent, keep)?,
         };
-        self.at += 1;
-        // A line that is deeper goes on with this scalar, or is a mistake.
-        let deeper = self.lines[self.at..].iter().find(|line| !line.content.is_empty());
-        if deeper.is_some_and(|line| line.indent > indent) { None } else { Some(value) }
+        // A line that is deeper would go on with this scalar, or is a mistake.
+        if self.seek().is_some_and(|deeper| deeper > indent) { None } else { Some(value) }
+    }
+
+    /// Goes to the next line with content, comments included, and returns how many blank ones there were.
+    fn skip_blank(&mut self) -> usize {
+        self.advance();
+        let mut blank = 0;
+        while self.line.content.is_empty() && !self.over {
+            blank += 1;
+            self.advance();
+        }
+        blank
+    }
+
+    /// A scalar without quotes, up to a comment or a line that is not deeper.
+    fn plain<B: Build>(&mut self, text: &'t str, indent: usize, keep: bool) -> Option<B> {
+        let bytes = text.as_bytes();
+        let starts = match bytes[0] {
+            b'-' => bytes.get(1).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')),
+            b => b.is_ascii_alphanumeric() || b"_./$~+(^=\\;<".contains(&b) || b >= 0x80,
+        };
+        if !starts {
+            return None;
+        }
+        let (first, commented) = plain_end(text)?;
+        let mut blank = self.skip_blank();
+        let deeper = |line: &Line<'_>| !line.content.is_empty() && line.indent > indent;
+        if commented || !deeper(&self.line) {
+            return plain(first, keep);
+        }
+        let mut folded = String::new();
+        if keep {
+            folded.push_str(first);
+        }
+        while deeper(&self.line) && !self.line.content.starts_with('#') {
+            let (more, commented) = plain_end(self.line.content)?;
+            if commented {
+                return None;
+            }
+            if keep {
+                fold(&mut folded, blank);
+                folded.push_str(more);
+            }
+            blank = self.skip_blank();
+        }
+        // A text of several lines is no number, whatever it looks like.
+        plain(&folded, keep)
+    }
+
+    fn quoted<B: Build>(&mut self, text: &'t str, indent: usize, keep: bool) -> Option<B> {
+        let quote = text.as_bytes()[0];
+        let mut value = String::new();
+        let mut piece = &text[1..];
+        loop {
+            // Spaces at the end of a line mean nothing, unless the last of them is escaped.
+            let trimmed = piece.trim_end_matches(' ');
+            let slashes = trimmed.len() - trimmed.trim_end_matches('\\').len();
+            if quote == b'"' && trimmed.len() < piece.len() && slashes % 2 == 1 {
+                return None;
+            }
+            match unquote(trimmed, quote, keep.then_some(&mut value))? {
+                Ending::Closed(rest) => {
+                    if !is_end(rest) {
+                        return None;
+                    }
+                    self.advance();
+                    return Some(if keep { B::text(value) } else { B::null() });
+                }
+                Ending::Open { joined } => {
+                    let blank = self.skip_blank();
+                    if self.over || self.line.indent <= indent || (joined && blank > 0) {
+                        return None;
+                    }
+                    if keep && !joined {
+                        fold(&mut value, blank);
+                    }
+                    piece = self.line.content;
+                }
+            }
+        }
     }
 
     /// A literal block after its bar.
-    fn literal(&mut self, header: &str, indent: usize) -> Option<Value> {
-        if !matches!(header, "" | "-" | "+") {
-            return None;
+    fn literal<B: Build>(&mut self, header: &str, indent: usize, keep: bool) -> Option<B> {
+        let (depth, chomp) = match header.as_bytes() {
+            [] => (None, b' '),
+            [chomp @ (b'-' | b'+')] => (None, *chomp),
+            [depth @ b'1'..=b'9'] => (Some(depth - b'0'), b' '),
+            [depth @ b'1'..=b'9', chomp @ (b'-' | b'+')] => (Some(depth - b'0'), *chomp),
+            _ => return None,
+        };
+        let mut widest = 0;
+        let mut blank = 0;
+        self.advance();
+        while self.line.content.is_empty() && !self.over {
+            widest = widest.max(self.line.indent);
+            blank += 1;
+            self.advance();
         }
-        let start = self.at + 1;
-        let first = start + self.lines[start..].iter().position(|line| !line.content.is_empty())?;
-        let inner = self.lines[first].indent;
-        if inner <= indent || self.lines[start..first].iter().any(|line| line.indent > inner) {
-            return None;
-        }
-        let mut end = first;
-        let mut last = first;
-        while let Some(line) = self.lines.get(end) {
-            if !line.content.is_empty() {
-                if line.indent <= indent {
-                    break;
-                }
-                if line.indent < inner {
-                    return None;
-                }
-                last = end;
-            } else if line.indent > inner {
-                last = end;
-            }
-            end += 1;
-        }
-        if end == self.lines.len() && !self.ends {
+        let inner = depth.map_or(self.line.indent, |depth| indent + usize::from(depth));
+        if self.over || inner <= indent || self.line.indent < inner || widest > inner {
             return None;
         }
         let mut value = String::new();
-        for line in &self.lines[start..=last] {
-            value.push_str(line.whole.get(inner..).unwrap_or(""));
-            value.push('\n');
+        if keep {
+            value.extend(std::iter::repeat_n('\n', blank));
         }
-        match header {
-            "-" => {
+        blank = 0;
+        while !self.over {
+            if self.line.content.is_empty() && self.line.indent <= inner {
+                blank += 1;
+            } else if !self.line.content.is_empty() && self.line.indent <= indent {
+                break;
+            } else if self.line.indent < inner {
+                return None;
+            } else {
+                if keep {
+                    value.extend(std::iter::repeat_n('\n', blank));
+                    value.push_str(&self.text[self.line.start + inner..self.next - 1]);
+                    value.push('\n');
+                }
+                blank = 0;
+            }
+            self.advance();
+        }
+        // Where the end of the text cuts the block off is for the complete reader to see.
+        if self.over && !self.text.ends_with('\n') {
+            return None;
+        }
+        match chomp {
+            b'-' => {
                 value.pop();
             }
-            "+" => {
+            b'+' => {
                 // What follows the last line break of the text is no line.
-                let blank = if end == self.lines.len() { end - 1 } else { end } - (last + 1);
+                let blank = if self.over { blank - 1 } else { blank };
                 value.extend(std::iter::repeat_n('\n', blank));
             }
             _ => {}
         }
-        self.at = end;
-        Some(Value::String(value))
+        Some(if keep { B::text(value) } else { B::null() })
     }
+}
+
+/// The line break, and the blank lines after it, as a folded scalar has them.
+fn fold(value: &mut String, blank: usize) {
+    if blank == 0 {
+        value.push(' ');
+    }
+    value.extend(std::iter::repeat_n('\n', blank));
+}
+
+/// Bytes that may stand in a plain key.
+static IN_KEY: [bool; 256] = table(b"_-./$~@+()*^\\=: ");
+/// Bytes that may begin one.
+static BEGINS_KEY: [bool; 256] = table(b"_./$~+(^=\\");
+
+/// Letters, digits and some others.
+const fn table(others: &[u8]) -> [bool; 256] {
+    let mut all = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        all[at] = (at as u8).is_ascii_alphanumeric();
+        at += 1;
+    }
+    at = 0;
+    while at < others.len() {
+        all[others[at] as usize] = true;
+        at += 1;
+    }
+    all
 }
 
 /// A key with what follows its colon. `None`: not of the common kind; `Some(None)`: no key at all.
 #[expect(clippy::option_option, reason = "unclear, no key, a key")]
-fn key(content: &str) -> Option<Option<(String, &str)>> {
-    let first = content.as_bytes()[0];
+fn key(content: &str, keep: bool) -> Option<Option<(String, &str)>> {
+    let bytes = content.as_bytes();
+    let first = bytes[0];
     if matches!(first, b'"' | b'\'') {
-        let (text, rest) = quoted(content)?;
+        let mut text = String::new();
+        let Ending::Closed(rest) = unquote(&content[1..], first, Some(&mut text))? else { return Some(None) };
         return match rest.strip_prefix(':') {
             Some(rest) if text.len() <= MAX_KEY && (rest.is_empty() || rest.starts_with(' ')) => {
                 Some(Some((text, rest)))
@@ -247,202 +502,15 @@ fn key(content: &str) -> Option<Option<(String, &str)>> {
             None => Some(None),
         };
     }
-    let bytes = content.as_bytes();
-    let colon = (0..bytes.len()).find(|at| bytes[*at] == b':' && matches!(bytes.get(at + 1), None | Some(b' ')));
+    let colon = memchr::memchr_iter(b':', bytes).find(|at| matches!(bytes.get(at + 1), None | Some(b' ')));
     let Some(colon) = colon else { return Some(None) };
     let (text, rest) = (&content[..colon], &content[colon + 1..]);
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b"_-./$~@+()*^\\=: ".contains(&b);
-    let starts = |b: u8| b.is_ascii_alphanumeric() || b"_./$~+(^=\\".contains(&b);
-    if text.is_empty() || text.len() > MAX_KEY || !starts(first) || !text.bytes().all(fits) || text.ends_with(' ') {
+    let fits = text.bytes().all(|b| IN_KEY[usize::from(b)]);
+    if text.is_empty() || text.len() > MAX_KEY || !BEGINS_KEY[usize::from(first)] || !fits || text.ends_with(' ') {
         return None;
     }
-    let key = key_text(&value_of(text, ScalarStyle::Plain, None).ok()?)?;
-    Some(Some((key, rest)))
-}
-
-/// A quoted text that ends on its line, with what follows it.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let quote = text.as_bytes()[0];
-    let mut value = String::new();
-    let mut from = 1;
-    let bytes = text.as_bytes();
-    let mut at = 1;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' if quote == b'"' => {
-                value.push_str(&text[from..at]);
-                value.push(match bytes.get(at + 1)? {
-                    b'n' => '\n',
-                    b't' => '\t',
-                    b'"' => '"',
-                    b'\\' => '\\',
-                    _ => return None,
-                });
-                at += 2;
-                from = at;
-            }
-            b'\'' if quote == b'\'' && bytes.get(at + 1) == Some(&b'\'') => {
-                value.push_str(&text[from..=at]);
-                at += 2;
-                from = at;
-            }
-            b if b == quote => {
-                value.push_str(&text[from..at]);
-                return Some((value, &text[at + 1..]));
-            }
-            _ => at += 1,
-        }
-    }
-    None
-}
-
-/// A scalar without quotes up to the end of the line or a comment.
-fn plain(text: &str) -> Option<Value> {
-    let bytes = text.as_bytes();
-    let starts = match bytes[0] {
-        b'-' => bytes.get(1).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')),
-        b => b.is_ascii_alphanumeric() || b"_./$~+(^=\\;<".contains(&b) || b >= 0x80,
-    };
-    let text = text.find(" #").map_or(text, |at| &text[..at]).trim_end_matches(' ');
-    if !starts || text.contains(": ") || text.ends_with(':') {
-        return None;
-    }
-    value_of(text, ScalarStyle::Plain, None).ok()
-}
-
-/// A list of simple scalars on one line.
-fn flow(text: &str) -> Option<Value> {
-    let mut rest = text.strip_prefix('[')?.trim_start_matches(' ');
-    let mut items = Vec::new();
-    loop {
-        if let Some(after) = rest.strip_prefix(']') {
-            return is_end(after).then_some(Value::List(items));
-        }
-        if matches!(rest.as_bytes().first()?, b'"' | b'\'') {
-            let (value, after) = quoted(rest)?;
-            items.push(Value::String(value));
-            rest = after;
-        } else {
-            let end = rest.find([',', ']'])?;
-            let item = rest[..end].trim_end_matches(' ');
-            let fits = |b: u8| b.is_ascii_alphanumeric() || b"_./-".contains(&b);
-            if !item.bytes().all(fits) || !item.as_bytes().first()?.is_ascii_alphanumeric() {
-                return None;
-            }
-            items.push(value_of(item, ScalarStyle::Plain, None).ok()?);
-            rest = &rest[end..];
-        }
-        rest = rest.trim_start_matches(' ');
-        match rest.strip_prefix(',') {
-            Some(after) => rest = after.trim_start_matches(' '),
-            None if rest.starts_with(']') => {}
-            None => return None,
-        }
-    }
+    Some(Some((plain_key(text, keep)?, rest)))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::read::complete;
-    use super::*;
-
-    /// Both readers agree wherever this one answers.
-    fn agree(text: &str) -> bool {
-        let quick = read(text);
-        if let Some(value) = &quick {
-            match complete(text) {
-                Ok(wanted) => assert_eq!(*value, wanted, "{text:?}"),
-                Err(error) => panic!("{error}: {text:?}"),
-            }
-        }
-        quick.is_some()
-    }
-
-    #[test]
-    fn the_common_kind_is_read_here() {
-        for text in [
-            "a: 1\nb: x y # note\nc:\n- 1\n- a: b\n  c: d\n-\n  - x\nd:\n  e: \"q\\n\"\n  'f g': 'it''s'\n",
-            "a: |\n  one\n\n    two\n  three\nb: |-\n  x\n\n\nc: |+\n  y\n\n",
-            "a: |+\n  y\n\nb: 1\n",
-            "# head\n\na:\n\n  # note\n  b: [a, \"b c\", 'd']\n  c: []\n  d: {}\n  e:\nf: ~\n",
-            "- a\n- -1\n- http://x:80/y\n",
-            "0755: 0755\nyes: no\n1.5: 1_000\n",
-            "a: |\n  x\n# note\nb: c",
-            "args:\n  - --flag=x\n  - \"--other\"\n",
-            "",
-            "# only a note\n",
-            "a: b:c\nd: e#f\n",
-            "k:\n- name: x\n  v: |\n    a\n- name: y\n",
-        ] {
-            assert!(agree(text), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn everything_else_is_left_alone() {
-        for text in [
-            "a: &x 1\nb: *x\n",
-            "a: !!str 1\n",
-            "a: {b: c}\n",
-            "a: [[b]]\n",
-            "a: one\n  two\n",
-            "a: \"one\n  two\"\n",
-            "a: >\n  x\n",
-            "a: |2\n   x\n",
-            "? a\n: b\n",
-            "a: b: c\n",
-            "a:\tb\n",
-            "--- \na: 1\n",
-            "- - a\n",
-            "a\n",
-            "a: 1\n b: 2\n",
-            "a:\n  b: 1\n c: 2\n",
-            "<<: {a: 1}\n",
-            "a: |\n  x",
-            "a: @x\n",
-            "a: .inf\n",
-            "a: 'x' y\n",
-            "a: b\n- c\n",
-            "a: \"\\x41\"\n",
-            "a: [b\n",
-            "a: - b\n",
-            "a: |\n    x\n  y\n",
-            "- a\n b\n",
-        ] {
-            assert!(!agree(text), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn files_from_outside_are_read_alike() {
-        // A folder of YAML files to compare both readers on.
-        #[expect(clippy::disallowed_methods, reason = "only whoever compares names a folder")]
-        let Ok(folder) = std::env::var("TEMPLATE_YAML") else { return };
-        let (mut quick, mut all) = (0, 0);
-        for file in std::fs::read_dir(folder).unwrap().flatten() {
-            let text = std::fs::read_to_string(file.path()).unwrap();
-            for part in text.split("\n---") {
-                let part = format!("{}\n", part.trim_start_matches('-').trim());
-                all += part.len();
-                quick += if agree(&part) { part.len() } else { 0 };
-            }
-        }
-        assert!(quick * 10 > all * 7, "{quick} of {all} bytes");
-    }
-
-    proptest! {
-        #[test]
-        fn pieces_in_any_order_are_read_alike(pieces in proptest::collection::vec(
-            prop_oneof![
-                Just("a: "), Just("b:"), Just("\n"), Just("  "), Just("- "), Just("x"), Just("#"), Just(" "), Just("\n  "),
-                Just("|"), Just("|-"), Just("|+"), Just("'"), Just("\""), Just("''"), Just("["), Just("]"), Just(","),
-                Just("1"), Just("-"), Just("\n- "), Just("key: v\n"), Just("é"), Just(":"), Just("\n\n"), Just("{}"),
-            ],
-            0..14,
-        )) {
-            agree(&pieces.concat());
-        }
-    }
-}
+mod tests;

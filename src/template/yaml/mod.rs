@@ -5,7 +5,8 @@ mod read;
 mod scalar;
 mod write;
 
-pub use read::{ReadError, documents, read};
+pub(super) use read::read_data;
+pub use read::{ReadError, documents, head, read};
 pub use write::text;
 pub(super) use write::{write, write_indented};
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::scalar::{Scalar, resolve};
-use crate::template::data::MAX_NESTING;
+use crate::template::data::{Data, MAX_NESTING};
+use crate::template::tokens::Tokens;
 use crate::value::{Map, Value};
 
 /// Values that aliases may add to a text.
@@ -32,6 +33,28 @@ pub fn read(text: &str) -> Result<Value, ReadError> {
     super::block::read(&text).map_or_else(|| indented(&text, complete), Ok)
 }
 
+/// The same as templates see it: every number is a float64.
+///
+/// # Errors
+/// As [`read`].
+pub(in crate::template) fn read_data(text: &str) -> Result<Data, ReadError> {
+    let text = lines(text);
+    match super::block::read(&text) {
+        Some(data) => Ok(data),
+        None => indented(&text, complete).map(|value| Data::from_value(&value, &mut Tokens::default())),
+    }
+}
+
+/// The same for who only wants to know what object a text is: of most maps, nothing but `apiVersion`, `kind` and
+/// `metadata`. What is wrong with the rest is found all the same.
+///
+/// # Errors
+/// As [`read`].
+pub fn head(text: &str) -> Result<Value, ReadError> {
+    let text = lines(text);
+    super::block::head(&text).map_or_else(|| indented(&text, complete), Ok)
+}
+
 /// [`read`] of any kind of YAML.
 pub(super) fn complete(text: &str) -> Result<Value, ReadError> {
     let mut reader = Reader::new(text);
@@ -43,10 +66,19 @@ pub(super) fn complete(text: &str) -> Result<Value, ReadError> {
 /// # Errors
 /// Where the text is not YAML or its aliases multiply.
 pub fn documents(text: &str) -> Result<Vec<(usize, Value)>, ReadError> {
-    indented(&lines(text), all)
+    let text = lines(text);
+    match super::block::read(&text) {
+        Some(value @ Value::Map(_)) => {
+            let above =
+                text.split('\n').take_while(|line| matches!(line.trim_start().bytes().next(), None | Some(b'#')));
+            Ok(vec![(1 + above.count(), value)])
+        }
+        _ => indented(&text, all),
+    }
 }
 
-fn all(text: &str) -> Result<Vec<(usize, Value)>, ReadError> {
+/// [`documents`] of any kind of YAML.
+pub(super) fn all(text: &str) -> Result<Vec<(usize, Value)>, ReadError> {
     let mut reader = Reader::new(text);
     let mut all = Vec::new();
     while let Some(document) = reader.document()? {
@@ -250,7 +282,7 @@ pub(super) fn value_of(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Res
         Some("str") => return Ok(string()),
         Some("binary") => {
             use base64::Engine as _;
-            let body = text.split_whitespace().collect::<String>();
+            let body = text.replace(['\r', '\n'], "");
             let bytes = base64::engine::general_purpose::STANDARD.decode(body);
             let bytes = bytes.map_err(|_| "!!binary value contains invalid base64 data".to_owned())?;
             return Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()));

@@ -1,6 +1,7 @@
 //! Writes YAML in the style of Go's YAML library: keys in natural order, texts plain where they read back
 //! as themselves, long lines folded at blanks.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::scalar::{Scalar, is_base60, resolve};
@@ -100,10 +101,15 @@ fn analyze(text: &str, indented: bool) -> Analysis {
         indicators = true;
     }
     let mut before_blank = true;
-    let mut rest = text.chars().peekable();
+    let mut rest = text.chars();
     let mut first = true;
     while let Some(c) = rest.next() {
-        let next = rest.peek().copied();
+        // Nothing is special about a word inside of a text.
+        if !first && c.is_ascii_alphanumeric() {
+            (previous_space, previous_break, before_blank) = (false, false, false);
+            continue;
+        }
+        let next = rest.clone().next();
         let after_blank = next.is_none_or(|c| matches!(c, ' ' | '\t') || is_break(c));
         match c {
             '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' if first => {
@@ -148,6 +154,13 @@ fn analyze(text: &str, indented: bool) -> Analysis {
 
 /// Keys in the order in which a person would count them: `a2` before `a10`.
 fn natural(a: &str, b: &str) -> Ordering {
+    let differing = a.bytes().zip(b.bytes()).find(|(a, b)| a != b);
+    if let Some((a, b)) = differing
+        && a.is_ascii_alphabetic()
+        && b.is_ascii_alphabetic()
+    {
+        return a.cmp(&b);
+    }
     let (a, b) = (a.chars().collect::<Vec<_>>(), b.chars().collect::<Vec<_>>());
     let shorter = a.len().min(b.len());
     for at in 0..shorter {
@@ -229,12 +242,24 @@ impl Writer {
         text.chars().for_each(|c| self.put(c));
     }
 
+    /// The same for a text without line breaks.
+    fn run(&mut self, text: &str) {
+        self.out.push_str(text);
+        self.column += text.chars().count();
+    }
+
+    /// Whether a text ends before the place where lines are folded.
+    fn fits(&self, text: &str) -> bool {
+        self.column + text.len() <= WIDTH
+    }
+
     fn write_indent(&mut self) {
         if !self.indention || self.column > self.indent || self.column == self.indent && !self.whitespace {
             self.put('\n');
         }
-        while self.column < self.indent {
-            self.put(' ');
+        if self.column < self.indent {
+            self.out.extend(std::iter::repeat_n(' ', self.indent - self.column));
+            self.column = self.indent;
         }
         self.whitespace = true;
         self.indention = true;
@@ -264,10 +289,21 @@ impl Writer {
                 let text = if self.indented { bare_float(*number) } else { float(*number)? };
                 self.word(&text);
             }
-            Data::Text(text) => self.text(&text.str(), false),
+            Data::Text(text) => match std::str::from_utf8(text.bytes()) {
+                Err(_) if self.indented => self.binary(text.bytes()),
+                _ => self.text(&text.str(), false),
+            },
             Data::Bytes(bytes) => self.text(&crate::template::functions::encoding::base64(bytes.bytes()), false),
             Data::Time(moment) => self.text(&moment.rfc3339(), false),
-            Data::Object(object) => return self.node(&object.plain(), place, depth + 1),
+            Data::Object(object) => match object.structure().filter(|_| self.indented) {
+                // Go's library has names of its own for fields that do not go through JSON.
+                Some(fields) => {
+                    let known = fields.iter().filter(|field| field.json.is_some());
+                    let entries = known.map(|field| (field.name.to_ascii_lowercase().into(), &field.value));
+                    return self.entries(entries.collect(), place, depth);
+                }
+                None => return self.node(&object.plain(), place, depth + 1),
+            },
             Data::List(list) if list.items().is_empty() => self.word("[]"),
             Data::Map(map) if map.is_empty() => self.word("{}"),
             Data::List(list) => {
@@ -283,29 +319,49 @@ impl Writer {
                 self.indent = outer;
             }
             Data::Map(map) => {
-                let outer = self.indent;
-                self.deeper(place, false);
-                let mut entries =
-                    map.snapshot().into_iter().map(|(k, v)| (k.str().into_owned(), v)).collect::<Vec<_>>();
+                let held = map.entries();
+                let mut entries = held.iter().map(|(key, item)| (key.str(), item)).collect::<Vec<_>>();
                 entries.sort_by(|a, b| natural(&a.0, &b.0));
-                for (key, item) in entries {
-                    self.write_indent();
-                    let simple = !analyze(&key, self.indented).multiline && key.len() <= 128;
-                    if simple {
-                        self.text(&key, true);
-                        self.indicator(":", false, false, false);
-                    } else {
-                        self.indicator("?", true, false, true);
-                        self.text(&key, false);
-                        self.write_indent();
-                        self.indicator(":", true, false, true);
-                    }
-                    self.node(&item, Place::MapValue, depth + 1)?;
-                }
-                self.indent = outer;
+                self.entries(entries, place, depth)?;
             }
         }
         Ok(())
+    }
+
+    fn entries(&mut self, entries: Vec<(Cow<'_, str>, &Data)>, place: Place, depth: usize) -> Result<(), Fault> {
+        let outer = self.indent;
+        self.deeper(place, false);
+        for (key, item) in entries {
+            self.write_indent();
+            let simple = !analyze(&key, self.indented).multiline && key.len() <= 128;
+            if simple {
+                self.text(&key, true);
+                self.indicator(":", false, false, false);
+            } else {
+                self.indicator("?", true, false, true);
+                self.text(&key, false);
+                self.write_indent();
+                self.indicator(":", true, false, true);
+            }
+            self.node(item, Place::MapValue, depth + 1)?;
+        }
+        self.indent = outer;
+        Ok(())
+    }
+
+    /// What is no text, where it does not go through JSON.
+    fn binary(&mut self, bytes: &[u8]) {
+        const LINE: usize = 70;
+        let text = crate::template::functions::encoding::base64(bytes);
+        self.indicator("!!binary", true, false, false);
+        self.indent += 2;
+        if text.len() < LINE {
+            self.plain(&text, false);
+        } else {
+            let lines = text.as_bytes().chunks(LINE).map(|line| format!("{}\n", String::from_utf8_lossy(line)));
+            self.literal(&lines.collect::<String>());
+        }
+        self.indent -= 2;
     }
 
     fn deeper(&mut self, place: Place, flush: bool) {
@@ -375,30 +431,39 @@ impl Writer {
         self.indent -= 2;
     }
 
-    /// Whether the blank at `at` may become a line break.
-    fn folds(&self, chars: &[char], at: usize, allowed: bool, after_space: bool) -> bool {
-        allowed && !self.indented && !after_space && self.column > WIDTH && chars.get(at + 1) != Some(&' ')
+    /// Whether the blank before `rest` may become a line break.
+    fn folds(&self, rest: &str, allowed: bool, after_space: bool) -> bool {
+        allowed && !self.indented && !after_space && self.column > WIDTH && !rest.starts_with(' ')
     }
 
     fn plain(&mut self, text: &str, folds: bool) {
         if !self.whitespace && !text.is_empty() {
             self.put(' ');
         }
-        let chars = text.chars().collect::<Vec<_>>();
+        if !folds || self.fits(text) {
+            self.run(text);
+            self.whitespace = false;
+            self.indention = false;
+            return;
+        }
+        let mut rest = text;
         let mut spaces = false;
-        for (at, &c) in chars.iter().enumerate() {
-            if c == ' ' {
-                if self.folds(&chars, at, folds, spaces) {
-                    self.below();
-                } else {
-                    self.put(c);
-                }
-                spaces = true;
-            } else {
-                self.put(c);
+        loop {
+            let word;
+            (word, rest) = rest.split_at(memchr::memchr(b' ', rest.as_bytes()).unwrap_or(rest.len()));
+            if !word.is_empty() {
+                self.run(word);
                 self.indention = false;
                 spaces = false;
             }
+            let Some(after) = rest.strip_prefix(' ') else { break };
+            rest = after;
+            if self.folds(rest, folds, spaces) {
+                self.below();
+            } else {
+                self.put(' ');
+            }
+            spaces = true;
         }
         self.whitespace = false;
         self.indention = false;
@@ -411,33 +476,40 @@ impl Writer {
 
     fn single(&mut self, text: &str, folds: bool) {
         self.indicator("'", true, false, false);
-        let chars = text.chars().collect::<Vec<_>>();
         let (mut spaces, mut breaks) = (false, false);
-        for (at, &c) in chars.iter().enumerate() {
+        let mut rest = text;
+        loop {
+            let word;
+            (word, rest) = rest.split_at(rest.find(|c| matches!(c, ' ' | '\'') || is_break(c)).unwrap_or(rest.len()));
+            let mut after = rest.chars();
+            let next = after.next();
+            if !word.is_empty() || next == Some('\'') {
+                if breaks {
+                    self.below();
+                }
+                self.run(word);
+                self.indention = false;
+                (spaces, breaks) = (false, false);
+            }
+            let Some(c) = next else { break };
+            let first = rest.len() == text.len();
+            rest = after.as_str();
             if c == ' ' {
-                if self.folds(&chars, at, folds, spaces) && at > 0 && at + 1 < chars.len() {
+                if self.folds(rest, folds, spaces) && !first && !rest.is_empty() {
                     self.below();
                 } else {
                     self.put(c);
                 }
                 spaces = true;
-            } else if is_break(c) {
+            } else if c == '\'' {
+                self.run("''");
+            } else {
                 if !breaks && c == '\n' {
                     self.put('\n');
                 }
                 self.put(c);
                 self.indention = true;
                 breaks = true;
-            } else {
-                if breaks {
-                    self.below();
-                }
-                self.put(c);
-                if c == '\'' {
-                    self.put(c);
-                }
-                self.indention = false;
-                (spaces, breaks) = (false, false);
             }
         }
         self.indicator("'", false, false, false);
@@ -505,20 +577,20 @@ impl Writer {
         self.put('\n');
         self.indention = true;
         self.whitespace = true;
-        let mut breaks = true;
-        for c in text.chars() {
-            if is_break(c) {
-                self.put(c);
-                self.indention = true;
-                breaks = true;
-            } else {
-                if breaks {
-                    self.write_indent();
-                }
-                self.put(c);
+        let mut rest = text;
+        loop {
+            let line;
+            (line, rest) = rest.split_at(rest.find(is_break).unwrap_or(rest.len()));
+            if !line.is_empty() {
+                self.write_indent();
+                self.run(line);
                 self.indention = false;
-                breaks = false;
             }
+            let mut after = rest.chars();
+            let Some(c) = after.next() else { return };
+            rest = after.as_str();
+            self.put(c);
+            self.indention = true;
         }
     }
 }

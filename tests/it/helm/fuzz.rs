@@ -92,6 +92,8 @@ fn worded(theirs: &BTreeMap<String, String>) -> bool {
 
 /// Whether a text of helm's is none that anybody can repeat.
 fn aside(text: &str) -> bool {
+    // They may have gone through urlquery.
+    let text = &text.replace("%3A", ":").replace('+', " ");
     WORDS.iter().any(|words| text.contains(words)) || addressed(text)
 }
 

@@ -732,5 +732,5 @@ impl Grower<'_> {
 pub const DEFINITIONS: &str = r#"{{ define "one" }}one {{ . }}{{ end }}
 {{ define "two" }}{{ range . }}<{{ . }}>{{ else }}none{{ end }}{{ end }}
 {{ define "three" }}{{ $y := . }}{{ with $y }}{{ kindOf . }}{{ end }}{{ include "one" $y }}{{ end }}
-{{- define "count" -}} {{ len (print .) }} {{- end -}}
+{{- define "count" -}} {{ len (toJson .) }} {{- end -}}
 "#;
