@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::catalog::documents::{self, text};
-use crate::catalog::pieces::{Hook, Piece};
+use crate::catalog::pieces::{Piece, Run};
 use crate::catalog::sources;
 use crate::chart::{self, Capabilities, Chart, Content, Event, Library, Rendered, Settings, Wanted};
 use crate::diag::Diagnostic;
+use crate::resource::hook::Moment;
 use crate::stack::Stack;
 use crate::value::{Map, Value};
 
@@ -34,8 +35,6 @@ pub(super) struct Release<'r> {
 /// What a release consists of.
 pub(super) struct Contents {
     pub(super) pieces: Vec<Piece>,
-    /// Things that are not done, for the user.
-    pub(super) warnings: Vec<String>,
 }
 
 impl<'a> Renderer<'a> {
@@ -78,7 +77,7 @@ impl<'a> Renderer<'a> {
         let named = chart::Release::new(release.name, release.namespace);
         let scope = format!("{}/{}", self.stack, release.wanted.id);
         let settings = Settings { scope: &scope, key: self.key, ..Settings::new(&named, &capabilities) };
-        chart::render(chart, release.values, &settings).map(|rendered| contents(chart, rendered))
+        chart::render(chart, release.values, &settings).map(contents)
     }
 
     /// Takes note of what the objects define.
@@ -109,10 +108,10 @@ fn manifests(release: &Release<'_>, bytes: &[u8]) -> Result<Contents, String> {
     let origin = release.wanted.reference.name();
     let objects = documents::parse(text)?.into_iter();
     let pieces = objects.map(|manifest| Piece { manifest, origin: origin.to_owned(), hook: None });
-    Ok(Contents { pieces: pieces.collect(), warnings: Vec::new() })
+    Ok(Contents { pieces: pieces.collect() })
 }
 
-fn contents(chart: &Chart, rendered: Rendered) -> Contents {
+fn contents(rendered: Rendered) -> Contents {
     let piece = |object: chart::Object, hook| Piece { origin: object.source, manifest: object.manifest, hook };
     // Helm neither deletes what is in crds/ nor lets anybody mark it; the mark tells the planner the same.
     let crds = rendered.crds.into_iter().map(|mut object| {
@@ -121,33 +120,33 @@ fn contents(chart: &Chart, rendered: Rendered) -> Contents {
     });
     let plain = crds.chain(rendered.objects);
     let mut pieces = plain.map(|object| piece(object, None)).collect::<Vec<_>>();
-    let (mut upgrades, mut deletions) = (BTreeSet::new(), BTreeSet::new());
     for hook in rendered.hooks {
-        let on = |event| hook.events.contains(&event);
-        let place = if on(Event::PreInstall) {
-            Some(Hook::Before(hook.weight))
-        } else if on(Event::PostInstall) {
-            Some(Hook::After(hook.weight))
-        } else {
-            if on(Event::PreUpgrade) || on(Event::PostUpgrade) {
-                upgrades.insert(hook.object.source.clone());
-            }
-            if on(Event::PreDelete) || on(Event::PostDelete) {
-                deletions.insert(hook.object.source.clone());
-            }
-            None
-        };
-        if let Some(place) = place {
-            pieces.push(piece(hook.object, Some(place)));
+        let moments = hook.events.iter().copied().filter_map(moment).collect::<BTreeSet<_>>();
+        if !moments.is_empty() {
+            let removed = |when| hook.delete.contains(&when);
+            let run = Run {
+                moments,
+                weight: hook.weight,
+                clear_success: removed(chart::Delete::Succeeded),
+                clear_failure: removed(chart::Delete::Failed),
+            };
+            pieces.push(piece(hook.object, Some(run)));
         }
     }
-    let warning = |when: &str, files: BTreeSet<String>| {
-        let list = || files.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        (!files.is_empty())
-            .then(|| format!("hooks of chart {} that run at {when} only are left out: {}", chart.name(), list()))
-    };
-    let warnings = [warning("upgrades", upgrades), warning("deletion", deletions)].into_iter().flatten().collect();
-    Contents { pieces, warnings }
+    Contents { pieces }
+}
+
+/// The moment of an event; there is no going back to older revisions here, and tests are nobody's to run.
+fn moment(event: Event) -> Option<Moment> {
+    match event {
+        Event::PreInstall => Some(Moment::PreInstall),
+        Event::PostInstall => Some(Moment::PostInstall),
+        Event::PreUpgrade => Some(Moment::PreUpgrade),
+        Event::PostUpgrade => Some(Moment::PostUpgrade),
+        Event::PreDelete => Some(Moment::PreDelete),
+        Event::PostDelete => Some(Moment::PostDelete),
+        Event::PreRollback | Event::PostRollback | Event::Test => None,
+    }
 }
 
 /// What a definition lets the API serve: `group/version` and `group/version/Kind`.

@@ -92,6 +92,7 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
     if expansion.has_errors() {
         return Err(Diagnostics(expansion.found));
     }
+    pieces::digest(&mut expansion.resources);
     let secrets = used_secrets(&expansion.resources, &outputs);
     let origins = secrets.into_iter().map(|name| {
         let origin = options.secrets.get(&name).cloned().or_else(|| variable(stack, &name)).unwrap_or_default();

@@ -473,6 +473,7 @@ fn a_chart_of_ones_own_with_hooks_scopes_and_what_says_nothing() {
         ("templates/before.yaml", job("before", "pre-install")),
         ("templates/after.yaml", job("after", "post-install,post-upgrade")),
         ("templates/upgrade.yaml", job("upgrade", "pre-upgrade")),
+        ("templates/clean.yaml", job("clean", "pre-delete,post-delete")),
         ("templates/test.yaml", job("test", "test")),
     ];
     let folder = stack::beside("stack.toml", "./own");
@@ -487,8 +488,7 @@ fn a_chart_of_ones_own_with_hooks_scopes_and_what_says_nothing() {
     let library = Library::new(&disk);
     let options = ExpandOptions { loader: &NoLoader, library: &library, secrets: BTreeMap::new(), key: None };
     let (desired, warnings) = expand(&loaded.stack, &options).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    let said = warnings.iter().map(|warning| warning.summary.as_str()).collect::<Vec<_>>();
-    assert_eq!(said, ["hooks of chart own that run at upgrades only are left out: own/templates/upgrade.yaml"]);
+    assert_eq!(warnings, []);
     let mine = desired.resources.iter().filter(|resource| resource.address.component() == "charts.mine");
     let mut names = mine.clone().map(|resource| resource.address.to_string()).collect::<Vec<_>>();
     names.sort();
@@ -497,19 +497,27 @@ fn a_chart_of_ones_own_with_hooks_scopes_and_what_says_nothing() {
         [
             "charts.mine/ConfigMap/mine/m",
             "charts.mine/CustomResourceDefinition.apiextensions.k8s.io/things.x.io",
-            "charts.mine/Job.batch/mine/after",
-            "charts.mine/Job.batch/mine/before",
             "charts.mine/Namespace/mine",
             "charts.mine/Thing.x.io/t",
+            "charts.mine/post-delete:Job.batch/mine/clean",
+            "charts.mine/post-install:Job.batch/mine/after",
+            "charts.mine/post-upgrade:Job.batch/mine/after",
+            "charts.mine/pre-delete:Job.batch/mine/clean",
+            "charts.mine/pre-install:Job.batch/mine/before",
+            "charts.mine/pre-upgrade:Job.batch/mine/upgrade",
         ]
     );
     let needs = |part: &str| {
         let needs = find(&desired, part).needs.iter();
         needs.map(|need| need.on.as_str().rsplit('/').next().unwrap_or_default()).collect::<BTreeSet<_>>()
     };
-    assert_eq!(needs("mine/before"), BTreeSet::from(["things.x.io"]));
-    assert_eq!(needs("mine/m"), BTreeSet::from(["before"]));
-    assert_eq!(needs("mine/after"), BTreeSet::from(["m", "t"]));
+    assert_eq!(needs("pre-install:Job.batch/mine/before"), BTreeSet::from(["things.x.io"]));
+    assert_eq!(needs("mine/m"), BTreeSet::from(["before", "upgrade"]));
+    assert_eq!(needs("post-install:Job.batch/mine/after"), BTreeSet::from(["m", "t", "things.x.io"]));
+    assert_eq!(needs("pre-delete:Job.batch/mine/clean"), BTreeSet::from(["m", "t"]));
+    assert_eq!(needs("post-delete:Job.batch/mine/clean"), BTreeSet::new());
+    let rendered = |part: &str| find(&desired, part).attrs.get("rendered").is_some();
+    assert!(rendered("pre-upgrade:Job") && rendered("post-upgrade:Job") && !rendered("pre-delete:Job"));
     let thing = find(&desired, "Thing.x.io");
     assert_eq!(thing.attrs.at(&["metadata", "labels"]), None);
     assert_eq!(thing.origin.as_deref(), Some("own/templates/thing.yaml"));

@@ -153,6 +153,7 @@ fn tally(applied: &Applied) -> summary::Tally<'_> {
     let summary = &applied.summary;
     summary::Tally {
         counts: (summary.added, summary.changed, summary.destroyed),
+        run: summary.run,
         failed: summary.failed.len(),
         skipped: summary.skipped,
         interrupted: summary.interrupted,
@@ -249,6 +250,7 @@ fn report(
         let (added, changed, destroyed) = (applied.summary.added, applied.summary.changed, applied.summary.destroyed);
         let line = serde_json::json!({
             "complete": complete, "added": added, "changed": changed, "destroyed": destroyed,
+            "hooks_run": applied.summary.run,
             "failed": applied.summary.failed.len(), "skipped": applied.summary.skipped,
             "outputs": applied.outputs, "residue": left,
         });

@@ -158,6 +158,9 @@ pub(super) struct PlanningArgs {
     /// Take fields of Kubernetes objects back that others have set since.
     #[arg(long)]
     pub force_conflicts: bool,
+    /// Run no hooks of charts.
+    #[arg(long)]
+    pub no_hooks: bool,
     /// Wait this long for another run to release the state, for example 5m.
     #[arg(long, value_name = "DURATION")]
     pub lock_timeout: Option<String>,

@@ -34,7 +34,7 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
         return Ok(ExitCode::SUCCESS);
     }
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, true, None)?;
+    let wanted = source::leaving(&args.stack, vars, true)?;
     let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack), terminal)?;
     let text = if args.json {
         serde_json::to_string_pretty(&state).expect("state has only string keys") + "\n"
@@ -47,7 +47,7 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
 
 pub(super) fn output(args: &OutputArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, true, None)?;
+    let wanted = source::leaving(&args.stack, vars, true)?;
     let state = run::read(&run::backend(&args.stack, &place, &wanted.desired.stack), terminal)?;
     let Some(name) = &args.name else {
         let text = if args.json {

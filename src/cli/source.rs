@@ -114,11 +114,19 @@ pub(super) fn stack(
     stack::load(source, &stack::DiskLoader(&RealDisk), &given(inputs, synthesize)?, vars)
 }
 
-/// Reads a stack that is to go. Nothing of it is expanded: that must not depend on charts being at hand.
+/// Reads a stack that is to go, or whose state is enough. Nothing of it is expanded: that must not depend on charts
+/// being at hand. Secrets are for hooks that run at the deletion.
 pub(super) fn leaving(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Result<Wanted, Diagnostics> {
     let loaded = stack(&args.file, &args.inputs, vars, synthesize)?;
     let desired = Desired { stack: loaded.stack.name.to_string(), ..Desired::default() };
-    Ok(Wanted { stack: loaded.stack, desired, secrets: BTreeMap::new(), warnings: loaded.warnings })
+    let secrets = secrets(&loaded);
+    Ok(Wanted { stack: loaded.stack, desired, secrets, warnings: loaded.warnings })
+}
+
+/// The values of the secret inputs.
+fn secrets(loaded: &stack::Loaded) -> BTreeMap<String, String> {
+    let inputs = &loaded.inputs;
+    inputs.names().filter_map(|name| Some((name.to_owned(), inputs.secret(name)?.to_owned()))).collect()
 }
 
 /// Reads, checks and expands a stack. `synthesize` makes up inputs that are missing. With `fetch`, what the lock
@@ -144,11 +152,7 @@ pub(super) fn load(
         mistakes.extend(notes.clone());
         Diagnostics(mistakes)
     })?;
-    let secrets = loaded
-        .inputs
-        .names()
-        .filter_map(|name| Some((name.to_owned(), loaded.inputs.secret(name)?.to_owned())))
-        .collect();
+    let secrets = secrets(&loaded);
     if fetch.is_some() {
         no_stand_ins(&desired)?;
     }

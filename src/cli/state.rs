@@ -54,7 +54,7 @@ pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> R
 
 fn look(stack: &StackArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<(LocalBackend, State), Diagnostics> {
     let place = Place::of(&stack.place, &stack.file);
-    let wanted = source::load(stack, vars, true, None)?;
+    let wanted = source::leaving(stack, vars, true)?;
     let backend = run::backend(stack, &place, &wanted.desired.stack);
     let state = run::read(&backend, terminal)?;
     Ok((backend, state))
@@ -92,6 +92,7 @@ fn change(
         replace: Vec::new(),
         parallelism: 1,
         force_conflicts: false,
+        no_hooks: false,
         lock_timeout: None,
     };
     let mut session = run::open(backend, &planning, vars, "stackwright state", terminal)?;

@@ -8,5 +8,6 @@ pub mod dependencies;
 pub mod edges;
 pub mod execution;
 pub mod file;
+pub mod hooks;
 pub mod model;
 pub mod planner;

@@ -13,6 +13,7 @@ use crate::plan::execution;
 use crate::plan::model::{
     Action, Basis, Drift, Edge, FORMAT, OutputChange, Plan, PlannedProof, Reason, ResourceChange,
 };
+use crate::resource::hook;
 use crate::resource::kind::{Demise, Kind, KindTable, Observed, Prior};
 use crate::resource::model::{Desired, Resource};
 use crate::state::model::{Intent, Recorded, State, Target};
@@ -51,6 +52,8 @@ pub struct Options {
     pub adopt: Vec<Address>,
     /// Take fields back that other field managers have set.
     pub force_conflicts: bool,
+    /// Run no hooks.
+    pub no_hooks: bool,
 }
 
 impl Options {
@@ -70,6 +73,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
     let wanted = targeted(request, &graph)?;
     let mut planner = Planner::new(request);
     planner.visit_desired(&graph, &wanted)?;
+    planner.visit_hooks(&wanted);
     if wanted.is_none() {
         planner.visit_removed();
     }
@@ -182,19 +186,19 @@ fn edges(graph: &Graph<Address>, wanted: Option<&BTreeSet<Address>>) -> Vec<Edge
     edges
 }
 
-struct Planner<'a> {
-    request: &'a Request<'a>,
+pub(super) struct Planner<'a> {
+    pub(super) request: &'a Request<'a>,
     recorded_by_move: BTreeMap<Identity, Identity>,
     /// Outputs by address, of those that somebody refers to.
-    outputs: KnownOutputs,
+    pub(super) outputs: KnownOutputs,
     referenced: BTreeSet<Address>,
-    changes: Vec<ResourceChange>,
-    actions: BTreeMap<Address, Action>,
-    seen: BTreeSet<Identity>,
+    pub(super) changes: Vec<ResourceChange>,
+    pub(super) actions: BTreeMap<Address, Action>,
+    pub(super) seen: BTreeSet<Identity>,
 }
 
 #[derive(Default)]
-struct KnownOutputs(BTreeMap<Address, Value>);
+pub(super) struct KnownOutputs(BTreeMap<Address, Value>);
 
 impl Scope for KnownOutputs {
     fn output(&self, reference: &Reference) -> Option<Value> {
@@ -242,7 +246,9 @@ impl<'a> Planner<'a> {
         let order = graph.order().unwrap_or_default();
         let mut mistakes = Vec::new();
         for address in &order {
-            let Some(resource) = resources.get(address) else { continue };
+            let Some(resource) = resources.get(address).filter(|resource| resource.kind != hook::KIND) else {
+                continue;
+            };
             if wanted.as_ref().is_some_and(|w| !w.contains(address)) {
                 continue;
             }
@@ -395,17 +401,24 @@ impl<'a> Planner<'a> {
             removed.iter().any(|(_, r)| r.address == *connection)
                 || self.actions.get(connection) == Some(&Action::Replace)
         };
+        let last_words = self.last_words(&removed);
         let mut changes = Vec::with_capacity(removed.len());
         for (identity, recorded) in &removed {
+            if recorded.kind == hook::KIND {
+                changes.push(self.removed_hook(identity, recorded, reason.clone(), &leaving));
+                continue;
+            }
             let observed = self.request.observed.get(*identity);
+            let kind = self.request.kinds.get(&recorded.kind);
+            let outlives = observed.zip(kind).is_some_and(|(observed, kind)| kind.outlives(&observed.attrs));
+            // What a hook waits for to be gone must go before the cluster does.
+            let awaited = last_words.contains(recorded.address.component()) && !outlives;
             let goes_with = recorded.connection.as_ref().filter(|connection| leaving(connection)).filter(|_| {
-                let kind = self.request.kinds.get(&recorded.kind);
-                observed.zip(kind).is_some_and(|(o, kind)| kind.demise(&o.attrs) == Demise::WithConnection)
+                let demise = observed.zip(kind).map(|(observed, kind)| kind.demise(&observed.attrs));
+                demise == Some(Demise::WithConnection) && !awaited
             });
             let in_flight = recorded.pending.as_ref().is_some_and(|p| p.operation.is_some());
-            let kind = self.request.kinds.get(&recorded.kind);
-            let outlives = |(observed, kind): (&Observed, &dyn Kind)| kind.outlives(&observed.attrs);
-            let kept = goes_with.is_none() && observed.zip(kind).is_some_and(outlives);
+            let kept = goes_with.is_none() && outlives;
             let there = observed.is_some() || in_flight;
             let (action, reason) = match (there, kept) {
                 (true, true) => (Action::Forget, Reason::Kept),
@@ -440,7 +453,8 @@ impl<'a> Planner<'a> {
         let desired = &self.request.desired.resources;
         let ceded = desired.iter().map(|r| (&r.address, &r.ceded[..])).collect::<BTreeMap<_, _>>();
         for (identity, recorded) in &self.request.recorded.resources {
-            if recorded.pending.is_some() || recorded.record == Value::Null {
+            // Objects of hooks come and go.
+            if recorded.pending.is_some() || recorded.record == Value::Null || recorded.kind == hook::KIND {
                 continue;
             }
             let Some(kind) = self.request.kinds.get(&recorded.kind) else { continue };
@@ -477,7 +491,7 @@ impl<'a> Planner<'a> {
 }
 
 /// No delete of ours takes longer: GKE's own limit for a cluster is an hour (gcloud's default timeout).
-const DELETE_TIMEOUT_SECONDS: u64 = 3600;
+pub(super) const DELETE_TIMEOUT_SECONDS: u64 = 3600;
 
 /// `over`'s entries on top of `base`'s.
 fn overlay(base: Value, over: Value) -> Value {

@@ -57,6 +57,7 @@ pub fn kinds() -> KindTable {
     kinds.register(Arc::new(google::cluster::ClusterKind));
     kinds.register(Arc::new(google::node_pool::NodePoolKind));
     kinds.register(Arc::new(kube::object::ObjectKind));
+    kinds.register(Arc::new(kube::hook::HookKind));
     kinds.register(Arc::new(value::ValueKind));
     kinds
 }
@@ -80,10 +81,12 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     let google = google::client::GoogleClient::new(options.google_endpoint, options.clock.clone());
     let is_given = options.given.is_some();
     let connections = Arc::new(kube::client::Connections::new(google.clone(), options.clock, options.given));
-    let drivers: [(&'static str, Arc<dyn Driver>); 4] = [
+    let objects = Arc::new(kube::driver::ObjectDriver::new(connections.clone()));
+    let drivers: [(&'static str, Arc<dyn Driver>); 5] = [
         ("gke.cluster", Arc::new(google::cluster::ClusterDriver::new(google.clone()))),
         ("gke.node_pool", Arc::new(google::node_pool::NodePoolDriver::new(google.clone()))),
-        ("k8s.object", Arc::new(kube::driver::ObjectDriver::new(connections.clone()))),
+        ("k8s.hook", Arc::new(kube::hook::HookDriver::new(objects.clone()))),
+        ("k8s.object", objects),
         ("value", Arc::new(value::ValueDriver::new(options.random))),
     ];
     let site: Arc<dyn Site> = if is_given {

@@ -13,6 +13,7 @@ mod discovery;
 pub mod driver;
 mod fields;
 pub mod given;
+pub mod hook;
 mod immutable;
 pub mod object;
 mod read;
