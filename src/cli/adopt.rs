@@ -28,6 +28,7 @@ pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> R
     };
     let job = Job {
         stack: &args.stack,
+        charts: &args.charts,
         planning: &planning,
         auto_approve: args.auto_approve,
         json: args.json,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::backend::Session;
-use crate::cli::args::{ApplyArgs, PlanningArgs, StackArgs};
+use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::source::Wanted;
 use crate::cli::terminal::Terminal;
@@ -30,6 +30,7 @@ use crate::ui::summary;
 /// What to do with a stack.
 pub(super) struct Job<'a> {
     pub stack: &'a StackArgs,
+    pub charts: &'a BundleArgs,
     pub planning: &'a PlanningArgs,
     pub auto_approve: bool,
     pub json: bool,
@@ -57,6 +58,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
     let destroy = saved.as_ref().is_some_and(|plan| plan.destroy);
     let job = Job {
         stack: &stack,
+        charts: &args.charts,
         planning: &args.planning,
         auto_approve: args.auto_approve || saved.is_some(),
         json: args.json,
@@ -71,7 +73,7 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
     let place = Place::of(&job.stack.place, &job.stack.file);
     let wanted = match job.destroy {
         true => source::leaving(job.stack, vars, place.is_simulated())?,
-        false => source::load(job.stack, vars, place.is_simulated(), place.fetches(terminal))?,
+        false => source::load(job.stack, job.charts, vars, place.is_simulated(), place.fetches(terminal))?,
     };
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
     if !job.destroy {

@@ -81,7 +81,7 @@ pub(super) fn output(args: &OutputArgs, vars: &dyn Vars, terminal: &Terminal) ->
 
 pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, place.is_simulated(), None)?;
+    let wanted = source::load(&args.stack, &args.charts, vars, place.is_simulated(), None)?;
     let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
     let state = run::read(&backend, terminal)?;
     let secrets = run::digests(&backend, &wanted.secrets, false)?;

@@ -17,7 +17,7 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = match args.destroy {
         true => source::leaving(&args.stack, vars, place.is_simulated())?,
-        false => source::load(&args.stack, vars, place.is_simulated(), place.fetches(terminal))?,
+        false => source::load(&args.stack, &args.charts, vars, place.is_simulated(), place.fetches(terminal))?,
     };
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
     if !args.destroy {

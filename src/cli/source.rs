@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::catalog;
 use crate::chart::Library;
-use crate::cli::args::{InputArgs, StackArgs};
+use crate::cli::args::{BundleArgs, InputArgs, StackArgs};
 use crate::cli::lock;
 use crate::cli::reach::{Place, Site};
 use crate::cli::terminal::Terminal;
@@ -133,13 +133,16 @@ fn secrets(loaded: &stack::Loaded) -> BTreeMap<String, String> {
 /// names is fetched, and the lock is made where there is none; without, what is at hand must do.
 pub(super) fn load(
     args: &StackArgs,
+    charts: &BundleArgs,
     vars: &dyn Vars,
     synthesize: bool,
     fetch: Option<&Terminal>,
 ) -> Result<Wanted, Diagnostics> {
     let loaded = stack(&args.file, &args.inputs, vars, synthesize)?;
-    let lock = lock::provide(&loaded.stack, &args.file, vars, fetch)?;
-    let library = Library::new(&RealDisk).locked(lock.as_ref()).of_environment(vars);
+    let bundles = lock::bundles(&args.file, charts, vars)?;
+    let lock = lock::provide(&loaded.stack, &args.file, charts, vars, fetch)?;
+    let library = bundles.into_iter().fold(Library::new(&RealDisk).locked(lock.as_ref()), Library::shelf);
+    let library = library.of_environment(vars);
     let options = catalog::ExpandOptions {
         loader: &stack::DiskLoader(&RealDisk),
         library: &library,

@@ -260,6 +260,13 @@ impl<'a> Planner<'a> {
             };
             mistakes.extend(kind.check(resource));
             self.visit(resource, kind);
+            let observed = self.request.observed.get(&resource.address.identity());
+            // What is made anew, or where it is made anew, is not bound by what there was.
+            let changes = |action: &Action| matches!(action, Action::Update | Action::Adopt | Action::NoOp);
+            if let Some(observed) = observed.filter(|_| self.actions.get(address).is_some_and(changes)) {
+                let refused = kind.refuse(&resource.attrs, observed).into_iter();
+                mistakes.extend(refused.map(|mistake| mistake.about(resource.address.clone())));
+            }
         }
         if mistakes.iter().any(|d| d.severity == crate::diag::Severity::Error) {
             return Err(Diagnostics(mistakes));

@@ -21,3 +21,4 @@ mod refusal;
 mod settle;
 pub mod site;
 pub mod status;
+mod stored;
