@@ -2,6 +2,7 @@
 //! fetching, which happens before, and not for turning objects into resources, see [`super::pieces`].
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::catalog::documents::{self, text};
@@ -17,6 +18,8 @@ use crate::value::{Map, Value};
 pub(super) struct Renderer<'a> {
     library: &'a Library<'a>,
     capabilities: Capabilities,
+    /// The folder of the stack file.
+    near: PathBuf,
     /// What keeps apart the random values of stacks with the same key.
     stack: String,
     /// What random values derive from.
@@ -42,7 +45,8 @@ impl<'a> Renderer<'a> {
     pub(super) fn new(library: &'a Library<'a>, stack: &Stack, key: Option<[u8; 32]>) -> Self {
         let told = library.capabilities().cloned().unwrap_or_else(|| sources::capabilities(stack));
         let capabilities = Capabilities { kube_version: full_version(&told.kubernetes), api_versions: told.apis };
-        Renderer { library, capabilities, stack: stack.name.to_string(), key }
+        let near = Path::new(&stack.name.span.source.name).parent().unwrap_or(Path::new("")).to_owned();
+        Renderer { library, capabilities, near, stack: stack.name.to_string(), key }
     }
 
     /// The objects of a release; `None` when it is not at hand.
@@ -53,7 +57,8 @@ impl<'a> Renderer<'a> {
             .map_err(|error| Diagnostic::error(error.to_string()).hint(error.hint()))?;
         let Some(found) = found else { return Ok(None) };
         let contents = if release.wanted.reference.is_chart() {
-            let chart = load(self.library, &found.content).map_err(|error| error.of(release.name).diagnostic())?;
+            let chart =
+                load(self.library, &found.content, &self.near).map_err(|error| error.of(release.name).diagnostic())?;
             self.rendered(release, &chart).map_err(|error| error.of(release.name).diagnostic())?
         } else {
             let Content::Bytes(bytes) = &found.content else {
@@ -93,10 +98,10 @@ fn full_version(version: &str) -> String {
     format!("v{version}{}", if dots < 2 { ".0" } else { "" })
 }
 
-fn load(library: &Library<'_>, content: &Content) -> Result<Arc<Chart>, chart::ChartError> {
+fn load(library: &Library<'_>, content: &Content, near: &Path) -> Result<Arc<Chart>, chart::ChartError> {
     let limits = chart::Limits::default();
     let files = match content {
-        Content::Folder(path) => chart::directory::read(library.disk(), path, &limits)?,
+        Content::Folder(path) => chart::directory::read_with_neighbours(library.disk(), path, near, &limits)?,
         Content::Bytes(bytes) => chart::archive::read(bytes, &limits)?,
     };
     Chart::load(files)

@@ -16,6 +16,7 @@ mod hooks;
 mod ignore;
 pub mod library;
 mod load;
+mod local;
 pub mod lock;
 mod metadata;
 mod objects;
