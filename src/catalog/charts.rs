@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::catalog::ExpandOptions;
 use crate::catalog::documents::{self, text};
 use crate::catalog::pieces::{Piece, Run};
 use crate::catalog::sources;
-use crate::chart::{self, Capabilities, Chart, Content, Event, Library, Rendered, Settings, Wanted};
+use crate::chart::{self, Answers, Capabilities, Chart, Content, Event, Library, Rendered, Settings, Wanted};
 use crate::diag::Diagnostic;
 use crate::resource::hook::Moment;
 use crate::stack::Stack;
@@ -18,6 +19,8 @@ use crate::value::{Map, Value};
 pub(super) struct Renderer<'a> {
     library: &'a Library<'a>,
     capabilities: Capabilities,
+    /// What charts are told about the cluster.
+    answers: &'a Answers,
     /// The folder of the stack file.
     near: PathBuf,
     /// What keeps apart the random values of stacks with the same key.
@@ -42,11 +45,12 @@ pub(super) struct Contents {
 
 impl<'a> Renderer<'a> {
     /// Charts are told what the lock says of the cluster, or what [`sources::capabilities`] would write there.
-    pub(super) fn new(library: &'a Library<'a>, stack: &Stack, key: Option<[u8; 32]>) -> Self {
+    pub(super) fn new(stack: &Stack, options: &ExpandOptions<'a>) -> Self {
+        let (library, key, answers) = (options.library, options.key, options.answers);
         let told = library.capabilities().cloned().unwrap_or_else(|| sources::capabilities(stack));
         let capabilities = Capabilities { kube_version: full_version(&told.kubernetes), api_versions: told.apis };
         let near = Path::new(&stack.name.span.source.name).parent().unwrap_or(Path::new("")).to_owned();
-        Renderer { library, capabilities, near, stack: stack.name.to_string(), key }
+        Renderer { library, capabilities, near, answers, stack: stack.name.to_string(), key }
     }
 
     /// The objects of a release; `None` when it is not at hand.
@@ -81,7 +85,12 @@ impl<'a> Renderer<'a> {
         }
         let named = chart::Release::new(release.name, release.namespace);
         let scope = format!("{}/{}", self.stack, release.wanted.id);
-        let settings = Settings { scope: &scope, key: self.key, ..Settings::new(&named, &capabilities) };
+        let settings = Settings {
+            scope: &scope,
+            key: self.key,
+            answers: Some(self.answers),
+            ..Settings::new(&named, &capabilities)
+        };
         chart::render(chart, release.values, &settings).map(contents)
     }
 

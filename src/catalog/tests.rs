@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::*;
-use crate::chart::Library;
+use crate::chart::{Answers, Library};
 use crate::diag::Source;
 use crate::env::disk::{Disk as _, RealDisk};
 use crate::env::memory_disk::MemoryDisk;
@@ -37,7 +37,13 @@ fn try_expand(text: &str, loader: &dyn Loader) -> Result<(Desired, Vec<Diagnosti
     let library = Library::new(&RealDisk);
     expand(
         &loaded.stack,
-        &ExpandOptions { loader, secrets: loaded.inputs.secret_origins(), library: &library, key: None },
+        &ExpandOptions {
+            loader,
+            secrets: loaded.inputs.secret_origins(),
+            library: &library,
+            key: None,
+            answers: &Answers::default(),
+        },
     )
 }
 
@@ -486,7 +492,13 @@ fn a_chart_of_ones_own_with_hooks_scopes_and_what_says_nothing() {
     let given = Given { synthesize: true, ..Given::default() };
     let loaded = stack::load(source, &NoLoader, &given, &BTreeMap::<String, String>::new()).expect("a good stack");
     let library = Library::new(&disk);
-    let options = ExpandOptions { loader: &NoLoader, library: &library, secrets: BTreeMap::new(), key: None };
+    let options = ExpandOptions {
+        loader: &NoLoader,
+        library: &library,
+        secrets: BTreeMap::new(),
+        key: None,
+        answers: &Answers::default(),
+    };
     let (desired, warnings) = expand(&loaded.stack, &options).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(warnings, []);
     let mine = desired.resources.iter().filter(|resource| resource.address.component() == "charts.mine");

@@ -71,35 +71,35 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
 
 pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&job.stack.place, &job.stack.file);
-    let wanted = match job.destroy {
-        true => source::leaving(job.stack, vars, place.is_simulated())?,
-        false => source::load(job.stack, job.charts, vars, place.is_simulated(), place.fetches(terminal))?,
-    };
-    terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
-    if !job.destroy {
-        terminal.diagnostics(&wanted.check_objects()?);
-        wanted.check_budget()?;
+    let (synthesize, fetch) = (place.is_simulated(), place.fetches(terminal));
+    let planned = source::planned(job.stack, job.charts, vars, synthesize, fetch, job.destroy)?;
+    if let Some(wanted) = planned.known() {
+        wanted.accept(terminal)?;
     }
-    let backend = run::backend(job.stack, &place, &wanted.desired.stack);
+    let backend = run::backend(job.stack, &place, &planned.stack().name);
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
     let mut session = run::open(&backend, job.planning, vars, command, terminal)?;
-    let secrets = run::digests(&backend, &wanted.secrets, true)?;
-    with_platforms(&place, wanted.site(), async |platforms| {
+    with_platforms(&place, planned.site(), async |platforms| {
         let interrupt = run::interrupts();
-        let mut options = run::options(job.planning, &wanted.stack, job.destroy);
+        let mut options = run::options(job.planning, planned.stack(), job.destroy);
         options.adopt.clone_from(&job.adopt);
         if !job.json {
             terminal.say(&terminal.err.dim("Reading what is there..."));
         }
+        let looked = planned.look(&platforms, session.state(), &options, terminal).await?;
+        let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
+        let secrets = run::digests(&backend, &wanted.secrets, true)?;
         let subject = Subject {
             desired: &wanted.desired,
             state: session.state(),
             secrets: &secrets,
+            found: &wanted.found.secrets,
             options: &options,
             ttl: wanted.ttl(),
             may_be_blind: false,
         };
-        let Preview { plan, observed, .. } = preview(&platforms, subject).await?;
+        let Preview { mut plan, observed, .. } = preview(&platforms, subject).await?;
+        plan.looked_up.clone_from(&wanted.found.questions);
         let plan = match &job.saved {
             None => plan,
             Some(saved) => {
@@ -147,7 +147,7 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
         progress.finish();
         let applied = applied.map_err(|error| run::refused(&error))?;
         let residue = residue(&job, &platforms, &session, &applied).await?;
-        report(&job, &plan, &applied, residue, &wanted, terminal)
+        report(&job, &plan, &applied, residue, wanted, terminal)
     })
 }
 
@@ -210,7 +210,11 @@ fn check_secrets(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
 /// What is there must still be what the plan was made from.
 fn check_observation(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
     let differs = |change: &&crate::plan::model::ResourceChange| {
-        now.change(&change.address).is_none_or(|other| other.action != change.action || other.id != change.id)
+        now.change(&change.address).is_none_or(|other| {
+            let same = other.action == change.action && other.id == change.id;
+            // What charts have looked up shows in what they make of it.
+            !same || (!saved.looked_up.is_empty() && other.after != change.after)
+        })
     };
     let Some(first) = saved.changes.iter().find(differs) else { return Ok(()) };
     Err(Diagnostic::error("the saved plan is stale")

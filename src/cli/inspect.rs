@@ -81,21 +81,26 @@ pub(super) fn output(args: &OutputArgs, vars: &dyn Vars, terminal: &Terminal) ->
 
 pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, &args.charts, vars, place.is_simulated(), None)?;
-    let backend = run::backend(&args.stack, &place, &wanted.desired.stack);
+    let planned = source::planned(&args.stack, &args.charts, vars, place.is_simulated(), None, false)?;
+    let backend = run::backend(&args.stack, &place, &planned.stack().name);
     let state = run::read(&backend, terminal)?;
-    let secrets = run::digests(&backend, &wanted.secrets, false)?;
     let sink: Arc<dyn Sink> = Arc::new(Collected::default());
-    let subject = Subject {
-        desired: &wanted.desired,
-        state: &state,
-        secrets: &secrets,
-        options: &Options::default(),
-        ttl: wanted.ttl(),
-        may_be_blind: false,
-    };
-    let status =
-        with_platforms(&place, wanted.site(), async |platforms| status::status(&platforms, subject, &sink).await)?;
+    let options = Options::default();
+    let status = with_platforms(&place, planned.site(), async |platforms| {
+        let looked = planned.look(&platforms, &state, &options, terminal).await?;
+        let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
+        let secrets = run::digests(&backend, &wanted.secrets, false)?;
+        let subject = Subject {
+            desired: &wanted.desired,
+            state: &state,
+            secrets: &secrets,
+            found: &wanted.found.secrets,
+            options: &options,
+            ttl: wanted.ttl(),
+            may_be_blind: false,
+        };
+        status::status(&platforms, subject, &sink).await
+    })?;
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
         let proofs = status.proofs.iter().map(|(component, proof)| {

@@ -37,6 +37,9 @@ pub struct Plan {
     /// The stack is taken away (`destroy`).
     #[serde(default)]
     pub destroy: bool,
+    /// What charts asked about the cluster, and whether it was there: what is planned rests on it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub looked_up: BTreeMap<String, bool>,
 }
 
 /// What a plan was made from.

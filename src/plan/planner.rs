@@ -33,6 +33,8 @@ pub struct Request<'a> {
     pub target: Option<Target>,
     /// Keyed digests of the secret inputs' values.
     pub secrets: &'a BTreeMap<String, String>,
+    /// Secrets that charts have found in the cluster, by name: to see what they leave as it is. Never shown.
+    pub found: &'a BTreeMap<String, String>,
     /// What the user asked for besides.
     pub options: &'a Options,
 }
@@ -97,6 +99,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
         proofs: request.desired.proofs.iter().map(proof).collect(),
         partial: wanted.is_some(),
         destroy: request.options.destroy,
+        looked_up: BTreeMap::new(),
     };
     if let Err(cycle) = execution::graph(&plan).order() {
         let members = cycle.0.iter().map(|task| format!("{:?} {}", task.phase, task.address)).collect::<Vec<_>>();
@@ -195,6 +198,8 @@ pub(super) struct Planner<'a> {
     pub(super) changes: Vec<ResourceChange>,
     pub(super) actions: BTreeMap<Address, Action>,
     pub(super) seen: BTreeSet<Identity>,
+    /// What holds secrets that charts have found, and is there with the very same ones.
+    unchanged: BTreeSet<Address>,
 }
 
 #[derive(Default)]
@@ -238,6 +243,7 @@ impl<'a> Planner<'a> {
             changes: Vec::new(),
             actions: BTreeMap::new(),
             seen: BTreeSet::new(),
+            unchanged: BTreeSet::new(),
         }
     }
 
@@ -290,7 +296,15 @@ impl<'a> Planner<'a> {
             recorded: recorded.map(|r| &r.record).filter(|record| **record != Value::Null),
             observed: reachable,
         };
-        let changes = if reachable.is_some() { kind.diff(&after, &resource.ceded, prior) } else { Vec::new() };
+        let as_found = self.as_found(&after).filter(|_| reachable.is_some());
+        let is_as_found = as_found.is_some_and(|after| kind.diff(&after, &resource.ceded, prior).is_empty());
+        let changes = match reachable {
+            Some(_) if !is_as_found => kind.diff(&after, &resource.ceded, prior),
+            _ => Vec::new(),
+        };
+        if is_as_found {
+            self.unchanged.insert(resource.address.clone());
+        }
         let (action, reason) = self.decide(resource, recorded, observed, replaced, &changes);
         let resume = recorded.and_then(|r| r.pending.as_ref()).is_some_and(|p| p.action != Intent::Delete)
             && matches!(action, Action::Create | Action::NoOp | Action::Update);
@@ -371,11 +385,30 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The attributes with the values that charts have found; `None` where they hold none, or others besides.
+    fn as_found(&self, after: &Value) -> Option<Value> {
+        struct Found<'f>(&'f BTreeMap<String, String>);
+        impl Scope for Found<'_> {
+            fn output(&self, _: &Reference) -> Option<Value> {
+                None
+            }
+
+            fn secret(&self, input: &str) -> Option<String> {
+                self.0.get(input).cloned()
+            }
+        }
+        let found = self.request.found;
+        (!found.is_empty() && !after.is_known()).then(|| after.resolve(&Found(found)).ok()).flatten()
+    }
+
     /// Secret inputs of the resource whose value is not the one it was applied with.
     fn rotated(&self, resource: &Resource, recorded: &Recorded) -> Vec<String> {
         let mut names = BTreeSet::new();
         resource.attrs.visit_templates(&mut |t| names.extend(t.secrets().map(str::to_owned)));
         names.retain(|name| recorded.secrets.get(name) != self.request.secrets.get(name));
+        if self.unchanged.contains(&resource.address) {
+            names.retain(|name| !self.request.found.contains_key(name));
+        }
         names.into_iter().collect()
     }
 

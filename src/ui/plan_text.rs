@@ -22,6 +22,7 @@ pub fn plan(plan: &Plan, options: Options) -> String {
     let paint = options.paint;
     let mut out = String::new();
     drift(plan, paint, &mut out);
+    looked_up(plan, paint, &mut out);
     if plan.is_empty() {
         out.push_str(&format!("{} Your stack matches what is there.\n", paint.bold(&paint.green("No changes."))));
         return out;
@@ -310,6 +311,19 @@ fn drift(plan: &Plan, paint: Paint, out: &mut String) {
     }
     if plan.drift.len() > 20 {
         out.push_str(&format!("  # and {} more\n", plan.drift.len() - 20));
+    }
+    out.push('\n');
+}
+
+/// What charts have been told of the cluster: another answer could have made another plan.
+fn looked_up(plan: &Plan, paint: Paint, out: &mut String) {
+    if plan.looked_up.is_empty() {
+        return;
+    }
+    out.push_str("Charts have looked these up in the cluster:\n\n");
+    for (question, there) in &plan.looked_up {
+        let answer = if *there { "is there" } else { "is not there" };
+        out.push_str(&format!("  # {} {}\n", tame(question), paint.dim(answer)));
     }
     out.push('\n');
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use stackwright::catalog;
-use stackwright::chart::Library;
+use stackwright::chart::{Answers, Library};
 use stackwright::env::disk::RealDisk;
 use stackwright::resource::model::Resource;
 use stackwright::stack;
@@ -90,6 +90,7 @@ fn table() {
         let loaded = stack::load(source, &stack::DiskLoader(&RealDisk), &given, &vars).expect("a valid stack");
         let options = catalog::ExpandOptions {
             key: None,
+            answers: &Answers::default(),
             loader: &stack::DiskLoader(&RealDisk),
             library: &library,
             secrets: loaded.inputs.secret_origins(),

@@ -99,6 +99,7 @@ impl Machine {
             observed: &observed,
             target: None,
             secrets: &BTreeMap::new(),
+            found: &BTreeMap::new(),
             options: &self.options,
         })
         .expect("plannable");

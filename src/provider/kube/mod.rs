@@ -15,6 +15,7 @@ mod fields;
 pub mod given;
 pub mod hook;
 mod immutable;
+pub mod look;
 pub mod object;
 mod read;
 mod refusal;
