@@ -485,6 +485,7 @@ impl<'a> Planner<'a> {
                 take: false,
             });
         }
+        keep_namespaces(&mut changes);
         self.changes.extend(changes);
     }
 
@@ -527,6 +528,19 @@ impl<'a> Planner<'a> {
             });
         }
         outputs
+    }
+}
+
+/// What is to stay would go with its namespace.
+fn keep_namespaces(changes: &mut [ResourceChange]) {
+    let kept = changes.iter().filter(|change| change.reason == Reason::Kept);
+    let needed = kept.flat_map(|change| change.needed.iter().cloned()).collect::<BTreeSet<_>>();
+    let is_namespace = |address: &Address| address.object_key().is_some_and(|key| key.starts_with("Namespace/"));
+    for change in changes.iter_mut().filter(|change| is_namespace(&change.address) && needed.contains(&change.address))
+    {
+        if change.action == Action::Delete && change.goes_with.is_none() {
+            (change.action, change.reason) = (Action::Forget, Reason::Kept);
+        }
     }
 }
 

@@ -259,7 +259,7 @@ fn sentence(change: &ResourceChange) -> (String, String) {
         Reason::ConnectionReplaced(address) => format!("{address}, which it lives in, is made anew"),
         Reason::Removed => "the stack does not have it any more".to_owned(),
         Reason::Destroyed => String::new(),
-        Reason::Kept => "helm.sh/resource-policy says that it is to stay".to_owned(),
+        Reason::Kept => "helm.sh/resource-policy says that it, or what is in it, is to stay".to_owned(),
         Reason::Wanted => "it is there and becomes this stack's".to_owned(),
         Reason::Found => "it carries this stack's labels, and the state does not know it".to_owned(),
     };
