@@ -69,7 +69,19 @@ pub(super) fn install(expansion: &mut Expansion<'_>, release: &Release<'_>, piec
             expansion.namespace(release.component, namespace, &[]);
         }
         if let Some(run) = piece.hook {
-            hooks.push(Hooked { manifest: piece.manifest, origin: piece.origin, run });
+            let mut hook = Hooked { manifest: piece.manifest, origin: piece.origin, run, kept: None };
+            if hook.is_kept() {
+                let (component, origin) = (release.component, Some(hook.origin.as_str()));
+                let (manifest, timeout) = (hook.manifest.clone(), release.timeout);
+                let before = expansion.resources.len();
+                let address = expansion.object(NewObject { component, manifest, origin, timeout });
+                if expansion.resources.len() == before {
+                    continue;
+                }
+                installed.all.push(address.clone());
+                hook.kept = Some(address);
+            }
+            hooks.push(hook);
             continue;
         }
         let (component, origin) = (release.component, Some(piece.origin.as_str()));
@@ -106,6 +118,20 @@ struct Hooked {
     manifest: Value,
     origin: String,
     run: Run,
+    /// The address of one that is not run at all, but made in its turn and kept.
+    kept: Option<Address>,
+}
+
+impl Hooked {
+    /// Whether a chart only means the order: what neither ends nor is removed, and is there after the installation as
+    /// after each upgrade, is part of the release.
+    fn is_kept(&self) -> bool {
+        let kind = text(&self.manifest, &["kind"]).unwrap_or_default();
+        let at = |moments: [Moment; 2]| moments.iter().all(|moment| self.run.moments.contains(moment));
+        !matches!(kind, "Job" | "Pod")
+            && !self.run.clear_success
+            && (at([Moment::PreInstall, Moment::PreUpgrade]) || at([Moment::PostInstall, Moment::PostUpgrade]))
+    }
 }
 
 /// What hooks run before and after.
@@ -128,8 +154,14 @@ impl Around {
         let mut added = Vec::new();
         let mut last: Option<Address> = None;
         for (place, hook) in (0..).zip(hooks) {
-            let Some(address) = add(expansion, release, moment, place, hook) else { continue };
-            added.push(address.clone());
+            let address = match hook.kept.as_ref().filter(|_| !moment.is_deletion()) {
+                Some(kept) => kept.clone(),
+                None => {
+                    let Some(address) = add(expansion, release, moment, place, hook) else { continue };
+                    added.push(address.clone());
+                    address
+                }
+            };
             let (all, reason) = match moment {
                 // In what order these run is for the deletion to say. They are recorded once there is something
                 // that they could be run for.

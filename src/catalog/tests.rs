@@ -479,6 +479,11 @@ fn a_chart_of_ones_own_with_hooks_scopes_and_what_says_nothing() {
         ("templates/before.yaml", job("before", "pre-install")),
         ("templates/after.yaml", job("after", "post-install,post-upgrade")),
         ("templates/upgrade.yaml", job("upgrade", "pre-upgrade")),
+        (
+            "templates/late.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late, annotations: {helm.sh/hook: \"post-install,post-upgrade\"}}\n"
+                .to_owned(),
+        ),
         ("templates/clean.yaml", job("clean", "pre-delete,post-delete")),
         ("templates/test.yaml", job("test", "test")),
     ];
@@ -507,6 +512,7 @@ fn a_chart_of_ones_own_with_hooks_scopes_and_what_says_nothing() {
     assert_eq!(
         names,
         [
+            "charts.mine/ConfigMap/mine/late",
             "charts.mine/ConfigMap/mine/m",
             "charts.mine/CustomResourceDefinition.apiextensions.k8s.io/things.x.io",
             "charts.mine/Namespace/mine",
@@ -525,7 +531,9 @@ fn a_chart_of_ones_own_with_hooks_scopes_and_what_says_nothing() {
     };
     assert_eq!(needs("pre-install:Job.batch/mine/before"), BTreeSet::from(["things.x.io"]));
     assert_eq!(needs("mine/m"), BTreeSet::from(["before", "upgrade"]));
-    assert_eq!(needs("post-install:Job.batch/mine/after"), BTreeSet::from(["m", "t", "things.x.io"]));
+    assert_eq!(needs("post-install:Job.batch/mine/after"), BTreeSet::from(["late"]));
+    // What stays, and is there after each upgrade, is made in its turn and kept.
+    assert_eq!(needs("ConfigMap/mine/late"), BTreeSet::from(["m", "t", "things.x.io"]));
     assert_eq!(needs("pre-delete:Job.batch/mine/clean"), BTreeSet::from(["m", "t"]));
     assert_eq!(needs("post-delete:Job.batch/mine/clean"), BTreeSet::new());
     let rendered = |part: &str| find(&desired, part).attrs.get("rendered").is_some();

@@ -121,12 +121,12 @@ mod tests {
     type Folders = BTreeMap<&'static str, Files>;
 
     fn chart(name: &str, version: &str, needs: &[(&str, &str, &str)]) -> Files {
-        let mut text = format!("apiVersion: v2\nname: {name}\nversion: {version}\ndependencies:\n");
+        let mut text = format!("apiVersion: v2\nname: {name}\nversion: {version}\n");
+        if !needs.is_empty() {
+            text.push_str("dependencies:\n");
+        }
         for (name, version, repository) in needs {
             text.push_str(&format!("- {{name: {name}, version: \"{version}\", repository: \"{repository}\"}}\n"));
-        }
-        if needs.is_empty() {
-            text.push_str("[]\n");
         }
         Files::try_from(&[("Chart.yaml", text.as_str())][..]).unwrap()
     }

@@ -168,7 +168,8 @@ pub(super) struct Prepared {
 }
 
 /// The variables that say where charts are.
-const PLACES: [&str; 5] = ["STACKWRIGHT_CHARTS", "STACKWRIGHT_BUNDLE", "STACKWRIGHT_CACHE", "XDG_CACHE_HOME", "HOME"];
+const PLACES: [&str; 6] =
+    ["STACKWRIGHT_CHARTS", "STACKWRIGHT_BUNDLE", "STACKWRIGHT_CACHE", "XDG_CACHE_HOME", "HOME", "USERPROFILE"];
 
 /// Reads a stack, and has at hand what it needs; as [`load`].
 pub(super) fn prepare(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::plan::model::{Action, Plan, Reason, ResourceChange};
+use crate::resource::hook::MANIFEST;
 use crate::resource::kind::Change;
 use crate::ui::paint::{Paint, count, tame};
 use crate::ui::values;
@@ -171,6 +172,11 @@ fn resource(change: &ResourceChange, options: Options, out: &mut String) {
             values::block(after, "+", 6, &mut body);
             out.push_str(&colour_lead(&body, "+", paint));
             out.push_str("    }\n\n");
+        }
+        (Some(after), Action::Run | Action::Record) if options.verbose => {
+            let mut body = String::new();
+            values::block(after.get(MANIFEST).unwrap_or(&Value::Null), " ", 6, &mut body);
+            out.push_str(&format!(" {{\n{body}    }}\n\n"));
         }
         (_, Action::Update | Action::Replace) if !change.changes.is_empty() => {
             out.push_str(" {\n");

@@ -130,10 +130,16 @@ fn hooks_of_the_gpu_operator() {
     let stack = |chart: &str| {
         format!("name = \"gpu\"\n[cluster]\nproject = \"p-roject\"\nlocation = \"europe-west4-a\"\n{chart}")
     };
-    // On a cluster without GPUs nothing of it is ever scheduled but the operator itself, and NFD.
+    write(
+        "quota.yaml",
+        "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: critical}\nspec:\n  hard: {pods: 100}\n  scopeSelector:\n    \
+         matchExpressions:\n    - operator: In\n      scopeName: PriorityClass\n      values: [system-node-critical, \
+         system-cluster-critical]\n",
+    );
     let chart = |replicas: u32| {
         stack(&format!(
-            "[charts.gpu]\nsource = \"{}\"\nnamespace = \"gpu-operator\"\n[charts.gpu.values]\noperator = {{ cleanupCRD = true, \
+            "[manifests.quota]\nfiles = [\"quota.yaml\"]\nnamespace = \"gpu-operator\"\n[charts.gpu]\n\
+             depends_on = [\"manifests.quota\"]\nsource = \"{}\"\nnamespace = \"gpu-operator\"\n[charts.gpu.values]\noperator = {{ cleanupCRD = true, \
          upgradeCRD = true, resources = {{ limits = {{ cpu = \"{replicas}\" }} }} }}\ndriver = {{ enabled = false }}\n\
          node-feature-discovery = {{ postDeleteCleanup = true }}\n",
             archive.display()
