@@ -340,6 +340,29 @@ impl Value {
         }
     }
 
+    /// As JSON for others, who know no templates: those become `null`, everything else stays as it is.
+    pub fn to_plain_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match self {
+            Value::List(items) => Json::Array(items.iter().map(Value::to_plain_json).collect()),
+            Value::Map(map) => Json::Object(map.iter().map(|(k, v)| (k.clone(), v.to_plain_json())).collect()),
+            Value::Deferred(_) => Json::Null,
+            scalar => scalar.to_json(),
+        }
+    }
+
+    /// From JSON that others wrote: nothing in it is taken for a template.
+    pub fn from_plain_json(json: &serde_json::Value) -> Value {
+        use serde_json::Value as Json;
+        match json {
+            Json::Array(items) => Value::List(items.iter().map(Value::from_plain_json).collect()),
+            Json::Object(object) => {
+                Value::Map(object.iter().map(|(k, v)| (k.clone(), Value::from_plain_json(v))).collect())
+            }
+            scalar => Value::from_json(scalar),
+        }
+    }
+
     /// From JSON, the inverse of [`Value::to_json`]. Numbers beyond `i64` become floats.
     pub fn from_json(json: &serde_json::Value) -> Value {
         use serde_json::Value as Json;
@@ -450,6 +473,15 @@ mod tests {
         assert_eq!(secret.resolve(&Known), Ok(Value::from("czNjcmV0")));
         let unknown = Template::reference("cluster".into(), vec!["uid".into()]);
         assert_eq!(unknown.resolve(&Known), Err(ResolveError::Missing("cluster.uid".into())));
+    }
+
+    #[test]
+    fn what_others_wrote_is_never_a_template() {
+        let template = Value::from(Template::secret("token")).to_json();
+        assert!(!Value::from_json(&template).is_known());
+        let value = Value::from_plain_json(&template);
+        assert!(value.is_known());
+        assert_eq!(value.to_plain_json(), template);
     }
 
     #[test]

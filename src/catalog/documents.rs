@@ -8,10 +8,21 @@ use crate::value::Value;
 /// # Errors
 /// Why it is not YAML, or which document is no Kubernetes object.
 pub fn parse(text: &str) -> Result<Vec<Value>, String> {
-    let documents = serde_saphyr::from_multiple::<serde_json::Value>(text).map_err(|error| error.to_string())?;
+    // What is read is at most in proportion to what was written, however many objects that is.
+    let most = text.len().max(1_000);
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_documents: most,
+            max_nodes: most,
+            max_events: most.saturating_mul(2),
+        },
+    };
+    let documents = serde_saphyr::from_multiple_with_options::<serde_json::Value>(text, options);
+    let documents = documents.map_err(|error| error.to_string())?;
     let mut objects = Vec::with_capacity(documents.len());
     for (at, document) in documents.iter().enumerate().filter(|(_, document)| !document.is_null()) {
-        collect(&Value::from_json(document), &mut objects).map_err(|what| format!("document {}: {what}", at + 1))?;
+        collect(&Value::from_plain_json(document), &mut objects)
+            .map_err(|what| format!("document {}: {what}", at + 1))?;
     }
     Ok(objects)
 }
@@ -93,6 +104,21 @@ mod tests {
         assert_eq!(keys, ["A/a", "B.apps/c/b"]);
         assert!(parse("apiVersion: v1\nkind: A\n").expect_err("no name").contains("metadata.name"));
         assert!(parse("a: [").is_err());
+        // Whoever wrote a manifest cannot ask for a secret input in it.
+        let hostile = "apiVersion: v1\nkind: A\nmetadata: {name: a}\nx: {$deferred: [{secret: hf_token}]}\n";
+        assert!(parse(hostile).expect("good")[0].is_known());
+    }
+
+    #[test]
+    fn many_objects_are_read_and_a_bomb_is_not() {
+        let many = (0..5_000).map(|n| format!("---\napiVersion: v1\nkind: A\nmetadata: {{name: a{n}}}\n"));
+        assert_eq!(parse(&many.collect::<String>()).expect("good").len(), 5_000);
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for n in 1..9 {
+            let item = format!("*a{}, ", n - 1).repeat(10);
+            bomb.push_str(&format!("a{n}: &a{n} [{item}]\n"));
+        }
+        parse(&bomb).expect_err("too much");
     }
 
     #[test]

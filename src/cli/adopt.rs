@@ -35,6 +35,7 @@ pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         destroy: false,
         saved: None,
         adopt: vec![address],
+        abandon: Vec::new(),
     };
     run_job(job, vars, terminal)
 }

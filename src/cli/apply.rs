@@ -20,7 +20,7 @@ use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, Subject, preview};
 use crate::plan::execution;
 use crate::plan::file;
-use crate::plan::model::Plan;
+use crate::plan::model::{Plan, Reason};
 use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
 use crate::ui::plan_text;
@@ -39,6 +39,8 @@ pub(super) struct Job<'a> {
     pub saved: Option<Plan>,
     /// Take over what is there.
     pub adopt: Vec<Address>,
+    /// Leave it there when everything else goes.
+    pub abandon: Vec<Address>,
 }
 
 pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
@@ -65,6 +67,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         destroy,
         saved,
         adopt: Vec::new(),
+        abandon: Vec::new(),
     };
     run_job(job, vars, terminal)
 }
@@ -83,6 +86,7 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
         let interrupt = run::interrupts();
         let mut options = run::options(job.planning, planned.stack(), job.destroy);
         options.adopt.clone_from(&job.adopt);
+        options.abandon.clone_from(&job.abandon);
         if !job.json {
             terminal.say(&terminal.err.dim("Reading what is there..."));
         }
@@ -146,7 +150,7 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
         let applied = carry_out(&platforms, &mut session, run).await;
         progress.finish();
         let applied = applied.map_err(|error| run::refused(&error))?;
-        let residue = residue(&job, &platforms, &session, &applied).await?;
+        let residue = residue(&plan, &platforms, &session, &applied).await?;
         report(&job, &plan, &applied, residue, wanted, terminal)
     })
 }
@@ -223,13 +227,14 @@ fn check_observation(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
         .into())
 }
 
+/// What is still there after a destroy of everything.
 async fn residue(
-    job: &Job<'_>,
+    plan: &Plan,
     platforms: &Platforms,
     session: &dyn Session,
     applied: &Applied,
 ) -> Result<Option<Vec<crate::platform::Residue>>, Diagnostics> {
-    if !job.destroy || !applied.is_complete() {
+    if !plan.destroy || plan.partial || !applied.is_complete() {
         return Ok(None);
     }
     let residue = platforms.site.residue(&session.state().stack_id, &[]).await.map_err(|error| {
@@ -265,9 +270,14 @@ fn report(
         let (seconds, _) = execution::critical_path(plan);
         let critical = Duration::from_secs_f64(seconds);
         terminal.say(&summary::text(&tally(applied), job.destroy, terminal.err));
+        let abandoned = plan.changes.iter().filter(|change| change.reason == Reason::Abandoned);
+        let abandoned = abandoned.map(|change| (change.address.as_str(), change.id.as_deref())).collect::<Vec<_>>();
+        if !abandoned.is_empty() {
+            terminal.say(&summary::abandoned(&abandoned, terminal.err));
+        }
         if let Some(residue) = &residue {
             let left = residue.iter().map(|r| (r.kind.clone(), r.name.clone())).collect::<Vec<_>>();
-            terminal.say(&summary::residue(&left, terminal.err));
+            terminal.say(&summary::residue(&left, !abandoned.is_empty(), terminal.err));
         }
         if !job.destroy {
             terminal.print(&summary::outputs(&applied.outputs, terminal.out));

@@ -158,7 +158,7 @@ pub(super) struct FmtArgs {
 /// What to plan.
 #[derive(Debug, Args, Clone)]
 pub(super) struct PlanningArgs {
-    /// Only this resource or component and what it needs; may be repeated.
+    /// Only this resource or component and what it needs, or in a destroy what needs it; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub target: Vec<String>,
     /// Replace this resource even if nothing differs; may be repeated.
@@ -192,6 +192,9 @@ pub(super) struct PlanArgs {
     /// Plan to take everything away.
     #[arg(long)]
     pub destroy: bool,
+    /// With --destroy: leave this resource or component where it is, and forget it; may be repeated.
+    #[arg(long, value_name = "ADDRESS", requires = "destroy")]
+    pub abandon: Vec<String>,
     /// Only show what changed outside of stackwright.
     #[arg(long, conflicts_with_all = ["destroy", "target", "replace", "out"])]
     pub refresh_only: bool,
@@ -229,6 +232,9 @@ pub(super) struct DestroyArgs {
     pub stack: StackArgs,
     #[command(flatten)]
     pub planning: PlanningArgs,
+    /// Leave this resource or component where it is, and forget it: for what cannot be deleted; may be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    pub abandon: Vec<String>,
     /// Do not ask.
     #[arg(long)]
     pub auto_approve: bool,

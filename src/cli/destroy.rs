@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::address::Address;
 use crate::cli::apply::{Job, run_job};
 use crate::cli::args::{BundleArgs, DestroyArgs};
 use crate::cli::terminal::Terminal;
@@ -18,6 +19,7 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         destroy: true,
         saved: None,
         adopt: Vec::new(),
+        abandon: args.abandon.iter().map(Address::new).collect(),
     };
     run_job(job, vars, terminal)
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::address::Address;
 use crate::cli::args::PlanArgs;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
@@ -22,7 +23,8 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     }
     let backend = run::backend(&args.stack, &place, &planned.stack().name);
     let state = run::read(&backend, terminal)?;
-    let options = run::options(&args.planning, planned.stack(), args.destroy);
+    let mut options = run::options(&args.planning, planned.stack(), args.destroy);
+    options.abandon = args.abandon.iter().map(Address::new).collect();
     let preview = with_platforms(&place, planned.site(), async |platforms| {
         let looked = planned.look(&platforms, &state, &options, terminal).await?;
         let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::address::{Address, Identity};
 use crate::backend::{BackendError, Session};
+use crate::engine::limit::Limit;
 use crate::engine::refresh::Drivers;
 use crate::engine::worker::{Failure, Job, Report, Shared, Worker};
 use crate::env::clock::SharedClock;
@@ -103,10 +104,28 @@ pub async fn run(plan: &Plan, session: &mut dyn Session, run: Run<'_>) -> Result
         clock: run.clock.clone(),
         sink: run.sink.clone(),
         ownership: run.ownership.clone(),
-        calls: Arc::new(Semaphore::new(run.parallelism.max(1))),
+        calls: Limit::new(run.parallelism),
         reports,
     });
     Dispatcher::new(plan, session, run, shared).dispatch(inbox).await
+}
+
+/// How often workers are let run for more of their reports before a batch is written.
+const ROUNDS: usize = 4;
+
+/// Takes the reports that are there, and those that come once workers whose answers have arrived have run: answers
+/// pile up while a batch is written, and one sync serves them all.
+async fn gather(inbox: &mut mpsc::UnboundedReceiver<Report>, batch: &mut Vec<Report>) {
+    for _ in 0..ROUNDS {
+        let before = batch.len();
+        while let Ok(report) = inbox.try_recv() {
+            batch.push(report);
+        }
+        if batch.len() >= WAVE || (batch.len() == before && before > 1) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Outputs and secrets as references see them during a run.
@@ -230,9 +249,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 report = inbox.recv() => {
                     let Some(report) = report else { break };
                     let mut batch = vec![report];
-                    while let Ok(report) = inbox.try_recv() {
-                        batch.push(report);
-                    }
+                    gather(&mut inbox, &mut batch).await;
                     if let Err(error) = self.take(batch) {
                         broken.get_or_insert(error);
                     }

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::address::{Address, Identity};
+use crate::engine::limit::Limit;
 use crate::engine::retry::{Delays, is_retryable};
 use crate::env::clock::{SharedClock, Timestamp, timeout};
 use crate::event::{Event, Sink};
@@ -101,7 +102,7 @@ pub(super) struct Shared {
     pub(super) clock: SharedClock,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) ownership: Ownership,
-    pub(super) calls: Arc<Semaphore>,
+    pub(super) calls: Limit,
     pub(super) reports: mpsc::UnboundedSender<Report>,
 }
 
@@ -372,6 +373,13 @@ impl Worker {
         self.commit(then.into_iter().collect()).await
     }
 
+    /// Tells the limit what became of a request; one that was never answered says nothing.
+    fn note<T, E>(&self, answer: &Result<Result<T, ProviderError>, E>) {
+        let Ok(answer) = answer else { return };
+        let refused = matches!(answer, Err(error) if error.class == ErrorClass::RateLimited);
+        self.shared.calls.note(refused, self.shared.clock.now());
+    }
+
     /// Calls until it is answered, refused for good, or the change's time is up.
     async fn call<'f>(
         &self,
@@ -384,6 +392,7 @@ impl Worker {
                 let _permit = self.shared.calls.acquire().await;
                 timeout(self.shared.clock.as_ref(), CALL_LIMIT, call()).await
             };
+            self.note(&answer);
             let error = match answer {
                 Ok(Ok(ack)) => return Ok(ack),
                 Ok(Err(error)) => error,
@@ -426,6 +435,8 @@ impl Worker {
                 let _permit = self.shared.calls.acquire().await;
                 timeout(self.shared.clock.as_ref(), CALL_LIMIT, self.driver.poll(&self.subject, operation)).await
             };
+            self.note(&polled);
+            let seen = polled.as_ref().ok().and_then(|poll| poll.as_ref().ok()?.observed.clone());
             let waiting_for = match polled {
                 Ok(Ok(poll)) => match (poll.readiness, poll.observed) {
                     (Readiness::Current, Some(observed)) if !gone => return Ok(Waited::Ready(observed)),
@@ -455,7 +466,8 @@ impl Worker {
                 });
                 said = (waiting_for, now);
             }
-            self.shared.clock.sleep(self.driver.poll_interval(now.since(waiting_since))).await;
+            let waited = now.since(waiting_since);
+            self.driver.until_next_look(self.shared.clock.as_ref(), &self.subject, seen.as_ref(), waited).await;
         }
     }
 }

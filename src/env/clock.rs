@@ -78,6 +78,12 @@ pub trait Clock: Send + Sync + 'static {
         Guard::default()
     }
 
+    /// Whether time passes while nobody does anything. Where it jumps instead, to the next wait's end, a request
+    /// that is held open until something happens has no place in time.
+    fn is_continuous(&self) -> bool {
+        true
+    }
+
     /// While the guard lives, one [`Clock::busy`] of somebody else does not count. The simulator's server
     /// holds it while a request handler waits for simulated time on a client's behalf.
     fn lend(&self) -> Guard {

@@ -89,6 +89,10 @@ impl Clock for DiscreteClock {
         Box::pin(DiscreteSleep { clock: self.clone(), deadline, key: None })
     }
 
+    fn is_continuous(&self) -> bool {
+        false
+    }
+
     fn busy(&self) -> Guard {
         self.count(1)
     }

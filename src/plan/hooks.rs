@@ -135,6 +135,7 @@ impl Planner<'_> {
             && recorded.connection.as_ref().is_none_or(there)
             && self.is_leaving(address.component())
             && !self.request.options.no_hooks
+            && !self.request.options.abandons(address)
     }
 
     /// The components that have a hook to run after they went.
@@ -155,8 +156,8 @@ impl Planner<'_> {
         let runs = self.runs_last(recorded);
         let action = match (runs, left) {
             (true, _) => Action::Run,
-            (false, Some(_)) => Action::Delete,
-            (false, None) => Action::Forget,
+            (false, Some(_)) if !self.request.options.abandons(&recorded.address) => Action::Delete,
+            (false, _) => Action::Forget,
         };
         let hook = Hook::of(&recorded.record);
         let seconds = |number: i64| u64::try_from(number).unwrap_or_default();

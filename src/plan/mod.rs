@@ -9,5 +9,6 @@ pub mod edges;
 pub mod execution;
 pub mod file;
 pub mod hooks;
+pub mod leaving;
 pub mod model;
 pub mod planner;

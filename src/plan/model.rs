@@ -131,6 +131,8 @@ pub enum Reason {
     Destroyed,
     /// The stack no longer has it, and its makers want it to stay.
     Kept,
+    /// The user leaves it where it is (`destroy --abandon`).
+    Abandoned,
     /// It is there, carries our labels, and state does not know it.
     Found,
     /// It is there, was nobody's, and the user wants it.

@@ -10,6 +10,7 @@ use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::graph::Graph;
 use crate::plan::dependencies;
 use crate::plan::execution;
+use crate::plan::leaving;
 use crate::plan::model::{
     Action, Basis, Drift, Edge, FORMAT, OutputChange, Plan, PlannedProof, Reason, ResourceChange,
 };
@@ -56,12 +57,19 @@ pub struct Options {
     pub force_conflicts: bool,
     /// Run no hooks.
     pub no_hooks: bool,
+    /// Resources, or whole components, that a destroy leaves where they are and drops from the state.
+    pub abandon: Vec<Address>,
 }
 
 impl Options {
     /// Whether a resource that is there and nobody's is to be taken over.
     pub fn adopts(&self, address: &Address) -> bool {
-        self.adopt.iter().any(|wanted| wanted == address || wanted.as_str() == address.component())
+        self.adopt.iter().any(|wanted| leaving::names(wanted, address))
+    }
+
+    /// Whether a resource that goes is to be left where it is.
+    pub(super) fn abandons(&self, address: &Address) -> bool {
+        self.abandon.iter().any(|wanted| leaving::names(wanted, address))
     }
 }
 
@@ -72,15 +80,20 @@ impl Options {
 pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
     check_identities(request.desired)?;
     let graph = dependencies::graph(request.desired).map_err(Diagnostics)?;
-    let wanted = targeted(request, &graph)?;
+    leaving::named(request.recorded, &request.options.abandon, "what is to be abandoned,")?;
+    let (wanted, leaving) = match request.options.destroy {
+        true => (None, leaving::targeted(request.recorded, &request.options.targets)?),
+        false => (targeted(request, &graph)?, None),
+    };
     let mut planner = Planner::new(request);
     planner.visit_desired(&graph, &wanted)?;
     planner.visit_hooks(&wanted);
     if wanted.is_none() {
-        planner.visit_removed();
+        planner.visit_removed(leaving.as_ref());
     }
     let drift = planner.drift();
-    let outputs = planner.outputs();
+    // Of a stack that is partly taken away, the outputs stay as they were: which of them still hold is unknown.
+    let outputs = if leaving.is_some() { BTreeMap::new() } else { planner.outputs() };
     let mut changes = planner.changes;
     changes.sort_by(|a, b| a.address.cmp(&b.address));
     let plan = Plan {
@@ -97,7 +110,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
         drift,
         outputs,
         proofs: request.desired.proofs.iter().map(proof).collect(),
-        partial: wanted.is_some(),
+        partial: wanted.is_some() || leaving.is_some(),
         destroy: request.options.destroy,
         looked_up: BTreeMap::new(),
     };
@@ -433,10 +446,19 @@ impl<'a> Planner<'a> {
         self.outputs.0.insert(resource.address.clone(), outputs);
     }
 
-    fn visit_removed(&mut self) {
+    fn visit_removed(&mut self, only: Option<&BTreeSet<Identity>>) {
         let state = self.request.recorded;
         let reason = if self.request.options.destroy { Reason::Destroyed } else { Reason::Removed };
-        let removed = state.resources.iter().filter(|(i, _)| !self.seen.contains(*i)).collect::<Vec<_>>();
+        let stays = |identity: &Identity| only.is_some_and(|only| !only.contains(identity));
+        let remains = state.resources.iter().filter(|(identity, r)| stays(identity) && r.kind != hook::KIND);
+        let remains = remains.map(|(_, recorded)| recorded.address.component()).collect::<BTreeSet<_>>();
+        let goes = |identity: &Identity, recorded: &Recorded| {
+            // Hooks go with the last of their component.
+            let early = recorded.kind == hook::KIND && remains.contains(recorded.address.component());
+            !self.seen.contains(identity) && !stays(identity) && !early
+        };
+        let removed = state.resources.iter().filter(|(identity, recorded)| goes(identity, recorded));
+        let removed = removed.collect::<Vec<_>>();
         let leaving = |connection: &Address| {
             removed.iter().any(|(_, r)| r.address == *connection)
                 || self.actions.get(connection) == Some(&Action::Replace)
@@ -460,7 +482,9 @@ impl<'a> Planner<'a> {
             let in_flight = recorded.pending.as_ref().is_some_and(|p| p.operation.is_some());
             let kept = goes_with.is_none() && outlives;
             let there = observed.is_some() || in_flight;
+            let abandoned = goes_with.is_none() && self.request.options.abandons(&recorded.address);
             let (action, reason) = match (there, kept) {
+                (true, _) if abandoned => (Action::Forget, Reason::Abandoned),
                 (true, true) => (Action::Forget, Reason::Kept),
                 (true, false) => (Action::Delete, reason.clone()),
                 (false, _) => (Action::Forget, Reason::Vanished),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::address::Address;
+use crate::env::clock::Clock;
 use crate::resource::error::ProviderError;
 use crate::resource::kind::{Change, Observed};
 use crate::resource::model::Ceded;
@@ -103,6 +104,12 @@ pub trait Driver: Send + Sync {
 
     /// Looks once: is it ready, or gone? `operation` is the one that [`Ack`] named, if it did.
     async fn poll(&self, subject: &Subject, operation: Option<&str>) -> Result<Poll, ProviderError>;
+
+    /// Waits until another look is worth while: a change, where the platform tells of those, or the interval's
+    /// end. `seen` is the resource as the last look showed it, `waited` the time since the request.
+    async fn until_next_look(&self, clock: &dyn Clock, _: &Subject, _seen: Option<&Observed>, waited: Duration) {
+        clock.sleep(self.poll_interval(waited)).await;
+    }
 
     /// How long to wait between two polls; `waited` is the time since the request.
     fn poll_interval(&self, waited: Duration) -> Duration {

@@ -55,7 +55,8 @@ pub fn plan(plan: &Plan, options: Options) -> String {
         counts.destroy
     ));
     if plan.partial {
-        out.push_str(&paint.yellow("This is a partial plan (--target): it does not make the whole stack.\n"));
+        let rest = if plan.destroy { "it leaves the rest of the stack" } else { "it does not make the whole stack" };
+        out.push_str(&paint.yellow(&format!("This is a partial plan (--target): {rest}.\n")));
     }
     out
 }
@@ -96,7 +97,8 @@ fn group(component: &str, changes: &[&ResourceChange], destroy: bool, options: O
     let risky = changes.iter().filter(|c| is_risky(c)).count();
     // Where everything goes, one more deletion is no news.
     let loud = |c: &&&ResourceChange| {
-        !folded || (is_risky(c) && risky <= LOUD && !destroy) || (c.action == Action::Run && destroy)
+        let told = c.reason == Reason::Abandoned || (c.action == Action::Run && destroy);
+        !folded || told || (is_risky(c) && risky <= LOUD && !destroy)
     };
     for change in changes.iter().filter(loud) {
         resource(change, options, out);
@@ -266,6 +268,9 @@ fn sentence(change: &ResourceChange) -> (String, String) {
         Reason::Removed => "the stack does not have it any more".to_owned(),
         Reason::Destroyed => String::new(),
         Reason::Kept => "helm.sh/resource-policy says that it, or what is in it, is to stay".to_owned(),
+        Reason::Abandoned => {
+            "it stays where it is, and nothing deletes it later: what it costs, it goes on costing".to_owned()
+        }
         Reason::Wanted => "it is there and becomes this stack's".to_owned(),
         Reason::Found => "it carries this stack's labels, and the state does not know it".to_owned(),
     };

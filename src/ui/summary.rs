@@ -78,8 +78,25 @@ pub fn outputs(outputs: &BTreeMap<String, Value>, paint: Paint) -> String {
     format!("\n{}\n\n{}", paint.bold(&paint.green("Outputs:")), lines.collect::<String>())
 }
 
+/// What the user left where it is: (address, the platform's handle) each.
+pub fn abandoned(abandoned: &[(&str, Option<&str>)], paint: Paint) -> String {
+    if abandoned.is_empty() {
+        return String::new();
+    }
+    let line = |(address, id): &(&str, Option<&str>)| match id {
+        Some(id) => format!("\n  {} ({})", tame(address), tame(id)),
+        None => format!("\n  {}", tame(address)),
+    };
+    let lines = abandoned.iter().map(line).collect::<String>();
+    let noun = count(abandoned.len(), "resource");
+    paint.yellow(&format!("{noun} left there and forgotten, to be deleted by hand:")) + &lines
+}
+
 /// What a destroy left behind: (kind, name) each.
-pub fn residue(residue: &[(String, String)], paint: Paint) -> String {
+pub fn residue(residue: &[(String, String)], abandoned: bool, paint: Paint) -> String {
+    if residue.is_empty() && abandoned {
+        return "0 residual resources besides what was left there on purpose.".to_owned();
+    }
     if residue.is_empty() {
         return paint.green("0 residual resources: nothing of this stack is left.");
     }

@@ -33,6 +33,11 @@ pub fn everywhere<T: PartialEq + std::fmt::Debug>(suite: impl Fn(&Arena) -> T) {
     }
 }
 
+/// The real control plane alone, where there is one.
+pub fn control_plane() -> Option<Arena> {
+    real::arena()
+}
+
 impl Arena {
     /// The folder of the test's files; `stack.toml` in it may say `kubeconfig = "kubeconfig"`.
     pub fn folder(&self) -> &Path {

@@ -2,9 +2,11 @@
 #![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests run real processes and say what they skip")]
 
 mod admissible;
+mod adoption;
 mod architecture;
 mod arena;
 mod catalogue;
+mod configmaps;
 mod export;
 mod gcloud;
 mod given;

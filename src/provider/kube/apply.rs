@@ -17,7 +17,7 @@ use crate::value::Value;
 /// An object as the driver hands it out.
 pub fn observed(live: &Json) -> Observed {
     let id = live.pointer("/metadata/uid").and_then(Json::as_str).unwrap_or_default().to_owned();
-    Observed { id, attrs: Value::from_json(live) }
+    Observed { id, attrs: Value::from_plain_json(live) }
 }
 
 /// Whether an object carries the stack's label.
@@ -69,7 +69,14 @@ pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
     let (api_version, key) = identify(&request.attrs)?;
     let resource = served(cluster, &api_version, &key).await?;
     let path = resource.object(key.namespace.as_deref(), &key.name);
-    // Apply would create or change: look first, so that nobody else's object is taken over unasked.
+    let sent = document(&key, &canonical(&request.attrs), &request.ownership)?;
+    if !request.adopt {
+        match send(cluster, &path, &sent, &request.ownership, Meant::Absent, false).await {
+            // Something of that name is there.
+            Err(Refusal::Answered { code: 409, .. }) => {}
+            answer => return answer.map_err(|refusal| explain(&refusal, &key, &sent)),
+        }
+    }
     let there = match cluster.get(&path).await {
         Ok(live) => Some(live),
         Err(refusal) if refusal.is_not_found() => None,
@@ -98,7 +105,9 @@ pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
         }
     }
     let uid = there.as_ref().and_then(|live| live.pointer("/metadata/uid")).and_then(Json::as_str);
-    send(cluster, &resource, &key, &canonical(&request.attrs), &request.ownership, uid, force).await
+    let meant = uid.map_or(Meant::Absent, Meant::This);
+    let answer = send(cluster, &path, &sent, &request.ownership, meant, force).await;
+    answer.map_err(|refusal| explain(&refusal, &key, &sent))
 }
 
 /// Who made an object, for messages.
@@ -122,8 +131,11 @@ pub async fn update(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
         Some(observed) => without_surrendered(&manifest, request, observed),
         None => without_ceded(&manifest, &request.ceded),
     };
-    let uid = request.observed.as_ref().map(|observed| observed.id.as_str());
-    send(cluster, &resource, &key, &manifest, &request.ownership, uid, request.adopt).await
+    let path = resource.object(key.namespace.as_deref(), &key.name);
+    let sent = document(&key, &manifest, &request.ownership)?;
+    let meant = request.observed.as_ref().map_or(Meant::Any, |observed| Meant::This(&observed.id));
+    let answer = send(cluster, &path, &sent, &request.ownership, meant, request.adopt).await;
+    answer.map_err(|refusal| explain(&refusal, &key, &sent))
 }
 
 /// The manifest without the ceded fields that another manager has taken over. One that is still ours alone is
@@ -140,16 +152,24 @@ fn without_surrendered(manifest: &Value, request: &ApplyRequest, observed: &Obse
     without_ceded(manifest, &surrendered.cloned().collect::<Vec<_>>())
 }
 
-async fn send(
-    cluster: &Cluster,
-    resource: &Resource,
-    key: &ObjectKey,
-    manifest: &Value,
-    ownership: &Ownership,
-    uid: Option<&str>,
-    force: bool,
-) -> Result<Json, ProviderError> {
-    let mut body = manifest.to_json();
+/// Which object an apply is for; any other is refused with a conflict, in the same request.
+#[derive(Clone, Copy)]
+enum Meant<'a> {
+    /// None: it is to be created.
+    Absent,
+    /// The one with this uid.
+    This(&'a str),
+    /// Whichever has the name.
+    Any,
+}
+
+/// A resource version that no object has: revision 1 of etcd is that of the empty store. An apply that names it
+/// creates, and conflicts with whatever is there (measured on kube-apiserver 1.36, built-in and custom kinds).
+const NEVER: &str = "1";
+
+/// What is sent: the manifest with the stack's mark.
+fn document(key: &ObjectKey, manifest: &Value, ownership: &Ownership) -> Result<Json, ProviderError> {
+    let mut body = manifest.to_plain_json();
     let Some(metadata) = body["metadata"].as_object_mut() else {
         return Err(ProviderError::new(ErrorClass::Invalid, format!("{key}: the manifest has no metadata")));
     };
@@ -157,15 +177,26 @@ async fn send(
     if let Some(labels) = labels.as_object_mut() {
         labels.insert(MARK.to_owned(), json!(ownership.id));
     }
-    // A precondition: apply to this very object, or not at all.
-    if let Some(uid) = uid {
-        metadata.insert("uid".to_owned(), json!(uid));
+    Ok(body)
+}
+
+async fn send(
+    cluster: &Cluster,
+    path: &str,
+    document: &Json,
+    ownership: &Ownership,
+    meant: Meant<'_>,
+    force: bool,
+) -> Result<Json, Refusal> {
+    let mut body = document.clone();
+    match meant {
+        Meant::Absent => body["metadata"]["resourceVersion"] = NEVER.into(),
+        Meant::This(uid) => body["metadata"]["uid"] = uid.into(),
+        Meant::Any => {}
     }
     let manager = object::manager(&ownership.id);
-    let path = resource.object(key.namespace.as_deref(), &key.name);
     let path = format!("{path}?fieldManager={}&fieldValidation=Strict&force={force}", escape(&manager));
-    let answer = cluster.write(Method::PATCH, &path, Content::Apply, &body).await;
-    answer.map_err(|refusal| explain(&refusal, key, &body))
+    cluster.write(Method::PATCH, &path, Content::Apply, &body).await
 }
 
 /// The error, with what is missing where something is.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use kube::client::Body;
@@ -14,8 +15,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value as Json;
 
-use super::discovery::Catalogue;
+use super::discovery::{Catalogue, escape};
 use super::given::Given;
+use super::live::Page;
 use super::refusal::Refusal;
 use crate::env::clock::{SharedClock, timeout};
 use crate::provider::google::client::GoogleClient;
@@ -182,6 +184,53 @@ impl Cluster {
         self.send(Method::GET, path, "application/json", None).await
     }
 
+    /// GETs a page of a list.
+    ///
+    /// # Errors
+    /// Whatever was answered besides success.
+    pub async fn page(&self, path: &str) -> Result<Page, Refusal> {
+        let bytes = self.fetch(Method::GET, path, "application/json", None).await?;
+        serde_json::from_slice(&bytes).map_err(|error| not_json(&error))
+    }
+
+    /// Waits until the object of this name in a collection is another than at `revision`, or `limit` is over.
+    ///
+    /// # Errors
+    /// A watch that was refused or broke off.
+    pub async fn until_changed(
+        &self,
+        collection: &str,
+        name: &str,
+        revision: &str,
+        limit: Duration,
+    ) -> Result<(), Refusal> {
+        let query = format!(
+            "watch=1&fieldSelector={}&resourceVersion={}&timeoutSeconds={}",
+            escape(&format!("metadata.name={name}")),
+            escape(revision),
+            limit.as_secs().max(1)
+        );
+        let request = self.request(Method::GET, &format!("{collection}?{query}"), "application/json").await?;
+        let request = request.body(Body::empty()).map_err(|error| not_a_path(collection, &error))?;
+        let watch = async {
+            let answer = self.client().send(request).await.map_err(|error| unreachable(&error))?;
+            let status = answer.status();
+            let mut body = answer.into_body();
+            if !status.is_success() {
+                let bytes = body.collect().await.map_err(|error| unreachable(&error))?.to_bytes();
+                return Err(refused(status, None, &bytes));
+            }
+            // Without bookmarks, the first bytes are of an event.
+            while let Some(frame) = body.frame().await {
+                if frame.map_err(|error| unreachable(&error))?.data_ref().is_some_and(|data| !data.is_empty()) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        timeout(&*self.clock, limit, watch).await.unwrap_or(Ok(()))
+    }
+
     /// GETs a path in the representation that `accept` asks for.
     ///
     /// # Errors
@@ -205,6 +254,18 @@ impl Cluster {
         accept: &str,
         body: Option<(Content, &Json)>,
     ) -> Result<Json, Refusal> {
+        let bytes = self.fetch(method, path, accept, body).await?;
+        serde_json::from_slice(&bytes).map_err(|error| not_json(&error))
+    }
+
+    /// The body of a successful answer.
+    async fn fetch(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Option<(Content, &Json)>,
+    ) -> Result<Bytes, Refusal> {
         let Login::Kubeconfig(given) = &self.login else { return self.send_once(method, path, accept, body).await };
         let seen = *self.logins.lock().await;
         match self.send_once(method.clone(), path, accept, body).await {
@@ -217,22 +278,25 @@ impl Cluster {
         }
     }
 
+    /// A request with its login.
+    async fn request(&self, method: Method, path: &str, accept: &str) -> Result<http::request::Builder, Refusal> {
+        let request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, accept);
+        let token = match &self.login {
+            Login::Google(google) => google.token().await.map_err(Refusal::Failed)?,
+            Login::Fixed(token) => token.clone(),
+            Login::Kubeconfig(_) => return Ok(request),
+        };
+        Ok(request.header(http::header::AUTHORIZATION, format!("Bearer {token}")))
+    }
+
     async fn send_once(
         &self,
         method: Method,
         path: &str,
         accept: &str,
         body: Option<(Content, &Json)>,
-    ) -> Result<Json, Refusal> {
-        let mut request = Request::builder().method(method).uri(path).header(http::header::ACCEPT, accept);
-        let token = match &self.login {
-            Login::Google(google) => Some(google.token().await.map_err(Refusal::Failed)?),
-            Login::Fixed(token) => Some(token.clone()),
-            Login::Kubeconfig(_) => None,
-        };
-        if let Some(token) = token {
-            request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
-        }
+    ) -> Result<Bytes, Refusal> {
+        let mut request = self.request(method, path, accept).await?;
         let bytes = match body {
             None => Vec::new(),
             Some((content, body)) => {
@@ -247,40 +311,57 @@ impl Cluster {
                 serde_json::to_vec(body).map_err(|error| Refusal::failed(ErrorClass::Invalid, error.to_string()))?
             }
         };
-        let request = request
-            .body(Body::from(bytes))
-            .map_err(|error| Refusal::failed(ErrorClass::Invalid, format!("{path} is not a path: {error}")))?;
+        let request = request.body(Body::from(bytes)).map_err(|error| not_a_path(path, &error))?;
         // Simulated time stands still until the whole answer is read.
         let _busy = self.clock.busy();
         let exchange = async {
             let answer = self.client().send(request).await.map_err(|error| unreachable(&error))?;
             let status = answer.status();
+            let wait =
+                answer.headers().get(http::header::RETRY_AFTER).and_then(|text| text.to_str().ok()?.parse().ok());
             let body = answer.into_body().collect().await.map_err(|error| unreachable(&error))?.to_bytes();
-            Ok::<_, Refusal>((status, body))
+            Ok::<_, Refusal>((status, wait, body))
         };
-        let (status, bytes) = timeout(&*self.clock, ATTEMPT, exchange).await.map_err(|_| {
+        let (status, wait, bytes) = timeout(&*self.clock, ATTEMPT, exchange).await.map_err(|_| {
             let text = format!("the API server did not answer within {} s", ATTEMPT.as_secs());
             Refusal::failed(ErrorClass::Unavailable, text)
         })??;
-        decode(status, &bytes)
+        if status.is_success() { Ok(bytes) } else { Err(refused(status, wait, &bytes)) }
     }
 }
 
-fn decode(status: StatusCode, bytes: &[u8]) -> Result<Json, Refusal> {
-    let body = serde_json::from_slice::<Json>(bytes);
-    match body {
-        Ok(body) if status.is_success() => Ok(body),
-        Ok(status_object) => Err(Refusal::Answered { code: status.as_u16(), status: status_object }),
-        Err(_) if status.is_success() => {
-            Err(Refusal::failed(ErrorClass::Unavailable, "the API server's answer is not JSON".to_owned()))
-        }
+/// The refusal that an answer is; `wait` is what its header asks for, in seconds, which priority and fairness says
+/// there alone.
+fn refused(status: StatusCode, wait: Option<u64>, bytes: &[u8]) -> Refusal {
+    let said = match serde_json::from_slice::<Json>(bytes) {
+        Ok(said) if said.is_object() => said,
         // A proxy or a dying server: no Status object.
-        Err(_) => {
+        _ => {
             let text = String::from_utf8_lossy(bytes).trim().chars().take(200).collect::<String>();
-            let body = serde_json::json!({ "message": text });
-            Err(Refusal::Answered { code: status.as_u16(), status: body })
+            serde_json::json!({ "message": text })
         }
+    };
+    Refusal::Answered { code: status.as_u16(), status: with_wait(said, wait) }
+}
+
+fn not_a_path(path: &str, error: &http::Error) -> Refusal {
+    Refusal::failed(ErrorClass::Invalid, format!("{path} is not a path: {error}"))
+}
+
+fn not_json(error: &serde_json::Error) -> Refusal {
+    Refusal::failed(ErrorClass::Unavailable, format!("the API server's answer is not what was asked for: {error}"))
+}
+
+fn with_wait(mut status: Json, wait: Option<u64>) -> Json {
+    if let Some(seconds) = wait
+        && status.pointer("/details/retryAfterSeconds").is_none()
+    {
+        if !status["details"].is_object() {
+            status["details"] = serde_json::json!({});
+        }
+        status["details"]["retryAfterSeconds"] = seconds.into();
     }
+    status
 }
 
 fn unreachable(error: &(dyn std::error::Error + 'static)) -> Refusal {

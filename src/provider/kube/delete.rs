@@ -11,22 +11,23 @@ use crate::address::ObjectKey;
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::resource::readiness::Readiness;
 
-/// Asks for the deletion of this very object; what is gone is gone.
+/// Asks for the deletion of this very object. Whether it is gone already: without finalizers and grace the
+/// server answers with a Status once it is.
 ///
 /// # Errors
 /// The server's refusal.
-pub async fn delete(cluster: &Cluster, path: &str, key: &ObjectKey, uid: &str) -> Result<(), ProviderError> {
+pub async fn delete(cluster: &Cluster, path: &str, key: &ObjectKey, uid: &str) -> Result<bool, ProviderError> {
     let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
     if !uid.is_empty() {
         options["preconditions"] = json!({ "uid": uid });
     }
     match cluster.write(Method::DELETE, path, Content::Json, &options).await {
-        Ok(_) => Ok(()),
-        Err(refusal) if refusal.is_not_found() => Ok(()),
+        Ok(answer) => Ok(answer["kind"] == "Status" && key.kind != "Status"),
+        Err(refusal) if refusal.is_not_found() => Ok(true),
         // Another object of that name: the one we meant is gone.
         Err(refusal @ Refusal::Answered { code: 409, .. }) => {
             let error = refusal.error(&key.to_string(), &Json::Null);
-            if error.message.contains("UID") || error.message.contains("uid") { Ok(()) } else { Err(error) }
+            if error.message.contains("UID") || error.message.contains("uid") { Ok(true) } else { Err(error) }
         }
         Err(refusal) => {
             let mut error = refusal.error(&key.to_string(), &Json::Null);

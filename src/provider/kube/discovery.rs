@@ -126,8 +126,8 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 /// Asks the server what it serves.
 async fn ask(cluster: &Cluster) -> Result<Catalogue, Refusal> {
     let mut catalogue = Catalogue::default();
-    let core = cluster.get_as("/api", AGGREGATED).await?;
-    let groups = cluster.get_as("/apis", AGGREGATED).await?;
+    let (core, groups) =
+        futures_util::try_join!(cluster.get_as("/api", AGGREGATED), cluster.get_as("/apis", AGGREGATED))?;
     if core["kind"] == "APIGroupDiscoveryList" {
         catalogue.read_aggregated(&core);
     } else {

@@ -10,12 +10,18 @@ use serde_json::Value as Json;
 use super::causes::{self, Explanation};
 use super::client::{Cluster, Connections};
 use super::{apply, delete, read, settle, status};
-use crate::env::clock::Timestamp;
+use crate::env::clock::{Clock, Timestamp};
 use crate::resource::driver::{Ack, ApplyRequest, Driver, Ownership, Poll, Subject};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::resource::kind::Observed;
 use crate::resource::readiness::Readiness;
 use crate::value::Value;
+
+/// A wait is long after this: from then on a watch tells of its end at once.
+const WATCHED: Duration = Duration::from_secs(5);
+
+/// Controllers write in bursts; looking at once would see the first of several writes.
+const SETTLE: Duration = Duration::from_millis(200);
 
 /// How long an explanation is good for: looking for causes takes several requests.
 const EXPLAINED: Duration = Duration::from_secs(10);
@@ -130,8 +136,11 @@ impl Driver for ObjectDriver {
         // Without its definition the object is gone.
         let Some(resource) = resource else { return Ok(Ack::default()) };
         let path = resource.object(key.namespace.as_deref(), &key.name);
-        delete::delete(&cluster, &path, &key, &observed.id).await?;
-        Ok(Ack::default())
+        let readiness = match delete::delete(&cluster, &path, &key, &observed.id).await? {
+            true => Some(delete::remains(&cluster, &key, &observed.id).await?),
+            false => None,
+        };
+        Ok(Ack { readiness, ..Ack::default() })
     }
 
     async fn poll(&self, subject: &Subject, _: Option<&str>) -> Result<Poll, ProviderError> {
@@ -172,12 +181,45 @@ impl Driver for ObjectDriver {
         Ok(Poll { readiness, observed: Some(observed) })
     }
 
+    async fn until_next_look(&self, clock: &dyn Clock, subject: &Subject, seen: Option<&Observed>, waited: Duration) {
+        let interval = self.poll_interval(waited);
+        let begun = clock.now();
+        if waited >= WATCHED && clock.is_continuous() {
+            // A watch that cannot be had is a wait like any other.
+            let changed = match seen {
+                Some(seen) => self.watch(subject, seen, interval).await,
+                None => Ok(()),
+            };
+            match changed {
+                Ok(()) if seen.is_some() => return clock.sleep(SETTLE).await,
+                Ok(()) => {}
+                Err(error) => tracing::debug!("no watch of {}: {error}", subject.address),
+            }
+        }
+        clock.sleep(interval.saturating_sub(clock.now().since(begun))).await;
+    }
+
     fn poll_interval(&self, waited: Duration) -> Duration {
         match waited.as_secs() {
             0..5 => Duration::from_secs(1),
             5..60 => Duration::from_secs(2),
+            // Of causes that do not change the object itself only a look tells.
             _ => Duration::from_secs(5),
         }
+    }
+}
+
+impl ObjectDriver {
+    /// Returns once the object is no longer as it was seen, or after `limit`.
+    async fn watch(&self, subject: &Subject, seen: &Observed, limit: Duration) -> Result<(), ProviderError> {
+        let cluster = self.cluster(subject).await?;
+        let (api_version, key) = apply::identify(&seen.attrs)?;
+        let failed = |refusal: super::refusal::Refusal| refusal.error(&key.to_string(), &Json::Null);
+        let found = cluster.known_resource(&key.group, Some(apply::version_of(&api_version)), &key.kind).await;
+        let Some(resource) = found.map_err(failed)? else { return Ok(()) };
+        let revision = seen.attrs.at(&["metadata", "resourceVersion"]).and_then(Value::as_str).unwrap_or_default();
+        let namespace = key.namespace.as_deref();
+        cluster.until_changed(&resource.collection(namespace), &key.name, revision, limit).await.map_err(failed)
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Reads `metadata.managedFields` (fieldsV1). Pure; changes nothing and merges nothing.
 
+use std::borrow::Cow;
+
 use crate::value::Value;
 
 /// One step into an object, as fieldsV1 writes it.
@@ -43,10 +45,22 @@ pub fn owned_by(object: &Value, manager: &str) -> Vec<Path> {
     for entry in entries(object) {
         let text = |key| entry.get(key).and_then(Value::as_str).unwrap_or_default();
         if text("manager") == manager && text("operation") == "Apply" && text("subresource").is_empty() {
-            collect(entry.get("fieldsV1").unwrap_or(&Value::Null), &mut Vec::new(), &mut leaves);
+            collect(&fields_of(entry), &mut Vec::new(), &mut leaves);
         }
     }
     leaves
+}
+
+/// The set of fields of an entry of `managedFields`, which a list leaves as text (`super::live`).
+fn fields_of(entry: &Value) -> Cow<'_, Value> {
+    match entry.get("fieldsV1") {
+        Some(Value::String(text)) => {
+            let json = serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+            Cow::Owned(Value::from_plain_json(&json))
+        }
+        Some(set) => Cow::Borrowed(set),
+        None => Cow::Owned(Value::Null),
+    }
 }
 
 /// Every manager but `except` that owns the field at `path`, or something below it.
@@ -54,9 +68,11 @@ pub fn owners(object: &Value, path: &[Step], except: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in entries(object) {
         let manager = entry.get("manager").and_then(Value::as_str).unwrap_or_default();
-        let Some(set) = entry.get("fieldsV1") else { continue };
-        let owned = path.iter().try_fold(set, find);
-        if manager != except && owned.is_some() && !found.iter().any(|name| name == manager) {
+        if manager == except || found.iter().any(|name| name == manager) {
+            continue;
+        }
+        let set = fields_of(entry);
+        if path.iter().try_fold(&*set, find).is_some() {
             found.push(manager.to_owned());
         }
     }
@@ -72,7 +88,7 @@ pub fn owned_by_others(object: &Value, manager: &str) -> Vec<(String, Vec<String
             continue;
         }
         let mut leaves = Vec::new();
-        collect(entry.get("fieldsV1").unwrap_or(&Value::Null), &mut Vec::new(), &mut leaves);
+        collect(&fields_of(entry), &mut Vec::new(), &mut leaves);
         found.extend(leaves.iter().map(|path| (text("manager").to_owned(), words(path))));
     }
     found
@@ -104,7 +120,7 @@ fn collect(set: &Value, path: &mut Path, leaves: &mut Vec<Path>) {
 
 fn parse(key: &str) -> Option<Step> {
     let (kind, rest) = key.split_once(':')?;
-    let json = || serde_json::from_str::<serde_json::Value>(rest).ok().map(|json| Value::from_json(&json));
+    let json = || serde_json::from_str::<serde_json::Value>(rest).ok().map(|json| Value::from_plain_json(&json));
     Some(match kind {
         "f" => Step::Field(rest.to_owned()),
         "k" => Step::Key(json()?),

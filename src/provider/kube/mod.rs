@@ -15,6 +15,7 @@ mod fields;
 pub mod given;
 pub mod hook;
 mod immutable;
+mod live;
 pub mod look;
 pub mod object;
 mod read;

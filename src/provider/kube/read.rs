@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::apply::{identify, is_ours, observed, owner, version_of};
 use super::client::Cluster;
 use super::discovery::{Resource, escape};
+use super::live::Live;
 use super::object::MARK;
 use super::refusal::Refusal;
 use crate::address::ObjectKey;
@@ -26,7 +27,7 @@ const PAGE: usize = 500;
 /// Group, version and kind.
 type Gvk = (String, String, String);
 /// What a list found, by namespace and name.
-type Listed = BTreeMap<(Option<String>, String), Json>;
+type Listed = BTreeMap<(Option<String>, String), Observed>;
 
 /// Version and key of a subject: from its manifest, else from its record and address.
 pub fn locate(subject: &Subject) -> Option<(String, ObjectKey)> {
@@ -38,8 +39,11 @@ pub fn locate(subject: &Subject) -> Option<(String, ObjectKey)> {
     subject.desired.as_deref().and_then(|manifest| identify(manifest).ok()).or_else(recorded)
 }
 
-/// The answer of each kind's list; `None` when the kind is not served.
+/// What a kind's list holds of what was asked for; `None` when the kind is not served.
 type Lists = BTreeMap<Gvk, Result<Option<(Resource, Listed)>, Refusal>>;
+
+/// Which objects of a kind were asked for, by namespace and name.
+type Named = BTreeSet<(Option<String>, String)>;
 
 /// Reads subjects of one cluster, in their order.
 pub async fn read(
@@ -48,46 +52,62 @@ pub async fn read(
     ownership: &Ownership,
 ) -> Vec<Result<Option<Observed>, ProviderError>> {
     let located = subjects.iter().map(|subject| locate(subject)).collect::<Vec<_>>();
-    let kinds = located.iter().flatten().map(|(api_version, key)| gvk(api_version, key)).collect::<BTreeSet<_>>();
-    let lists = stream::iter(kinds.into_iter().map(|gvk| {
-        let cluster = cluster.clone();
-        let id = ownership.id.clone();
+    let mut kinds = BTreeMap::<Gvk, Named>::new();
+    for (api_version, key) in located.iter().flatten() {
+        kinds.entry(gvk(api_version, key)).or_default().insert((key.namespace.clone(), key.name.clone()));
+    }
+    let lists = stream::iter(kinds.into_iter().map(|(gvk, named)| {
+        let (cluster, id) = (cluster.clone(), ownership.id.clone());
         async move {
-            let listed = list(&cluster, &gvk, &id).await;
+            let listed = list(&cluster, &gvk, &named, &id).await;
             (gvk, listed)
         }
     }));
-    let lists = lists.buffer_unordered(PARALLEL).collect::<Lists>().await;
-    let looks =
-        subjects.iter().zip(located).map(|(subject, located)| look(cluster, &lists, subject, located, ownership));
-    let looks = looks.collect::<Vec<_>>();
+    let mut lists = lists.buffer_unordered(PARALLEL).collect::<Lists>().await;
+    let mut looks = Vec::with_capacity(subjects.len());
+    for (subject, located) in subjects.iter().zip(located) {
+        looks.push(look(cluster, pick(&mut lists, subject, located), subject, ownership));
+    }
     stream::iter(looks).buffered(PARALLEL).collect().await
 }
 
-/// Finds one subject in the lists, or by its name when it is recorded.
-async fn look(
-    cluster: &Cluster,
-    lists: &Lists,
-    subject: &Subject,
-    located: Option<(String, ObjectKey)>,
-    ownership: &Ownership,
-) -> Result<Option<Observed>, ProviderError> {
-    let Some((api_version, key)) = located else { return Ok(None) };
-    let (resource, listed) = match &lists[&gvk(&api_version, &key)] {
-        Ok(Some(found)) => found,
+enum Found {
+    Settled(Result<Option<Observed>, ProviderError>),
+    /// Only a GET can tell.
+    ByName(Resource, ObjectKey),
+}
+
+/// Takes one subject out of the lists.
+fn pick(lists: &mut Lists, subject: &Subject, located: Option<(String, ObjectKey)>) -> Found {
+    let Some((api_version, key)) = located else { return Found::Settled(Ok(None)) };
+    let (resource, listed) = match lists.get_mut(&gvk(&api_version, &key)) {
+        Some(Ok(Some(found))) => found,
         // A kind that is not served has no objects.
-        Ok(None) => return Ok(None),
-        Err(refusal) => return Err(refusal.error(&format!("cannot list {}", key.kind), &Json::Null)),
+        Some(Ok(None)) | None => return Found::Settled(Ok(None)),
+        Some(Err(refusal)) => {
+            return Found::Settled(Err(refusal.error(&format!("cannot list {}", key.kind), &Json::Null)));
+        }
     };
     let namespace = if resource.namespaced { key.namespace.clone().or(Some("default".into())) } else { None };
-    if let Some(live) = listed.get(&(namespace, key.name.clone())) {
-        return Ok(Some(observed(live)));
+    match listed.remove(&(namespace, key.name.clone())) {
+        Some(observed) => Found::Settled(Ok(Some(observed))),
+        None if subject.recorded.is_some() || subject.adopt => Found::ByName(resource.clone(), key),
+        None => Found::Settled(Ok(None)),
     }
-    let recorded = match subject.recorded.as_deref() {
-        Some(recorded) => recorded,
-        None if subject.adopt => &Value::Null,
-        None => return Ok(None),
+}
+
+/// Asks by its name for what is recorded, or to be adopted, and does not carry the label.
+async fn look(
+    cluster: &Cluster,
+    found: Found,
+    subject: &Subject,
+    ownership: &Ownership,
+) -> Result<Option<Observed>, ProviderError> {
+    let (resource, key) = match found {
+        Found::Settled(answer) => return answer,
+        Found::ByName(resource, key) => (resource, key),
     };
+    let recorded = subject.recorded.as_deref().unwrap_or(&Value::Null);
     match cluster.get(&resource.object(key.namespace.as_deref(), &key.name)).await {
         // Another object of the same name, made by others since: ours is gone.
         Ok(live) if is_ours(&live, ownership) || is_recorded(&live, recorded) => Ok(Some(observed(&live))),
@@ -107,8 +127,8 @@ fn gvk(api_version: &str, key: &ObjectKey) -> Gvk {
     (key.group.clone(), version_of(api_version).to_owned(), key.kind.clone())
 }
 
-/// All objects of a kind that carry the stack's label; `None` when the kind is not served.
-async fn list(cluster: &Cluster, gvk: &Gvk, id: &str) -> Result<Option<(Resource, Listed)>, Refusal> {
+/// The named objects of a kind that carry the stack's label; `None` when the kind is not served.
+async fn list(cluster: &Cluster, gvk: &Gvk, named: &Named, id: &str) -> Result<Option<(Resource, Listed)>, Refusal> {
     let (group, version, kind) = gvk;
     let Some(resource) = cluster.known_resource(group, Some(version), kind).await? else { return Ok(None) };
     let mut listed = Listed::new();
@@ -121,7 +141,7 @@ async fn list(cluster: &Cluster, gvk: &Gvk, id: &str) -> Result<Option<(Resource
     let mut next = String::new();
     loop {
         let path = format!("{}?labelSelector={selector}&limit={PAGE}{next}", resource.collection(None));
-        let page = match cluster.get(&path).await {
+        let page = match cluster.page(&path).await {
             Ok(page) => page,
             // The snapshot that the pages were of is gone: from the start.
             Err(refusal) if refusal.code() == Some(410) && !next.is_empty() => {
@@ -132,18 +152,24 @@ async fn list(cluster: &Cluster, gvk: &Gvk, id: &str) -> Result<Option<(Resource
             Err(refusal) if refusal.is_not_found() => return Ok(None),
             Err(refusal) => return Err(refusal),
         };
-        for item in page["items"].as_array().into_iter().flatten() {
-            let mut item = item.clone();
+        for Live(mut item) in page.items.into_iter().flatten() {
+            let text = |key| item.at(&["metadata", key]).and_then(Value::as_str).map(str::to_owned);
+            let (namespace, name, uid) = (text("namespace"), text("name").unwrap_or_default(), text("uid"));
+            // A manifest may leave the namespace out.
+            let asked =
+                [namespace.clone(), None].into_iter().any(|namespace| named.contains(&(namespace, name.clone())));
+            let Value::Map(attrs) = &mut item else { continue };
+            if !asked {
+                continue;
+            }
             // Items of a list carry neither.
-            item["apiVersion"] = api_version.clone().into();
-            item["kind"] = kind.clone().into();
-            let text = |pointer| item.pointer(pointer).and_then(Json::as_str).map(str::to_owned);
-            let key = (text("/metadata/namespace"), text("/metadata/name").unwrap_or_default());
-            listed.insert(key, item);
+            attrs.insert("apiVersion".to_owned(), api_version.as_str().into());
+            attrs.insert("kind".to_owned(), kind.as_str().into());
+            listed.insert((namespace, name), Observed { id: uid.unwrap_or_default(), attrs: item });
         }
-        match page.pointer("/metadata/continue").and_then(Json::as_str) {
-            Some(token) if !token.is_empty() => next = format!("&continue={}", escape(token)),
-            _ => return Ok(Some((resource, listed))),
+        if page.metadata.next.is_empty() {
+            return Ok(Some((resource, listed)));
         }
+        next = format!("&continue={}", escape(&page.metadata.next));
     }
 }

@@ -155,6 +155,25 @@ fn create_applies_once_and_marks() {
     assert_eq!(patches.len(), 1);
     assert_eq!(patches[0].0, format!("{PATH}?fieldManager=stackwright-me&fieldValidation=Strict&force=false"));
     assert_eq!(patches[0].1["metadata"]["labels"], json!({"stackwright.dev/id": "me"}));
+    // One request creates, and cannot touch what is there.
+    assert_eq!(patches[0].1["metadata"]["resourceVersion"], "1");
+    assert!(server.asked(Method::GET).iter().all(|(path, _)| !path.starts_with(PATH)));
+}
+
+#[test]
+fn what_is_there_and_ours_is_taken_up() {
+    let server = server();
+    server.on(&format!("PATCH {PATH}"), 409, modified());
+    server.on(&format!("PATCH {PATH}"), 200, live(config("c"), "u", Some("me")));
+    server.on(&format!("GET {PATH}"), 200, live(config("c"), "u", Some("me")));
+    run(async { driver(&server).create(&request(&config("c"))).await }).expect("taken up");
+    let patches = server.asked(Method::PATCH);
+    assert_eq!(patches[1].1["metadata"]["uid"], "u");
+    assert_eq!(patches[1].1["metadata"].get("resourceVersion"), None);
+}
+
+fn modified() -> Json {
+    json!({"kind": "Status", "reason": "Conflict", "code": 409, "message": "the object has been modified"})
 }
 
 #[test]
@@ -162,10 +181,14 @@ fn an_object_of_somebody_else_is_not_taken() {
     for (owner, hint) in [(None, "adopt"), (Some("other"), "destroy the other stack")] {
         let server = server();
         server.on(&format!("GET {PATH}"), 200, live(config("c"), "u", owner));
+        server.on(&format!("PATCH {PATH}"), 409, modified());
         let error = run(async { driver(&server).create(&request(&config("c"))).await }).expect_err("refused");
         assert_eq!(error.class, ErrorClass::AlreadyExists);
         assert!(error.hint.expect("hint").contains(hint));
-        assert_eq!(server.asked(Method::PATCH), []);
+        // One, which only creates.
+        let patches = server.asked(Method::PATCH);
+        assert_eq!(patches.len(), 1);
+        assert_eq!(patches[0].1["metadata"]["resourceVersion"], "1");
     }
     // Adopted: by force, and that very object only.
     let server = server();
@@ -242,6 +265,7 @@ fn delete_means_this_very_object_and_what_it_owns_outside() {
     server.on(&format!("GET {path}"), 404, json!({"reason": "NotFound", "message": "gone"}));
     let service = json!({"metadata": {"name": "g-istio", "deletionTimestamp": "t",
         "finalizers": ["service.kubernetes.io/load-balancer-cleanup"]}, "spec": {"type": "LoadBalancer"}});
+    server.on("GET /api/v1/namespaces/n/services", 200, json!({"items": [service.clone()]}));
     server.on("GET /api/v1/namespaces/n/services", 200, json!({"items": [service]}));
     server.on("GET /api/v1/namespaces/n/services", 200, json!({"items": []}));
     let observed = apply::observed(&live(gateway.clone(), "u", Some("me")));
@@ -250,7 +274,8 @@ fn delete_means_this_very_object_and_what_it_owns_outside() {
     subject.desired = None;
     run(async {
         let driver = driver(&server);
-        driver.delete(&subject, &observed).await.expect("deleted");
+        let ack = driver.delete(&subject, &observed).await.expect("deleted");
+        assert!(matches!(ack.readiness, Some(Readiness::Terminating { .. })), "its service is still there");
         let deletes = server.asked(Method::DELETE);
         assert_eq!(deletes[0].1["preconditions"]["uid"], "u");
         assert_eq!(deletes[0].1["propagationPolicy"], "Background");
@@ -403,4 +428,33 @@ fn what_the_driver_answers_the_kind_records_without_values() {
     let observed = apply::observed(&live(sent, "u", Some("me")));
     let record = ObjectKind.record(&Value::from_json(&manifest), &[], &observed).to_json().to_string();
     assert!(!record.contains("verysecret") && !record.contains("aGZf"), "{record}");
+}
+
+#[test]
+fn a_long_wait_watches_and_a_short_one_does_not() {
+    let watches = |waited: u64, code: u16| {
+        let server = server();
+        server.on("GET /api/v1/namespaces/n/configmaps", code, json!({"type": "MODIFIED", "object": {}}));
+        let mut seen = live(config("c"), "u", Some("me"));
+        seen["metadata"]["resourceVersion"] = json!("17");
+        let clock = WallClock::scaled(10.0, Timestamp(0));
+        let subject = subject(&config("c"), None);
+        run(async {
+            let driver = driver(&server);
+            let seen = apply::observed(&seen);
+            driver.until_next_look(&clock, &subject, Some(&seen), Duration::from_secs(waited)).await;
+        });
+        let gets = server.asked(Method::GET).into_iter().map(|(path, _)| path);
+        let watches = gets.filter(|path| path.contains("watch=1")).collect::<Vec<_>>();
+        (watches, clock.now().since(Timestamp(0)))
+    };
+    assert_eq!(watches(1, 200).0, [""; 0]);
+    let (asked, took) = watches(10, 200);
+    let query = "watch=1&fieldSelector=metadata.name%3Dc&resourceVersion=17&timeoutSeconds=2";
+    assert_eq!(asked, [format!("/api/v1/namespaces/n/configmaps?{query}")]);
+    assert!(took < Duration::from_secs(2), "the change was not noticed: {took:?}");
+    // A refused watch does not make a busy loop.
+    let (asked, took) = watches(10, 410);
+    assert_eq!(asked.len(), 1);
+    assert!(took >= Duration::from_secs(2), "{took:?}");
 }
