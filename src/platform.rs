@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 
 use crate::resource::error::ProviderError;
+use crate::value::Value;
 
 /// A proof, fully resolved.
 #[derive(Clone, Debug)]
@@ -41,6 +42,31 @@ pub struct Completion {
 pub trait Prover: Send + Sync {
     /// One request, no retry.
     async fn complete(&self, request: &CompletionRequest) -> Result<Completion, ProviderError>;
+}
+
+/// An object of a cluster, or all of a kind, that a chart asks about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sought<'a> {
+    /// `v1`, `apps/v1`.
+    pub api_version: &'a str,
+    /// Its kind.
+    pub kind: &'a str,
+    /// Empty for all namespaces or none.
+    pub namespace: &'a str,
+    /// Empty for all objects of the kind.
+    pub name: &'a str,
+}
+
+/// Looks at objects of a cluster, whoever's they are.
+#[async_trait]
+pub trait Objects: Send + Sync {
+    /// The object, or a list with `items`; `None` where it, or its kind, is not there. `connection` is what describes
+    /// the cluster, where that is not the one of a kubeconfig. One try.
+    async fn look(
+        &self,
+        connection: Option<&Value>,
+        sought: &Sought<'_>,
+    ) -> Result<Option<serde_json::Value>, ProviderError>;
 }
 
 /// What a run would change, so that state for one place is never used on another.

@@ -2,13 +2,16 @@
 //! fetching, which happens before, and not for turning objects into resources, see [`super::pieces`].
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::catalog::ExpandOptions;
 use crate::catalog::documents::{self, text};
-use crate::catalog::pieces::{Hook, Piece};
+use crate::catalog::pieces::{Piece, Run};
 use crate::catalog::sources;
-use crate::chart::{self, Capabilities, Chart, Content, Event, Library, Rendered, Settings, Wanted};
+use crate::chart::{self, Answers, Capabilities, Chart, Content, Event, Library, Rendered, Settings, Wanted};
 use crate::diag::Diagnostic;
+use crate::resource::hook::Moment;
 use crate::stack::Stack;
 use crate::value::{Map, Value};
 
@@ -16,6 +19,10 @@ use crate::value::{Map, Value};
 pub(super) struct Renderer<'a> {
     library: &'a Library<'a>,
     capabilities: Capabilities,
+    /// What charts are told about the cluster.
+    answers: &'a Answers,
+    /// The folder of the stack file.
+    near: PathBuf,
     /// What keeps apart the random values of stacks with the same key.
     stack: String,
     /// What random values derive from.
@@ -34,19 +41,19 @@ pub(super) struct Release<'r> {
 /// What a release consists of.
 pub(super) struct Contents {
     pub(super) pieces: Vec<Piece>,
-    /// Things that are not done, for the user.
-    pub(super) warnings: Vec<String>,
 }
 
 impl<'a> Renderer<'a> {
     /// Charts are told what the lock says of the cluster, or what [`sources::capabilities`] would write there.
-    pub(super) fn new(library: &'a Library<'a>, stack: &Stack, key: Option<[u8; 32]>) -> Self {
+    pub(super) fn new(stack: &Stack, options: &ExpandOptions<'a>) -> Self {
+        let (library, key, answers) = (options.library, options.key, options.answers);
         let told = library.capabilities().cloned().unwrap_or_else(|| sources::capabilities(stack));
         let capabilities = Capabilities {
             kube_version: full_version(&told.kubernetes),
             api_versions: told.apis.into_iter().collect(),
         };
-        Renderer { library, capabilities, stack: stack.name.to_string(), key }
+        let near = Path::new(&stack.name.span.source.name).parent().unwrap_or(Path::new("")).to_owned();
+        Renderer { library, capabilities, near, answers, stack: stack.name.to_string(), key }
     }
 
     /// The objects of a release; `None` when it is not at hand.
@@ -57,7 +64,8 @@ impl<'a> Renderer<'a> {
             .map_err(|error| Diagnostic::error(error.to_string()).hint(error.hint()))?;
         let Some(found) = found else { return Ok(None) };
         let contents = if release.wanted.reference.is_chart() {
-            let chart = load(self.library, &found.content).map_err(|error| error.of(release.name).diagnostic())?;
+            let chart =
+                load(self.library, &found.content, &self.near).map_err(|error| error.of(release.name).diagnostic())?;
             self.rendered(release, &chart).map_err(|error| error.of(release.name).diagnostic())?
         } else {
             let Content::Bytes(bytes) = &found.content else {
@@ -80,8 +88,13 @@ impl<'a> Renderer<'a> {
         }
         let named = chart::Release::new(release.name, release.namespace);
         let scope = format!("{}/{}", self.stack, release.wanted.id);
-        let settings = Settings { scope: &scope, key: self.key, ..Settings::new(&named, &capabilities) };
-        chart::render(chart, release.values, &settings).map(|rendered| contents(chart, rendered))
+        let settings = Settings {
+            scope: &scope,
+            key: self.key,
+            answers: Some(self.answers),
+            ..Settings::new(&named, &capabilities)
+        };
+        chart::render(chart, release.values, &settings).map(contents)
     }
 
     /// Takes note of what the objects define.
@@ -97,10 +110,10 @@ fn full_version(version: &str) -> String {
     format!("v{version}{}", if dots < 2 { ".0" } else { "" })
 }
 
-fn load(library: &Library<'_>, content: &Content) -> Result<Arc<Chart>, chart::ChartError> {
+fn load(library: &Library<'_>, content: &Content, near: &Path) -> Result<Arc<Chart>, chart::ChartError> {
     let limits = chart::Limits::default();
     let files = match content {
-        Content::Folder(path) => chart::directory::read(library.disk(), path, &limits)?,
+        Content::Folder(path) => chart::directory::read_with_neighbours(library.disk(), path, near, &limits)?,
         Content::Bytes(bytes) => chart::archive::read(bytes, &limits)?,
     };
     Chart::load(files)
@@ -112,10 +125,10 @@ fn manifests(release: &Release<'_>, bytes: &[u8]) -> Result<Contents, String> {
     let origin = release.wanted.reference.name();
     let objects = documents::parse(text)?.into_iter();
     let pieces = objects.map(|manifest| Piece { manifest, origin: origin.to_owned(), hook: None });
-    Ok(Contents { pieces: pieces.collect(), warnings: Vec::new() })
+    Ok(Contents { pieces: pieces.collect() })
 }
 
-fn contents(chart: &Chart, rendered: Rendered) -> Contents {
+fn contents(rendered: Rendered) -> Contents {
     let piece = |object: chart::Object, hook| Piece { origin: object.source, manifest: object.manifest, hook };
     // Helm neither deletes what is in crds/ nor lets anybody mark it; the mark tells the planner the same.
     let crds = rendered.crds.into_iter().map(|mut object| {
@@ -124,33 +137,33 @@ fn contents(chart: &Chart, rendered: Rendered) -> Contents {
     });
     let plain = crds.chain(rendered.objects);
     let mut pieces = plain.map(|object| piece(object, None)).collect::<Vec<_>>();
-    let (mut upgrades, mut deletions) = (BTreeSet::new(), BTreeSet::new());
     for hook in rendered.hooks {
-        let on = |event| hook.events.contains(&event);
-        let place = if on(Event::PreInstall) {
-            Some(Hook::Before(hook.weight))
-        } else if on(Event::PostInstall) {
-            Some(Hook::After(hook.weight))
-        } else {
-            if on(Event::PreUpgrade) || on(Event::PostUpgrade) {
-                upgrades.insert(hook.object.source.clone());
-            }
-            if on(Event::PreDelete) || on(Event::PostDelete) {
-                deletions.insert(hook.object.source.clone());
-            }
-            None
-        };
-        if let Some(place) = place {
-            pieces.push(piece(hook.object, Some(place)));
+        let moments = hook.events.iter().copied().filter_map(moment).collect::<BTreeSet<_>>();
+        if !moments.is_empty() {
+            let removed = |when| hook.delete.contains(&when);
+            let run = Run {
+                moments,
+                weight: hook.weight,
+                clear_success: removed(chart::Delete::Succeeded),
+                clear_failure: removed(chart::Delete::Failed),
+            };
+            pieces.push(piece(hook.object, Some(run)));
         }
     }
-    let warning = |when: &str, files: BTreeSet<String>| {
-        let list = || files.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        (!files.is_empty())
-            .then(|| format!("hooks of chart {} that run at {when} only are left out: {}", chart.name(), list()))
-    };
-    let warnings = [warning("upgrades", upgrades), warning("deletion", deletions)].into_iter().flatten().collect();
-    Contents { pieces, warnings }
+    Contents { pieces }
+}
+
+/// The moment of an event; there is no going back to older revisions here, and tests are nobody's to run.
+fn moment(event: Event) -> Option<Moment> {
+    match event {
+        Event::PreInstall => Some(Moment::PreInstall),
+        Event::PostInstall => Some(Moment::PostInstall),
+        Event::PreUpgrade => Some(Moment::PreUpgrade),
+        Event::PostUpgrade => Some(Moment::PostUpgrade),
+        Event::PreDelete => Some(Moment::PreDelete),
+        Event::PostDelete => Some(Moment::PostDelete),
+        Event::PreRollback | Event::PostRollback | Event::Test => None,
+    }
 }
 
 /// What a definition lets the API serve: `group/version` and `group/version/Kind`.

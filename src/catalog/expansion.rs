@@ -112,6 +112,20 @@ impl<'a> Expansion<'a> {
         address
     }
 
+    /// Adds a hook, or says why it cannot be added.
+    pub(super) fn hook(&mut self, hook: Resource) -> Address {
+        let address = hook.address.clone();
+        match self.places.get(&address.identity()) {
+            Some(&at) => {
+                let both = format!("{} and {address} are the same hook", self.resources[at].address);
+                let next = "leave it out of one of them";
+                self.found.push(Diagnostic::error(both).hint(next).about(address.clone()));
+            }
+            None => self.add(hook),
+        }
+        address
+    }
+
     /// Adds an object of the catalogue's own, from JSON.
     pub(super) fn own(&mut self, component: &str, manifest: &serde_json::Value) -> Address {
         self.object(NewObject { component, manifest: Value::from_json(manifest), origin: None, timeout: None })

@@ -38,7 +38,7 @@ mod workloads;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
-use crate::chart::Library;
+use crate::chart::{Answers, Library};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::resource::model::{Desired, Output, Resource};
 use crate::stack::{Loader, Stack};
@@ -57,6 +57,22 @@ pub struct ExpandOptions<'a> {
     pub library: &'a Library<'a>,
     /// What random values in charts derive from; charts that want some are refused without it.
     pub key: Option<[u8; 32]>,
+    /// What charts are told about the cluster; it remembers what they ask.
+    pub answers: &'a Answers,
+}
+
+/// The part of a stack that makes its cluster; nothing where a kubeconfig leads to one.
+pub fn cluster_alone(stack: &Stack) -> Desired {
+    let mut expansion = Expansion::new(stack);
+    cluster::expand(&mut expansion);
+    values(&mut expansion);
+    // Its own fields may refer to stored values.
+    expansion.resources.retain(|resource| resource.address == Address::new("cluster") || resource.kind == "value");
+    references::rewrite(&mut expansion, &mut []);
+    if !expansion.resources.iter().any(|resource| resource.kind != "value") {
+        expansion.resources.clear();
+    }
+    Desired { stack: stack.name.to_string(), resources: expansion.resources, ..Desired::default() }
 }
 
 /// The resources of a stack, with warnings.
@@ -68,7 +84,7 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
     let mut expansion = Expansion::new(stack);
     cluster::expand(&mut expansion);
     values(&mut expansion);
-    let mut renderer = charts::Renderer::new(options.library, stack, options.key);
+    let mut renderer = charts::Renderer::new(stack, options);
     addons::expand(&mut expansion, &mut renderer);
     gateway::expand(&mut expansion);
     workloads::expand(&mut expansion);
@@ -92,6 +108,7 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
     if expansion.has_errors() {
         return Err(Diagnostics(expansion.found));
     }
+    pieces::digest(&mut expansion.resources);
     let secrets = used_secrets(&expansion.resources, &outputs);
     let origins = secrets.into_iter().map(|name| {
         let origin = options.secrets.get(&name).cloned().or_else(|| variable(stack, &name)).unwrap_or_default();

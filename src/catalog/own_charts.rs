@@ -6,7 +6,6 @@ use crate::catalog::manifests::depend;
 use crate::catalog::pieces::{self, Release};
 use crate::catalog::sources;
 use crate::chart::Wanted;
-use crate::diag::Diagnostic;
 use crate::value::Value;
 
 pub(super) fn expand(expansion: &mut Expansion<'_>, renderer: &mut Renderer<'_>) {
@@ -21,8 +20,6 @@ pub(super) fn expand(expansion: &mut Expansion<'_>, renderer: &mut Renderer<'_>)
         let release = charts::Release { wanted: &wanted, name, namespace, values: &values };
         match renderer.render(&release) {
             Ok(Some(contents)) => {
-                let warned = |warning: String| Diagnostic::warning(warning).at(chart.source.span.clone(), "named here");
-                contents.warnings.into_iter().for_each(|warning| expansion.report(warned(warning)));
                 let timeout = chart.timeout.as_ref().map(|timeout| timeout.value);
                 let release = Release { component: &component, namespace, timeout };
                 let installed = pieces::install(expansion, &release, contents.pieces);

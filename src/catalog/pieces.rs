@@ -4,9 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::address::Address;
 use crate::catalog::documents::{self, set, text};
 use crate::catalog::expansion::{Expansion, NewObject};
+use crate::catalog::timing;
+use crate::diag::Diagnostic;
+use crate::resource::hook::{self, Moment};
+use crate::resource::model::Resource;
 use crate::value::Value;
 
 /// One rendered object.
@@ -14,17 +20,17 @@ pub(super) struct Piece {
     pub(super) manifest: Value,
     /// Chart and template: `cert-manager/templates/deployment.yaml`.
     pub(super) origin: String,
-    /// When it is there, for hooks; `None` for what is simply part of the release.
-    pub(super) hook: Option<Hook>,
+    /// When it runs, for hooks; `None` for what is simply part of the release.
+    pub(super) hook: Option<Run>,
 }
 
-/// When a hook runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Hook {
-    /// Before everything else of the release, by weight.
-    Before(i64),
-    /// After everything else of the release, by weight.
-    After(i64),
+/// When a hook runs, and what becomes of its object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) moments: BTreeSet<Moment>,
+    pub(super) weight: i64,
+    pub(super) clear_success: bool,
+    pub(super) clear_failure: bool,
 }
 
 /// A release: the objects of one chart.
@@ -54,12 +60,29 @@ impl Installed {
 pub(super) fn install(expansion: &mut Expansion<'_>, release: &Release<'_>, pieces: Vec<Piece>) -> Installed {
     let clustered = cluster_scoped(expansion, pieces.iter().map(|piece| &piece.manifest));
     let mut installed = Installed::default();
-    let mut steps: BTreeMap<Step, Vec<Address>> = BTreeMap::new();
+    let mut around = Around::default();
+    let mut hooks = Vec::new();
     for mut piece in pieces {
         settle(&mut piece.manifest, release.namespace, &clustered);
         let key = documents::key(&piece.manifest);
         if let Some(namespace) = key.namespace.as_deref().filter(|name| !is_given(name)) {
             expansion.namespace(release.component, namespace, &[]);
+        }
+        if let Some(run) = piece.hook {
+            let mut hook = Hooked { manifest: piece.manifest, origin: piece.origin, run, kept: None };
+            if hook.is_kept() {
+                let (component, origin) = (release.component, Some(hook.origin.as_str()));
+                let (manifest, timeout) = (hook.manifest.clone(), release.timeout);
+                let before = expansion.resources.len();
+                let address = expansion.object(NewObject { component, manifest, origin, timeout });
+                if expansion.resources.len() == before {
+                    continue;
+                }
+                installed.all.push(address.clone());
+                hook.kept = Some(address);
+            }
+            hooks.push(hook);
+            continue;
         }
         let (component, origin) = (release.component, Some(piece.origin.as_str()));
         let before = expansion.resources.len();
@@ -74,46 +97,166 @@ pub(super) fn install(expansion: &mut Expansion<'_>, release: &Release<'_>, piec
             _ => {}
         }
         installed.all.push(address.clone());
-        steps.entry(Step::of(&key.kind, piece.hook)).or_default().push(address);
+        match key.kind.as_str() {
+            "CustomResourceDefinition" => around.definitions.push(address),
+            // Hooks may run in it, so that it does not wait for them.
+            "Namespace" => around.namespaces.push(address),
+            _ => around.objects.push(address),
+        }
     }
-    ordered(expansion, &steps);
+    // By kind they are in Helm's order already.
+    hooks.sort_by_key(|hook| hook.run.weight);
+    for moment in Moment::ALL {
+        let due = hooks.iter().filter(|hook| hook.run.moments.contains(&moment));
+        installed.all.extend(around.hooks(expansion, release, moment, due));
+    }
     installed
 }
 
-/// The steps of a release, in their order. Definitions and namespaces are there before any hook, as with Helm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Step {
-    Definitions,
-    Before(i64),
-    Release,
-    After(i64),
+/// An object that is run.
+struct Hooked {
+    manifest: Value,
+    origin: String,
+    run: Run,
+    /// The address of one that is not run at all, but made in its turn and kept.
+    kept: Option<Address>,
 }
 
-impl Step {
-    fn of(kind: &str, hook: Option<Hook>) -> Self {
-        match hook {
-            Some(Hook::Before(weight)) => Step::Before(weight),
-            Some(Hook::After(weight)) => Step::After(weight),
-            None if kind == "CustomResourceDefinition" => Step::Definitions,
-            None => Step::Release,
-        }
+impl Hooked {
+    /// Whether a chart only means the order: what neither ends nor is removed, and is there after the installation as
+    /// after each upgrade, is part of the release.
+    fn is_kept(&self) -> bool {
+        let kind = text(&self.manifest, &["kind"]).unwrap_or_default();
+        let at = |moments: [Moment; 2]| moments.iter().all(|moment| self.run.moments.contains(moment));
+        !matches!(kind, "Job" | "Pod")
+            && !self.run.clear_success
+            && (at([Moment::PreInstall, Moment::PreUpgrade]) || at([Moment::PostInstall, Moment::PostUpgrade]))
     }
 }
 
-/// Whatever is no hook waits for the last hook before it, and a hook for everything before it.
-fn ordered(expansion: &mut Expansion<'_>, steps: &BTreeMap<Step, Vec<Address>>) {
-    let mut before: Option<(Step, &Vec<Address>)> = None;
-    for (step, addresses) in steps {
-        let (hook, release) = ("the chart runs this hook after it", "the chart runs this hook before everything else");
-        let reason = if matches!(step, Step::Release) { release } else { hook };
-        if let Some((earlier, on)) = before
-            && !(earlier == Step::Definitions && *step == Step::Release)
-        {
-            for (dependent, on) in addresses.iter().flat_map(|dependent| on.iter().map(move |on| (dependent, on))) {
-                expansion.need(dependent, on.clone(), reason);
+/// What hooks run before and after.
+#[derive(Default)]
+struct Around {
+    definitions: Vec<Address>,
+    namespaces: Vec<Address>,
+    objects: Vec<Address>,
+}
+
+impl Around {
+    /// The hooks of one moment, one after the other. Definitions and namespaces are there before any hook.
+    fn hooks<'h>(
+        &self,
+        expansion: &mut Expansion<'_>,
+        release: &Release<'_>,
+        moment: Moment,
+        hooks: impl Iterator<Item = &'h Hooked>,
+    ) -> Vec<Address> {
+        let mut added = Vec::new();
+        let mut last: Option<Address> = None;
+        for (place, hook) in (0..).zip(hooks) {
+            let address = match hook.kept.as_ref().filter(|_| !moment.is_deletion()) {
+                Some(kept) => kept.clone(),
+                None => {
+                    let Some(address) = add(expansion, release, moment, place, hook) else { continue };
+                    added.push(address.clone());
+                    address
+                }
+            };
+            let (all, reason) = match moment {
+                // In what order these run is for the deletion to say. They are recorded once there is something
+                // that they could be run for.
+                Moment::PreDelete => (true, "it is run for what the chart has installed"),
+                Moment::PostDelete => (false, ""),
+                _ => (last.is_none() && !moment.is_before(), "the chart runs this hook after it"),
+            };
+            for on in self.objects.iter().filter(|_| all) {
+                expansion.need(&address, on.clone(), reason);
+            }
+            if last.is_none() && !moment.is_deletion() {
+                for on in self.definitions.iter().chain(&self.namespaces) {
+                    expansion.need(&address, on.clone(), "the chart runs this hook after it");
+                }
+            }
+            if let Some(last) = last.replace(address.clone()).filter(|_| !moment.is_deletion()) {
+                expansion.need(&address, last, "the chart runs this hook after it");
             }
         }
-        before = Some((*step, addresses));
+        if let Some(last) = last.filter(|_| matches!(moment, Moment::PreInstall | Moment::PreUpgrade)) {
+            for object in &self.objects {
+                expansion.need(object, last.clone(), "the chart runs this hook before everything else");
+            }
+        }
+        added
+    }
+}
+
+fn add(
+    expansion: &mut Expansion<'_>,
+    release: &Release<'_>,
+    moment: Moment,
+    place: i64,
+    hook: &Hooked,
+) -> Option<Address> {
+    let key = documents::key(&hook.manifest);
+    let address = hook::address(release.component, moment, &key);
+    if moment.is_deletion() && key.kind == "Secret" && key.group.is_empty() && holds_text(&hook.manifest) {
+        let what = format!("the {} hook {key} is left out", moment.word());
+        let why = "The state would have to keep its contents until then, and state holds no secrets.";
+        let hint = "if other hooks cannot do without it, destroy with --no-hooks";
+        let from = format!("It comes from {}. {why}", hook.origin);
+        expansion.report(Diagnostic::warning(what).detail(from).hint(hint).about(address));
+        return None;
+    }
+    let timing = timing::object(&key.group, &key.kind);
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let timeout = release.timeout.unwrap_or(timing.timeout);
+    let facts = hook::Hook {
+        place,
+        clear_success: hook.run.clear_success,
+        clear_failure: hook.run.clear_failure,
+        timeout: seconds(timeout),
+        estimate: seconds(timing.estimate),
+        rendered: None,
+    };
+    let before = expansion.resources.len();
+    let address = expansion.hook(Resource {
+        address,
+        kind: hook::KIND,
+        attrs: facts.attrs(hook.manifest.clone()),
+        needs: Vec::new(),
+        connection: expansion.connection(),
+        ceded: Vec::new(),
+        timeout,
+        estimate: timing.estimate,
+        origin: Some(hook.origin.clone()),
+    });
+    (expansion.resources.len() > before).then_some(address)
+}
+
+/// Whether a Secret has contents that stand in it as they are.
+fn holds_text(manifest: &Value) -> bool {
+    let data = ["data", "stringData"].into_iter().filter_map(|key| manifest.get(key)?.as_map());
+    data.flat_map(|map| map.values()).any(|value| value.as_str().is_some_and(|text| !text.is_empty()))
+}
+
+/// Tells hooks that run at upgrades what their components consist of; called when nothing is changed any more.
+pub(super) fn digest(resources: &mut [Resource]) {
+    let upgrades =
+        |resource: &Resource| matches!(Moment::of(&resource.address), Some(Moment::PreUpgrade | Moment::PostUpgrade));
+    let concerned = resources.iter().filter(|resource| upgrades(resource));
+    let components = concerned.map(|resource| resource.address.component().to_owned()).collect::<BTreeSet<_>>();
+    for component in components {
+        let own = resources.iter().filter(|resource| resource.address.component() == component);
+        let contents = own.map(|resource| (&resource.address, &resource.attrs)).collect::<BTreeMap<_, _>>();
+        let mut digest = Sha256::new();
+        for (address, attrs) in contents {
+            digest.update(address.identity().as_str().as_bytes());
+            digest.update(attrs.to_json().to_string().as_bytes());
+        }
+        let digest = digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        for resource in resources.iter_mut().filter(|r| upgrades(r) && r.address.component() == component) {
+            documents::set(&mut resource.attrs, &["rendered"], digest.as_str().into());
+        }
     }
 }
 

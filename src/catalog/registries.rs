@@ -9,6 +9,7 @@ use crate::catalog::documents::{self, text};
 use crate::catalog::expansion::Expansion;
 use crate::catalog::{gateway, text as texts};
 use crate::diag::Diagnostic;
+use crate::resource::hook;
 use crate::value::{Map, Value};
 
 /// The registry of Red Hat's images.
@@ -44,19 +45,17 @@ pub(super) fn wire(expansion: &mut Expansion<'_>) {
     let accounts = accounts(expansion);
     for at in 0..expansion.resources.len() {
         let resource = &expansion.resources[at];
-        if resource.kind != "k8s.object" {
-            continue;
-        }
+        let Some(manifest) = hook::object(resource.kind, &resource.attrs) else { continue };
         let component = resource.address.component().to_owned();
-        let key = documents::key(&resource.attrs);
+        let key = documents::key(manifest);
         let namespace = key.namespace.clone().unwrap_or_default();
         // Accounts and operators' objects that name the secret already.
-        if names_redhat(&resource.attrs) {
-            let namespace = text(&resource.attrs, &["spec", "namespace"]).map_or(namespace.clone(), str::to_owned);
+        if names_redhat(manifest) {
+            let namespace = text(manifest, &["spec", "namespace"]).map_or(namespace.clone(), str::to_owned);
             wanted.entry((namespace, REDHAT.to_owned())).or_insert_with(|| component.clone());
         }
         let Some(pods) = pod_spec_path(&key.kind) else { continue };
-        let Some(spec) = resource.attrs.at(pods) else { continue };
+        let Some(spec) = manifest.at(pods) else { continue };
         let account = text(spec, &["serviceAccountName"]).unwrap_or("default").to_owned();
         let has_login = accounts.contains(&(namespace.clone(), account));
         for host in hosts(spec) {
@@ -66,7 +65,11 @@ pub(super) fn wire(expansion: &mut Expansion<'_>) {
             }
             let secret = secret_name(&host, &component);
             wanted.entry((namespace.clone(), host)).or_insert_with(|| component.clone());
-            if !has_login && let Some(spec) = at_mut(&mut expansion.resources[at].attrs, pods) {
+            let outer = &mut expansion.resources[at];
+            let within: &[&str] = if outer.kind == hook::KIND { &[hook::MANIFEST] } else { &[] };
+            if !has_login
+                && let Some(spec) = at_mut(&mut outer.attrs, within).and_then(|manifest| at_mut(manifest, pods))
+            {
                 add_secret(spec, &secret);
             }
         }
@@ -109,7 +112,7 @@ fn add_secrets(expansion: &mut Expansion<'_>, wanted: BTreeMap<(String, String),
 
 /// Accounts whose pods get a login by the account.
 fn accounts(expansion: &Expansion<'_>) -> BTreeSet<(String, String)> {
-    let objects = expansion.resources.iter().map(|resource| &resource.attrs);
+    let objects = expansion.resources.iter().filter_map(|resource| hook::object(resource.kind, &resource.attrs));
     objects
         .filter(|manifest| text(manifest, &["kind"]) == Some("ServiceAccount"))
         .filter(|manifest| manifest.get("imagePullSecrets").is_some())

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::*;
-use crate::chart::Library;
+use crate::chart::{Answers, Library};
 use crate::diag::Source;
 use crate::env::disk::{Disk as _, RealDisk};
 use crate::env::memory_disk::MemoryDisk;
@@ -37,7 +37,13 @@ fn try_expand(text: &str, loader: &dyn Loader) -> Result<(Desired, Vec<Diagnosti
     let library = Library::new(&RealDisk);
     expand(
         &loaded.stack,
-        &ExpandOptions { loader, secrets: loaded.inputs.secret_origins(), library: &library, key: None },
+        &ExpandOptions {
+            loader,
+            secrets: loaded.inputs.secret_origins(),
+            library: &library,
+            key: None,
+            answers: &Answers::default(),
+        },
     )
 }
 
@@ -473,6 +479,12 @@ fn a_chart_of_ones_own_with_hooks_scopes_and_what_says_nothing() {
         ("templates/before.yaml", job("before", "pre-install")),
         ("templates/after.yaml", job("after", "post-install,post-upgrade")),
         ("templates/upgrade.yaml", job("upgrade", "pre-upgrade")),
+        (
+            "templates/late.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late, annotations: {helm.sh/hook: \"post-install,post-upgrade\"}}\n"
+                .to_owned(),
+        ),
+        ("templates/clean.yaml", job("clean", "pre-delete,post-delete")),
         ("templates/test.yaml", job("test", "test")),
     ];
     let folder = stack::beside("stack.toml", "./own");
@@ -485,31 +497,47 @@ fn a_chart_of_ones_own_with_hooks_scopes_and_what_says_nothing() {
     let given = Given { synthesize: true, ..Given::default() };
     let loaded = stack::load(source, &NoLoader, &given, &BTreeMap::<String, String>::new()).expect("a good stack");
     let library = Library::new(&disk);
-    let options = ExpandOptions { loader: &NoLoader, library: &library, secrets: BTreeMap::new(), key: None };
+    let options = ExpandOptions {
+        loader: &NoLoader,
+        library: &library,
+        secrets: BTreeMap::new(),
+        key: None,
+        answers: &Answers::default(),
+    };
     let (desired, warnings) = expand(&loaded.stack, &options).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    let said = warnings.iter().map(|warning| warning.summary.as_str()).collect::<Vec<_>>();
-    assert_eq!(said, ["hooks of chart own that run at upgrades only are left out: own/templates/upgrade.yaml"]);
+    assert_eq!(warnings, []);
     let mine = desired.resources.iter().filter(|resource| resource.address.component() == "charts.mine");
     let mut names = mine.clone().map(|resource| resource.address.to_string()).collect::<Vec<_>>();
     names.sort();
     assert_eq!(
         names,
         [
+            "charts.mine/ConfigMap/mine/late",
             "charts.mine/ConfigMap/mine/m",
             "charts.mine/CustomResourceDefinition.apiextensions.k8s.io/things.x.io",
-            "charts.mine/Job.batch/mine/after",
-            "charts.mine/Job.batch/mine/before",
             "charts.mine/Namespace/mine",
             "charts.mine/Thing.x.io/t",
+            "charts.mine/post-delete:Job.batch/mine/clean",
+            "charts.mine/post-install:Job.batch/mine/after",
+            "charts.mine/post-upgrade:Job.batch/mine/after",
+            "charts.mine/pre-delete:Job.batch/mine/clean",
+            "charts.mine/pre-install:Job.batch/mine/before",
+            "charts.mine/pre-upgrade:Job.batch/mine/upgrade",
         ]
     );
     let needs = |part: &str| {
         let needs = find(&desired, part).needs.iter();
         needs.map(|need| need.on.as_str().rsplit('/').next().unwrap_or_default()).collect::<BTreeSet<_>>()
     };
-    assert_eq!(needs("mine/before"), BTreeSet::from(["things.x.io"]));
-    assert_eq!(needs("mine/m"), BTreeSet::from(["before"]));
-    assert_eq!(needs("mine/after"), BTreeSet::from(["m", "t"]));
+    assert_eq!(needs("pre-install:Job.batch/mine/before"), BTreeSet::from(["things.x.io"]));
+    assert_eq!(needs("mine/m"), BTreeSet::from(["before", "upgrade"]));
+    assert_eq!(needs("post-install:Job.batch/mine/after"), BTreeSet::from(["late"]));
+    // What stays, and is there after each upgrade, is made in its turn and kept.
+    assert_eq!(needs("ConfigMap/mine/late"), BTreeSet::from(["m", "t", "things.x.io"]));
+    assert_eq!(needs("pre-delete:Job.batch/mine/clean"), BTreeSet::from(["m", "t"]));
+    assert_eq!(needs("post-delete:Job.batch/mine/clean"), BTreeSet::new());
+    let rendered = |part: &str| find(&desired, part).attrs.get("rendered").is_some();
+    assert!(rendered("pre-upgrade:Job") && rendered("post-upgrade:Job") && !rendered("pre-delete:Job"));
     let thing = find(&desired, "Thing.x.io");
     assert_eq!(thing.attrs.at(&["metadata", "labels"]), None);
     assert_eq!(thing.origin.as_deref(), Some("own/templates/thing.yaml"));

@@ -2,11 +2,12 @@
 //! archives.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::error::{Cause, ChartError};
 use super::files::{Files, Limits};
 use super::ignore::Rules;
+use super::local;
 use crate::env::disk::{Disk, Entry};
 
 /// Folders inside of each other.
@@ -27,6 +28,46 @@ pub fn read(disk: &dyn Disk, folder: &Path, limits: &Limits) -> Result<Files, Ch
         return Err(refuse(format!("{} holds no files", folder.display())).hint("name the folder of a chart"));
     }
     Ok(walk.files)
+}
+
+/// As [`read`], with the charts that it names by `file://` and does not hold. These may come from any folder of the
+/// smallest tree that holds both the chart and `near`, the folder from which the user named it; where that is all of
+/// the disk or the chart itself, from beside the chart.
+///
+/// # Errors
+/// As [`read`], and where such a chart cannot be had.
+pub fn read_with_neighbours(disk: &dyn Disk, folder: &Path, near: &Path, limits: &Limits) -> Result<Files, ChartError> {
+    let files = read(disk, folder, limits)?;
+    let real = |path: &Path| {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        disk.real_path(path)
+            .map_err(|error| refuse(format!("cannot read {}", path.display())).detail(error.to_string()))
+    };
+    let here = real(folder)?;
+    let root = tree(&here, &real(near)?);
+    let inside = |path: &Path| {
+        let parts = path.strip_prefix(&root).ok()?.components();
+        let parts = parts.map(|part| part.as_os_str().to_str()).collect::<Option<Vec<_>>>()?;
+        Some(parts.join("/"))
+    };
+    let Some(place) = inside(&here) else { return Ok(files) };
+    let open = |path: &str| {
+        let folder = real(&root.join(path))?;
+        // A link may lead elsewhere.
+        if inside(&folder).is_none() {
+            return Err(refuse(format!("{path} is a link that leads out")));
+        }
+        read(disk, &folder, limits)
+    };
+    local::complete(files, &place, &open, limits)
+}
+
+/// The folder that neighbours may come from.
+fn tree(chart: &Path, near: &Path) -> PathBuf {
+    let both = chart.components().zip(near.components()).take_while(|(a, b)| a == b).map(|(a, _)| a);
+    let common = both.collect::<PathBuf>();
+    let is_some_folder = common.components().any(|part| matches!(part, Component::Normal(_)));
+    if is_some_folder && common != chart { common } else { chart.parent().unwrap_or(chart).to_owned() }
 }
 
 fn refuse(message: impl Into<String>) -> ChartError {

@@ -4,6 +4,7 @@
 //! Rendering is pure: chart, values and [`Settings`] decide every byte. The behaviour is Helm's
 //! ([`capabilities::HELM`]); where it differs on purpose, docs/charts.md says so. Not for talking to a cluster.
 
+mod answers;
 pub mod archive;
 pub mod cache;
 pub mod capabilities;
@@ -16,6 +17,7 @@ mod hooks;
 mod ignore;
 pub mod library;
 mod load;
+mod local;
 pub mod lock;
 mod metadata;
 mod objects;
@@ -31,6 +33,7 @@ pub mod source;
 mod tests;
 mod values;
 
+pub use answers::{Answers, Question};
 pub use capabilities::{Capabilities, Release};
 pub use error::{Cause, ChartError};
 pub use files::{Files, Limits};
@@ -41,5 +44,5 @@ pub use lock::{Lock, LockedCapabilities};
 pub use metadata::{Dependency, Import, Maintainer, Metadata};
 pub use objects::{Document, Object, Sorted};
 pub use reference::{Git, Place, Reference, Wanted};
-pub use render::{Documents, Question, Rendered, Settings, collect, documents, heads, render};
+pub use render::{Documents, Rendered, Settings, collect, documents, heads, render};
 pub use values::Values;

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::answers::{Answers, Question};
 use super::capabilities::{Capabilities, KubeVersion, Release};
 use super::dependencies::{self, Node, fits};
 use super::error::{Cause, ChartError};
@@ -13,22 +14,9 @@ use super::load::Chart;
 use super::objects::{self, Document, Extent, Object, Sorted};
 use super::schema;
 use super::scope::{Common, VALUES, scripts};
-use super::values::{Values, coalesce, table};
+use super::values::{Values, coalesce, copy, data, table};
 use crate::template::{self, Data, Fault, Limits, Lookup, Options, STACK, Templates, Text, Tokens, yaml};
 use crate::value::Value;
-
-/// A question that templates ask about the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Question {
-    /// `v1`, `apps/v1`.
-    pub api_version: String,
-    /// `Secret`.
-    pub kind: String,
-    /// Empty for all namespaces or none.
-    pub namespace: String,
-    /// Empty for all objects of the kind.
-    pub name: String,
-}
 
 /// What a rendering depends on besides chart and values.
 #[derive(Clone, Copy)]
@@ -37,8 +25,8 @@ pub struct Settings<'a> {
     pub release: &'a Release,
     /// What the cluster can do.
     pub capabilities: &'a Capabilities,
-    /// Answers `lookup`.
-    pub lookup: &'a (dyn Lookup + Sync),
+    /// Answers `lookup`; without it, nothing is there.
+    pub answers: Option<&'a Answers>,
     /// Random values and keys derive from it; without one they are refused.
     pub key: Option<[u8; 32]>,
     /// What keeps apart the random values of renderings with the same key: stack and component.
@@ -57,7 +45,7 @@ impl<'a> Settings<'a> {
         Settings {
             release,
             capabilities,
-            lookup: &template::NoCluster,
+            answers: None,
             key: None,
             scope: "",
             now: (0, 0),
@@ -169,21 +157,35 @@ fn rendered(
     })
 }
 
-/// Remembers what was asked.
+/// Answers, and remembers what was asked.
 struct Recorder<'a> {
-    inner: &'a dyn Lookup,
+    answers: Option<&'a Answers>,
+    /// The answers as templates see them.
+    known: BTreeMap<&'a Question, Data>,
     asked: RefCell<BTreeSet<Question>>,
+}
+
+impl<'a> Recorder<'a> {
+    fn new(answers: Option<&'a Answers>, tokens: &mut Tokens) -> Self {
+        let known = answers.into_iter().flat_map(|answers| answers.known());
+        let known = known.map(|(question, value)| (question, data(value, true, tokens))).collect();
+        Recorder { answers, known, asked: RefCell::default() }
+    }
 }
 
 impl Lookup for Recorder<'_> {
     fn lookup(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<Data, Fault> {
-        self.asked.borrow_mut().insert(Question {
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        });
-        self.inner.lookup(api_version, kind, namespace, name)
+        let [api_version, kind, namespace, name] = [api_version, kind, namespace, name].map(str::to_owned);
+        let question = Question { api_version, kind, namespace, name };
+        if let Some(answers) = self.answers {
+            answers.ask(question.clone());
+        }
+        let found = self.known.get(&question).map(copy);
+        self.asked.borrow_mut().insert(question);
+        match found {
+            Some(Data::Nil) | None => Ok(Data::map(std::iter::empty::<(Text, Data)>())),
+            Some(found) => Ok(found),
+        }
     }
 }
 
@@ -215,7 +217,7 @@ fn run(chart: &Arc<Chart>, values: &Values, settings: &Settings<'_>, extent: Ext
             .map_err(|error| ChartError::template(name, &error))?;
     }
     order.retain(|path| !path.rsplit('/').next().is_some_and(|file| file.starts_with('_')));
-    let recorder = Recorder { inner: settings.lookup, asked: RefCell::default() };
+    let recorder = Recorder::new(settings.answers, &mut tokens);
     let options = Options {
         lookup: &recorder,
         now: settings.now,

@@ -23,10 +23,12 @@ pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         replace: Vec::new(),
         parallelism: args.parallelism,
         force_conflicts: true,
+        no_hooks: false,
         lock_timeout: args.lock_timeout.clone(),
     };
     let job = Job {
         stack: &args.stack,
+        charts: &args.charts,
         planning: &planning,
         auto_approve: args.auto_approve,
         json: args.json,

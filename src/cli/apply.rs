@@ -1,16 +1,15 @@
 //! `apply`: plan, ask, carry out, prove.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
 use crate::backend::Session;
-use crate::cli::args::{ApplyArgs, PlanningArgs, StackArgs};
+use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
 use crate::cli::kept::{Kept, Opening};
 use crate::cli::reach::{Place, with_platforms};
-use crate::cli::source::Wanted;
+use crate::cli::source::{Planned, Wanted};
 use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
 use crate::diag::{Diagnostic, Diagnostics};
@@ -32,6 +31,7 @@ use crate::ui::summary;
 /// What to do with a stack.
 pub(super) struct Job<'a> {
     pub stack: &'a StackArgs,
+    pub charts: &'a BundleArgs,
     pub planning: &'a PlanningArgs,
     pub auto_approve: bool,
     pub json: bool,
@@ -61,6 +61,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
     let destroy = saved.as_ref().is_some_and(|plan| plan.destroy);
     let job = Job {
         stack: &stack,
+        charts: &args.charts,
         planning: &args.planning,
         auto_approve: args.auto_approve || saved.is_some(),
         json: args.json,
@@ -74,26 +75,21 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
 
 pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&job.stack.place, &job.stack.file);
-    let wanted = match job.destroy {
-        true => source::leaving(job.stack, vars, place.is_simulated())?,
-        false => source::load(job.stack, vars, place.is_simulated(), place.fetches(terminal))?,
-    };
-    terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
-    if !job.destroy {
-        terminal.diagnostics(&wanted.check_objects()?);
-        wanted.check_budget()?;
+    let (synthesize, fetch) = (place.is_simulated(), place.fetches(terminal));
+    let planned = source::planned(job.stack, job.charts, vars, synthesize, fetch, job.destroy)?;
+    if let Some(wanted) = planned.known() {
+        wanted.accept(terminal)?;
     }
-    let kept = Kept::of(job.stack, &place, &wanted.stack)?;
+    let kept = Kept::of(job.stack, &place, planned.stack())?;
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
     let opening = Opening { lock_timeout: job.planning.lock_timeout.as_deref(), vars, command, terminal };
     let folder = kept.open_folder(&opening)?;
-    let secrets = run::digests(job.stack, &place, &wanted, true)?;
-    with_platforms(&place, wanted.site(), async |platforms| {
+    with_platforms(&place, planned.site(), async |platforms| {
         let mut session = match folder {
             Some(session) => session,
             None => kept.open(&opening).await?,
         };
-        let outcome = carry(&job, &wanted, &secrets, &platforms, session.as_mut(), terminal).await;
+        let outcome = carry(&job, &planned, &place, &platforms, session.as_mut(), terminal).await;
         session.close().await;
         outcome
     })
@@ -102,28 +98,33 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
 /// Plans, asks and carries out, with the state in hand.
 async fn carry(
     job: &Job<'_>,
-    wanted: &Wanted,
-    secrets: &BTreeMap<String, String>,
+    planned: &Planned,
+    place: &Place,
     platforms: &Platforms,
     session: &mut dyn Session,
     terminal: &Terminal,
 ) -> Result<ExitCode, Diagnostics> {
     let interrupt = run::interrupts();
-    let mut options = run::options(job.planning, &wanted.stack, job.destroy);
+    let mut options = run::options(job.planning, planned.stack(), job.destroy);
     options.adopt.clone_from(&job.adopt);
     options.abandon.clone_from(&job.abandon);
     if !job.json {
         terminal.say(&terminal.err.dim("Reading what is there..."));
     }
+    let looked = planned.look(platforms, session.state(), &options, terminal).await?;
+    let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
+    let secrets = run::digests(job.stack, place, wanted, true)?;
     let subject = Subject {
         desired: &wanted.desired,
         state: session.state(),
-        secrets,
+        secrets: &secrets,
+        found: &wanted.found.secrets,
         options: &options,
         ttl: wanted.ttl(),
         may_be_blind: false,
     };
-    let Preview { plan, observed, .. } = preview(platforms, subject).await?;
+    let Preview { mut plan, observed, .. } = preview(platforms, subject).await?;
+    plan.looked_up.clone_from(&wanted.found.questions);
     let plan = match &job.saved {
         None => plan,
         Some(saved) => {
@@ -175,6 +176,7 @@ fn tally(applied: &Applied) -> summary::Tally<'_> {
     let summary = &applied.summary;
     summary::Tally {
         counts: (summary.added, summary.changed, summary.destroyed),
+        run: summary.run,
         failed: summary.failed.len(),
         skipped: summary.skipped,
         interrupted: summary.interrupted,
@@ -229,7 +231,11 @@ fn check_secrets(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
 /// What is there must still be what the plan was made from.
 fn check_observation(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
     let differs = |change: &&crate::plan::model::ResourceChange| {
-        now.change(&change.address).is_none_or(|other| other.action != change.action || other.id != change.id)
+        now.change(&change.address).is_none_or(|other| {
+            let same = other.action == change.action && other.id == change.id;
+            // What charts have looked up shows in what they make of it.
+            !same || (!saved.looked_up.is_empty() && other.after != change.after)
+        })
     };
     let Some(first) = saved.changes.iter().find(differs) else { return Ok(()) };
     Err(Diagnostic::error("the saved plan is stale")
@@ -272,6 +278,7 @@ fn report(
         let (added, changed, destroyed) = (applied.summary.added, applied.summary.changed, applied.summary.destroyed);
         let line = serde_json::json!({
             "complete": complete, "added": added, "changed": changed, "destroyed": destroyed,
+            "hooks_run": applied.summary.run,
             "failed": applied.summary.failed.len(), "skipped": applied.summary.skipped,
             "outputs": applied.outputs, "residue": left,
         });

@@ -92,6 +92,14 @@ pub(super) struct PlaceArgs {
     pub world: Option<PathBuf>,
 }
 
+/// Where charts come from.
+#[derive(Debug, Args, Clone, Default)]
+pub(super) struct BundleArgs {
+    /// Take charts and manifests from a folder that `lock --bundle` wrote, and fetch nothing.
+    #[arg(long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+}
+
 #[derive(Debug, Args, Clone)]
 pub(super) struct InitArgs {
     /// The folder to prepare.
@@ -113,6 +121,8 @@ pub(super) struct NewArgs {
 pub(super) struct ValidateArgs {
     #[command(flatten)]
     pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
@@ -122,6 +132,8 @@ pub(super) struct ValidateArgs {
 pub(super) struct ExportArgs {
     #[command(flatten)]
     pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
     /// The folder to write to; default: the stack's name with -manifests.
     #[arg(short, long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
@@ -158,6 +170,9 @@ pub(super) struct PlanningArgs {
     /// Take fields of Kubernetes objects back that others have set since.
     #[arg(long)]
     pub force_conflicts: bool,
+    /// Run no hooks of charts.
+    #[arg(long)]
+    pub no_hooks: bool,
     /// Wait this long for another run to release the state, for example 5m.
     #[arg(long, value_name = "DURATION")]
     pub lock_timeout: Option<String>,
@@ -167,6 +182,8 @@ pub(super) struct PlanningArgs {
 pub(super) struct PlanArgs {
     #[command(flatten)]
     pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
     #[command(flatten)]
     pub planning: PlanningArgs,
     /// Save the plan for `apply FILE`.
@@ -194,6 +211,8 @@ pub(super) struct ApplyArgs {
     /// The stack file, or a plan saved by `plan --out` (then name the stack with --stack if it is not stack.toml).
     #[command(flatten)]
     pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
     /// The stack file that a saved plan is for.
     #[arg(long = "stack", value_name = "FILE")]
     pub plan_stack: Option<PathBuf>,
@@ -231,6 +250,8 @@ pub(super) struct AdoptArgs {
     pub address: String,
     #[command(flatten)]
     pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
     /// How many requests may be under way at a time.
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub parallelism: usize,
@@ -274,6 +295,8 @@ pub(super) struct OutputArgs {
 pub(super) struct StatusArgs {
     #[command(flatten)]
     pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -283,6 +306,8 @@ pub(super) struct StatusArgs {
 pub(super) struct GraphArgs {
     #[command(flatten)]
     pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
     /// Say why DEPENDENT needs DEPENDENCY: the reason of every edge between them.
     #[arg(long, num_args = 2, value_names = ["DEPENDENT", "DEPENDENCY"])]
     pub why: Option<Vec<String>>,

@@ -132,7 +132,10 @@ fn files(name: &str) -> Result<Files, Diagnostics> {
     };
     let named = |error: ChartError| failed(&error.of(name));
     match RealDisk.entry(path).map_err(unreadable)? {
-        Entry::Folder => chart::directory::read(&RealDisk, path, &Limits::default()).map_err(named),
+        Entry::Folder => {
+            let here = Path::new(".");
+            chart::directory::read_with_neighbours(&RealDisk, path, here, &Limits::default()).map_err(named)
+        }
         Entry::File { length } if length > Limits::default().packed as u64 => {
             Err(named(ChartError::new(Cause::Archive, name, "too large for a chart")))
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::address::Address;
 use crate::cli::apply::{Job, run_job};
-use crate::cli::args::DestroyArgs;
+use crate::cli::args::{BundleArgs, DestroyArgs};
 use crate::cli::terminal::Terminal;
 use crate::diag::Diagnostics;
 use crate::env::vars::Vars;
@@ -12,6 +12,7 @@ use crate::env::vars::Vars;
 pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let job = Job {
         stack: &args.stack,
+        charts: &BundleArgs::default(),
         planning: &args.planning,
         auto_approve: args.auto_approve,
         json: args.json,

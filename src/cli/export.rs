@@ -18,7 +18,7 @@ const NAMED: usize = 10;
 
 pub(super) fn export(args: &ExportArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, place.is_simulated(), place.fetches(terminal))?;
+    let wanted = source::load(&args.stack, &args.charts, vars, place.is_simulated(), place.fetches(terminal))?;
     terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
     terminal.diagnostics(&wanted.check_objects()?);
     let stack = &wanted.desired.stack;

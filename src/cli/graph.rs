@@ -14,7 +14,7 @@ use crate::plan::dependencies;
 use crate::ui::graph_text;
 
 pub(super) fn graph(args: &GraphArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
-    let wanted = source::load(&args.stack, vars, true, None)?;
+    let wanted = source::load(&args.stack, &args.charts, vars, true, None)?;
     let graph = dependencies::graph(&wanted.desired).map_err(Diagnostics)?;
     let Some(why) = &args.why else {
         terminal.print(&graph_text::dot(&graph, args.components));

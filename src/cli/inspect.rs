@@ -35,7 +35,7 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
         return Ok(ExitCode::SUCCESS);
     }
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, true, None)?;
+    let wanted = source::leaving(&args.stack, vars, true)?;
     let state = Kept::of(&args.stack, &place, &wanted.stack)?.read(terminal)?;
     let text = if args.json {
         serde_json::to_string_pretty(&state).expect("state has only string keys") + "\n"
@@ -48,7 +48,7 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
 
 pub(super) fn output(args: &OutputArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, true, None)?;
+    let wanted = source::leaving(&args.stack, vars, true)?;
     let state = Kept::of(&args.stack, &place, &wanted.stack)?.read(terminal)?;
     let Some(name) = &args.name else {
         let text = if args.json {
@@ -82,20 +82,25 @@ pub(super) fn output(args: &OutputArgs, vars: &dyn Vars, terminal: &Terminal) ->
 
 pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = source::load(&args.stack, vars, place.is_simulated(), None)?;
-    let state = Kept::of(&args.stack, &place, &wanted.stack)?.read(terminal)?;
-    let secrets = run::digests(&args.stack, &place, &wanted, false)?;
+    let planned = source::planned(&args.stack, &args.charts, vars, place.is_simulated(), None, false)?;
+    let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
     let sink: Arc<dyn Sink> = Arc::new(Collected::default());
-    let subject = Subject {
-        desired: &wanted.desired,
-        state: &state,
-        secrets: &secrets,
-        options: &Options::default(),
-        ttl: wanted.ttl(),
-        may_be_blind: false,
-    };
-    let status =
-        with_platforms(&place, wanted.site(), async |platforms| status::status(&platforms, subject, &sink).await)?;
+    let options = Options::default();
+    let status = with_platforms(&place, planned.site(), async |platforms| {
+        let looked = planned.look(&platforms, &state, &options, terminal).await?;
+        let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
+        let secrets = run::digests(&args.stack, &place, wanted, false)?;
+        let subject = Subject {
+            desired: &wanted.desired,
+            state: &state,
+            secrets: &secrets,
+            found: &wanted.found.secrets,
+            options: &options,
+            ttl: wanted.ttl(),
+            may_be_blind: false,
+        };
+        status::status(&platforms, subject, &sink).await
+    })?;
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
         let proofs = status.proofs.iter().map(|(component, proof)| {

@@ -10,14 +10,14 @@ use crate::catalog;
 use crate::chart::cache::Cache;
 use crate::chart::lock::{Entry, Lock, path};
 use crate::chart::source::{Fetcher, Limits, Logins};
-use crate::chart::{Library, Reference, Wanted, reference};
-use crate::cli::args::InputArgs;
+use crate::chart::{Library, LibraryError, Reference, Wanted, reference};
+use crate::cli::args::{BundleArgs, InputArgs};
 use crate::cli::reach::wall_clock_runtime;
 use crate::cli::source;
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::clock::WallClock;
-use crate::env::disk::{RealDisk, write_document};
+use crate::env::disk::{self, Disk, RealDisk, write_document};
 use crate::env::vars::Vars;
 use crate::ops::lock::{self, Completed, Difference, Locking, Upgrade};
 use crate::stack::Stack;
@@ -64,14 +64,30 @@ fn fetcher(vars: &dyn Vars) -> Result<Fetcher, Diagnostics> {
     Fetcher::new(Arc::new(WallClock::new()), Limits::default(), logins).map_err(|error| error.diagnostic("").into())
 }
 
-/// The user's cache, and the bundle that the environment names.
-fn shelves(vars: &dyn Vars) -> Result<(Cache, Vec<Cache>), Diagnostics> {
+/// Bundles to look into before the cache: the one that the user names, or the folder beside the lock file.
+pub(super) fn bundles(file: &Path, charts: &BundleArgs, vars: &dyn Vars) -> Result<Vec<Cache>, Diagnostics> {
+    let beside = path(file).with_extension("bundle");
+    let is_folder = |folder: &Path| matches!(RealDisk.entry(folder), Ok(disk::Entry::Folder));
+    let named = match &charts.bundle {
+        Some(folder) if !is_folder(folder) => {
+            let what = format!("{} is no folder with a bundle", folder.display());
+            let hint = "write one with `stackwright lock STACK --bundle DIR` where there is a network";
+            return Err(Diagnostic::error(what).hint(hint).into());
+        }
+        Some(folder) => Some(folder.clone()),
+        None => Some(beside).filter(|folder| is_folder(folder)),
+    };
+    let of_environment = vars.get("STACKWRIGHT_BUNDLE").filter(|value| !value.is_empty());
+    Ok(named.into_iter().chain(of_environment.map(PathBuf::from)).map(Cache::bundle).collect())
+}
+
+/// The user's cache, and the bundles.
+fn shelves(file: &Path, charts: &BundleArgs, vars: &dyn Vars) -> Result<(Cache, Vec<Cache>), Diagnostics> {
     let place = Cache::place(vars).ok_or_else(|| {
         let what = "there is no folder for what is fetched";
         Diagnostics::from(Diagnostic::error(what).hint("set HOME, or name one with STACKWRIGHT_CACHE"))
     })?;
-    let bundle = vars.get("STACKWRIGHT_BUNDLE").filter(|value| !value.is_empty());
-    Ok((Cache::new(place), bundle.into_iter().map(|folder| Cache::bundle(folder.into())).collect()))
+    Ok((Cache::new(place), bundles(file, charts, vars)?))
 }
 
 pub(super) fn lock(args: &LockArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
@@ -84,7 +100,7 @@ pub(super) fn lock(args: &LockArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     if args.check {
         return check(args, &wanted, before, vars, terminal);
     }
-    let (cache, bundles) = shelves(vars)?;
+    let (cache, bundles) = shelves(&args.file, &BundleArgs::default(), vars)?;
     let fetcher = fetcher(vars)?;
     let locking = Locking { fetcher: &fetcher, disk: &RealDisk, cache: &cache, bundles: &bundles };
     let before = before.unwrap_or_default();
@@ -109,8 +125,9 @@ pub(super) fn lock(args: &LockArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     if let (Some(folder), Some(bundled)) = (&args.bundle, bundled) {
         copy_lock(folder, &args.file, &completed.lock)?;
         terminal.say(&format!(
-            "Bundled {bundled} files in {0}. In the closed network: STACKWRIGHT_BUNDLE={0} stackwright plan …",
-            folder.display()
+            "Bundled {bundled} files in {}. In the closed network: stackwright plan {} --bundle {0}",
+            folder.display(),
+            args.file.display()
         ));
     }
     Ok(ExitCode::SUCCESS)
@@ -186,7 +203,7 @@ fn check(
     };
     let mut differences = lock::compare(wanted, &lock);
     if !args.offline {
-        let (cache, bundles) = shelves(vars)?;
+        let (cache, bundles) = shelves(&args.file, &BundleArgs::default(), vars)?;
         let fetcher = fetcher(vars)?;
         let locking = Locking { fetcher: &fetcher, disk: &RealDisk, cache: &cache, bundles: &bundles };
         differences.extend(wall_clock_runtime()?.block_on(locking.check(wanted, &lock))?);
@@ -203,21 +220,25 @@ fn check(
 }
 
 /// What a plan rests on: the lock, made if there is none, and everything that it names in the cache. Without
-/// `fetch`, the lock as it is.
+/// `fetch`, the lock as it is; with a bundle, nothing is fetched either, and the lock in it will do.
 pub(super) fn provide(
     stack: &Stack,
     file: &Path,
+    charts: &BundleArgs,
     vars: &dyn Vars,
     fetch: Option<&Terminal>,
 ) -> Result<Option<Lock>, Diagnostics> {
-    let lock = lock::read(&RealDisk, file)?;
+    let mut lock = lock::read(&RealDisk, file)?;
+    if let (None, Some(bundle)) = (&lock, &charts.bundle) {
+        lock = lock::read(&RealDisk, &bundle.join(file.file_name().unwrap_or_default()))?;
+    }
     let Some(terminal) = fetch else { return Ok(lock) };
     let wanted = catalog::sources(stack);
     if !wanted.iter().any(Wanted::is_remote) {
         return Ok(lock);
     }
     refuse_mistakes(stack)?;
-    let (cache, bundles) = shelves(vars)?;
+    let (cache, bundles) = shelves(file, charts, vars)?;
     let fetcher = fetcher(vars)?;
     let locking = Locking { fetcher: &fetcher, disk: &RealDisk, cache: &cache, bundles: &bundles };
     let library = Library::new(&RealDisk).of_environment(vars);
@@ -231,11 +252,21 @@ pub(super) fn provide(
             if let Some(unfit) = lock::unfit(&differences, file) {
                 return Err(unfit);
             }
-            let library = Library::new(&RealDisk).locked(Some(&lock)).of_environment(vars);
+            let shelved = self::bundles(file, charts, vars)?;
+            let library = shelved.into_iter().fold(Library::new(&RealDisk).locked(Some(&lock)), Library::shelf);
+            let library = library.of_environment(vars);
             let there = |wanted: &Wanted| library.files(wanted).map(|found| found.is_some());
+            if let Some(bundle) = &charts.bundle {
+                complete(bundle, &needed, &there)?;
+            }
             let provided = wall_clock_runtime()?.block_on(locking.provide(&needed, &lock, there));
             library.notes().iter().for_each(|note| terminal.say(&terminal.err.yellow(&format!("Note: {note}"))));
             provided.map(|()| lock)
+        }
+        None if charts.bundle.is_some() => {
+            let what = format!("there is no {}, and none in the bundle", path(file).display());
+            let hint = "the lock file belongs to the stack: `stackwright lock STACK --bundle DIR` writes both";
+            return Err(Diagnostic::error(what).hint(hint).into());
         }
         None => {
             let needed = wanted.into_iter().filter(|wanted| !matches!(library.files(wanted), Ok(Some(_))));
@@ -258,6 +289,26 @@ pub(super) fn provide(
     };
     say_notes([&cache].into_iter().chain(&bundles), terminal);
     result.map(Some)
+}
+
+/// Refuses a bundle in which something is missing: nothing is fetched beside one.
+fn complete(
+    bundle: &Path,
+    needed: &[Wanted],
+    there: &dyn Fn(&Wanted) -> Result<bool, LibraryError>,
+) -> Result<(), Diagnostics> {
+    let mut missing = Vec::new();
+    for wanted in needed {
+        if !there(wanted).map_err(|why| Diagnostic::error(why.to_string()).hint(why.hint()))? {
+            missing.push(format!("{}: {}", wanted.id, wanted.reference));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let what = format!("the bundle {} lacks what the stack needs", bundle.display());
+    let hint = "bundle it where there is a network: `stackwright lock STACK --bundle DIR`";
+    Err(Diagnostic::error(what).detail(missing.join("\n")).hint(hint).into())
 }
 
 pub(super) fn pull(args: &PullArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {

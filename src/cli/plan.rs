@@ -17,28 +17,31 @@ use crate::ui::plan_text;
 
 pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
-    let wanted = match args.destroy {
-        true => source::leaving(&args.stack, vars, place.is_simulated())?,
-        false => source::load(&args.stack, vars, place.is_simulated(), place.fetches(terminal))?,
-    };
-    terminal.diagnostics(&Diagnostics(wanted.warnings.clone()));
-    if !args.destroy {
-        terminal.diagnostics(&wanted.check_objects()?);
-        wanted.check_budget()?;
+    let (synthesize, fetch) = (place.is_simulated(), place.fetches(terminal));
+    let planned = source::planned(&args.stack, &args.charts, vars, synthesize, fetch, args.destroy)?;
+    if let Some(wanted) = planned.known() {
+        wanted.accept(terminal)?;
     }
-    let state = Kept::of(&args.stack, &place, &wanted.stack)?.read(terminal)?;
-    let secrets = run::digests(&args.stack, &place, &wanted, false)?;
-    let mut options = run::options(&args.planning, &wanted.stack, args.destroy);
+    let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
+    let mut options = run::options(&args.planning, planned.stack(), args.destroy);
     options.abandon = args.abandon.iter().map(Address::new).collect();
-    let subject = Subject {
-        desired: &wanted.desired,
-        state: &state,
-        secrets: &secrets,
-        options: &options,
-        ttl: wanted.ttl(),
-        may_be_blind: true,
-    };
-    let preview = with_platforms(&place, wanted.site(), async |platforms| preview(&platforms, subject).await)?;
+    let preview = with_platforms(&place, planned.site(), async |platforms| {
+        let looked = planned.look(&platforms, &state, &options, terminal).await?;
+        let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
+        let secrets = run::digests(&args.stack, &place, wanted, false)?;
+        let subject = Subject {
+            desired: &wanted.desired,
+            state: &state,
+            secrets: &secrets,
+            found: &wanted.found.secrets,
+            options: &options,
+            ttl: wanted.ttl(),
+            may_be_blind: true,
+        };
+        let mut preview = preview(&platforms, subject).await?;
+        preview.plan.looked_up.clone_from(&wanted.found.questions);
+        Ok(preview)
+    })?;
     if let Some(why) = &preview.blind {
         terminal
             .say(&terminal.err.yellow(&format!("Note: planned without looking, as if nothing were there yet: {why}")));

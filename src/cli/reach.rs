@@ -172,6 +172,7 @@ fn platforms(simulator: Option<&str>, site: Site, clock: SharedClock) -> Result<
         drivers: providers.drivers,
         site: providers.site,
         prover: providers.prover,
+        objects: providers.objects,
         clock,
         random,
     })

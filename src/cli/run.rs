@@ -73,6 +73,7 @@ pub(super) fn options(planning: &PlanningArgs, stack: &crate::stack::Stack, dest
         replace: addresses(&planning.replace),
         adopt: Vec::new(),
         force_conflicts: planning.force_conflicts,
+        no_hooks: planning.no_hooks,
         abandon: Vec::new(),
         moved: stack
             .moved

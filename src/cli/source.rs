@@ -1,13 +1,14 @@
 //! From a stack file on disk to what it wants.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog;
-use crate::chart::Library;
-use crate::cli::args::{InputArgs, StackArgs};
+use crate::chart::cache::Cache;
+use crate::chart::{Answers, Library, Lock};
+use crate::cli::args::{BundleArgs, InputArgs, StackArgs};
 use crate::cli::lock;
 use crate::cli::reach::{Place, Site};
 use crate::cli::terminal::Terminal;
@@ -16,10 +17,14 @@ use crate::env::disk::{Disk, RealDisk};
 use crate::env::random::SystemRandom;
 use crate::env::vars::Vars;
 use crate::ops::layout;
+use crate::ops::lookup::{self, Found};
+use crate::ops::platforms::Platforms;
 use crate::plan::admissible;
+use crate::plan::planner::Options;
 use crate::provider::kube::given::Given;
 use crate::resource::model::Desired;
 use crate::stack::{self, Stack};
+use crate::state::model::State;
 
 /// A stack, expanded, with the values of its secret inputs.
 pub(super) struct Wanted {
@@ -27,18 +32,16 @@ pub(super) struct Wanted {
     pub desired: Desired,
     pub secrets: BTreeMap<String, String>,
     pub warnings: Vec<Diagnostic>,
+    /// What charts have looked up.
+    pub found: Found,
 }
 
 impl Wanted {
-    /// The Google Cloud project, or the cluster that is there already.
-    pub(super) fn site(&self) -> Site {
-        let Some(cluster) = &self.stack.cluster else { return Site::default() };
-        let given = cluster.kubeconfig.as_ref().map(|file| {
-            let beside = Path::new(&file.span.source.name).parent().unwrap_or(Path::new(""));
-            let context = cluster.context.as_ref().map(|context| context.to_string());
-            Given { path: beside.join(&***file), context }
-        });
-        Site { project: cluster.project.as_ref().map(|project| project.value.to_string()), given }
+    /// Says what is to be said of what the stack wants, and refuses what could not be had.
+    pub(super) fn accept(&self, terminal: &Terminal) -> Result<(), Diagnostics> {
+        terminal.diagnostics(&Diagnostics(self.warnings.clone()));
+        terminal.diagnostics(&self.check_objects()?);
+        self.check_budget()
     }
 
     /// Refuses a stack that costs more than its own limit.
@@ -84,6 +87,17 @@ impl Wanted {
     }
 }
 
+/// The Google Cloud project of a stack, or the cluster that is there already.
+fn site(stack: &Stack) -> Site {
+    let Some(cluster) = &stack.cluster else { return Site::default() };
+    let given = cluster.kubeconfig.as_ref().map(|file| {
+        let beside = Path::new(&file.span.source.name).parent().unwrap_or(Path::new(""));
+        let context = cluster.context.as_ref().map(|context| context.to_string());
+        Given { path: beside.join(&***file), context }
+    });
+    Site { project: cluster.project.as_ref().map(|project| project.value.to_string()), given }
+}
+
 /// Reads a file that the user named.
 pub(super) fn read(path: &Path) -> Result<Source, Diagnostics> {
     let bytes = RealDisk.read(path).map_err(|error| {
@@ -114,48 +128,177 @@ pub(super) fn stack(
     stack::load(source, &stack::DiskLoader(&RealDisk), &given(inputs, synthesize)?, vars)
 }
 
-/// Reads a stack that is to go. Nothing of it is expanded: that must not depend on charts being at hand.
+/// Reads a stack that is to go, or whose state is enough. Nothing of it is expanded: that must not depend on charts
+/// being at hand. Secrets are for hooks that run at the deletion.
 pub(super) fn leaving(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Result<Wanted, Diagnostics> {
     let loaded = stack(&args.file, &args.inputs, vars, synthesize)?;
     let desired = Desired { stack: loaded.stack.name.to_string(), ..Desired::default() };
-    Ok(Wanted { stack: loaded.stack, desired, secrets: BTreeMap::new(), warnings: loaded.warnings })
+    let secrets = secrets(&loaded);
+    Ok(Wanted { stack: loaded.stack, desired, secrets, warnings: loaded.warnings, found: Found::default() })
 }
 
-/// Reads, checks and expands a stack. `synthesize` makes up inputs that are missing. With `fetch`, what the lock
-/// names is fetched, and the lock is made where there is none; without, what is at hand must do.
+/// The values of the secret inputs.
+fn secrets(loaded: &stack::Loaded) -> BTreeMap<String, String> {
+    let inputs = &loaded.inputs;
+    inputs.names().filter_map(|name| Some((name.to_owned(), inputs.secret(name)?.to_owned()))).collect()
+}
+
+/// Reads, checks and expands a stack, as if there were no cluster to look anything up in. `synthesize` makes up inputs
+/// that are missing. With `fetch`, what the lock names is fetched, and the lock is made where there is none; without,
+/// what is at hand must do.
 pub(super) fn load(
     args: &StackArgs,
+    charts: &BundleArgs,
     vars: &dyn Vars,
     synthesize: bool,
     fetch: Option<&Terminal>,
 ) -> Result<Wanted, Diagnostics> {
+    prepare(args, charts, vars, synthesize, fetch)?.expand(&Answers::default())
+}
+
+/// A stack, and everything that its expansion needs besides answers of a cluster.
+pub(super) struct Prepared {
+    loaded: stack::Loaded,
+    lock: Option<Lock>,
+    /// Folders.
+    bundles: Vec<PathBuf>,
+    vars: BTreeMap<String, String>,
+    key: Option<[u8; 32]>,
+    fetches: bool,
+}
+
+/// The variables that say where charts are.
+const PLACES: [&str; 6] =
+    ["STACKWRIGHT_CHARTS", "STACKWRIGHT_BUNDLE", "STACKWRIGHT_CACHE", "XDG_CACHE_HOME", "HOME", "USERPROFILE"];
+
+/// Reads a stack, and has at hand what it needs; as [`load`].
+pub(super) fn prepare(
+    args: &StackArgs,
+    charts: &BundleArgs,
+    vars: &dyn Vars,
+    synthesize: bool,
+    fetch: Option<&Terminal>,
+) -> Result<Prepared, Diagnostics> {
     let loaded = stack(&args.file, &args.inputs, vars, synthesize)?;
-    let lock = lock::provide(&loaded.stack, &args.file, vars, fetch)?;
-    let library = Library::new(&RealDisk).locked(lock.as_ref()).of_environment(vars);
-    let options = catalog::ExpandOptions {
-        loader: &stack::DiskLoader(&RealDisk),
-        library: &library,
-        secrets: loaded.inputs.secret_origins(),
-        key: chart_key(args, vars, &loaded.stack)?,
-    };
-    let expanded = catalog::expand(&loaded.stack, &options);
-    let notes = library.notes().into_iter().map(Diagnostic::warning).collect::<Vec<_>>();
-    let (desired, more) = expanded.map_err(|Diagnostics(mut mistakes)| {
-        mistakes.extend(notes.clone());
-        Diagnostics(mistakes)
-    })?;
-    let secrets = loaded
-        .inputs
-        .names()
-        .filter_map(|name| Some((name.to_owned(), loaded.inputs.secret(name)?.to_owned())))
-        .collect();
-    if fetch.is_some() {
-        no_stand_ins(&desired)?;
+    let bundles = lock::bundles(&args.file, charts, vars)?.iter().map(|bundle| bundle.folder().to_owned()).collect();
+    let lock = lock::provide(&loaded.stack, &args.file, charts, vars, fetch)?;
+    let key = chart_key(args, vars, &loaded.stack)?;
+    let vars = PLACES.into_iter().filter_map(|name| Some((name.to_owned(), vars.get(name)?))).collect();
+    Ok(Prepared { loaded, lock, bundles, vars, key, fetches: fetch.is_some() })
+}
+
+impl Prepared {
+    /// What the stack wants, with these answers to what charts ask about the cluster.
+    pub(super) fn expand(&self, answers: &Answers) -> Result<Wanted, Diagnostics> {
+        let loaded = &self.loaded;
+        let library = Library::new(&RealDisk).locked(self.lock.as_ref());
+        let bundles = self.bundles.iter().cloned().map(Cache::bundle);
+        let library = bundles.fold(library, Library::shelf).of_environment(&self.vars);
+        let options = catalog::ExpandOptions {
+            loader: &stack::DiskLoader(&RealDisk),
+            library: &library,
+            secrets: loaded.inputs.secret_origins(),
+            key: self.key,
+            answers,
+        };
+        let expanded = catalog::expand(&loaded.stack, &options);
+        let notes = library.notes().into_iter().map(Diagnostic::warning).collect::<Vec<_>>();
+        let (desired, more) = expanded.map_err(|Diagnostics(mut mistakes)| {
+            mistakes.extend(notes.clone());
+            Diagnostics(mistakes)
+        })?;
+        if self.fetches {
+            no_stand_ins(&desired)?;
+        }
+        let mut warnings = loaded.warnings.clone();
+        warnings.extend(more);
+        warnings.extend(notes);
+        let stack = loaded.stack.clone();
+        Ok(Wanted { stack, desired, secrets: secrets(loaded), warnings, found: Found::default() })
     }
-    let mut warnings = loaded.warnings;
-    warnings.extend(more);
-    warnings.extend(notes);
-    Ok(Wanted { stack: loaded.stack, desired, secrets, warnings })
+
+    /// What the stack wants, once charts have had a look at the cluster.
+    async fn look(&self, platforms: &Platforms, state: &State, options: &Options) -> Result<Wanted, Diagnostics> {
+        let alone = catalog::cluster_alone(&self.loaded.stack);
+        let place = lookup::place(platforms, &alone, state, options, None).await?;
+        let (mut wanted, found) = lookup::settle(platforms, &place, &|answers| self.expand(answers)).await?;
+        wanted.secrets.extend(found.secrets.clone());
+        for (name, origin) in &mut wanted.desired.secrets {
+            if found.secrets.contains_key(name) {
+                "looked up in the cluster".clone_into(origin);
+            }
+        }
+        wanted.found = found;
+        Ok(wanted)
+    }
+}
+
+/// A stack that is planned.
+pub(super) enum Planned {
+    /// It says by itself what it wants.
+    Known(Box<Wanted>),
+    /// Its charts ask about the cluster first.
+    Asks(Box<Prepared>),
+}
+
+/// Reads a stack that is planned, as [`load`] or, where it is to go, [`leaving`].
+pub(super) fn planned(
+    args: &StackArgs,
+    charts: &BundleArgs,
+    vars: &dyn Vars,
+    synthesize: bool,
+    fetch: Option<&Terminal>,
+    destroy: bool,
+) -> Result<Planned, Diagnostics> {
+    if destroy {
+        return leaving(args, vars, synthesize).map(|wanted| Planned::Known(Box::new(wanted)));
+    }
+    let prepared = prepare(args, charts, vars, synthesize, fetch)?;
+    let answers = Answers::default();
+    let expanded = prepared.expand(&answers);
+    // Without an answer, whatever a chart says of mistakes may be wrong.
+    if answers.asked().is_empty() {
+        expanded.map(|wanted| Planned::Known(Box::new(wanted)))
+    } else {
+        Ok(Planned::Asks(Box::new(prepared)))
+    }
+}
+
+impl Planned {
+    /// The stack.
+    pub(super) fn stack(&self) -> &Stack {
+        match self {
+            Planned::Known(wanted) => &wanted.stack,
+            Planned::Asks(prepared) => &prepared.loaded.stack,
+        }
+    }
+
+    /// The Google Cloud project, or the cluster that is there already.
+    pub(super) fn site(&self) -> Site {
+        site(self.stack())
+    }
+
+    /// What it wants, where that is known without a look at anything.
+    pub(super) fn known(&self) -> Option<&Wanted> {
+        match self {
+            Planned::Known(wanted) => Some(wanted),
+            Planned::Asks(_) => None,
+        }
+    }
+
+    /// What it wants, where charts have to look first; checked as what is known at once was.
+    pub(super) async fn look(
+        &self,
+        platforms: &Platforms,
+        state: &State,
+        options: &Options,
+        terminal: &Terminal,
+    ) -> Result<Option<Wanted>, Diagnostics> {
+        let Planned::Asks(prepared) = self else { return Ok(None) };
+        let wanted = prepared.look(platforms, state, options).await?;
+        wanted.accept(terminal)?;
+        Ok(Some(wanted))
+    }
 }
 
 /// What random values in the user's own charts derive from: `STACKWRIGHT_KEY`, or the stack key. The catalogue's

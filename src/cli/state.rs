@@ -53,7 +53,7 @@ pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> R
 
 fn look(stack: &StackArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<(Kept, State), Diagnostics> {
     let place = Place::of(&stack.place, &stack.file);
-    let wanted = source::load(stack, vars, true, None)?;
+    let wanted = source::leaving(stack, vars, true)?;
     let kept = Kept::of(stack, &place, &wanted.stack)?;
     let state = kept.read(terminal)?;
     Ok((kept, state))

@@ -21,7 +21,7 @@ pub(super) enum Schema {
 }
 
 pub(super) fn validate(args: &ValidateArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
-    let checked = source::load(&args.stack, vars, true, None).and_then(|wanted| {
+    let checked = source::load(&args.stack, &args.charts, vars, true, None).and_then(|wanted| {
         dependencies::graph(&wanted.desired).map_err(Diagnostics)?;
         let mut warnings = wanted.check_objects()?.0;
         warnings.splice(0..0, wanted.warnings.iter().cloned());

@@ -3,6 +3,8 @@
 //! One loop. Workers run side by side and only send reports; transitions that arrive together are written
 //! together, so a wave of Kubernetes objects costs one sync. An intent is durable before its worker starts.
 
+mod hooks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +72,8 @@ pub struct Summary {
     pub changed: usize,
     /// Resources deleted.
     pub destroyed: usize,
+    /// Hooks that ran to their end.
+    pub run: usize,
     /// Changes that failed.
     pub failed: Vec<(Address, Failure)>,
     /// Changes not tried.
@@ -156,6 +160,8 @@ struct Dispatcher<'a, 'r> {
     in_flight: BTreeSet<usize>,
     /// Tasks that cannot run, with the cause.
     blocked: BTreeMap<usize, String>,
+    /// Hooks that ran, and whether they succeeded.
+    ran: BTreeMap<Address, bool>,
     referenced: BTreeSet<Address>,
     exclusive: BTreeMap<String, Arc<tokio::sync::Mutex<()>>>,
     summary: Summary,
@@ -175,7 +181,8 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let mut remaining = vec![0; tasks.len()];
         for task in graph.order().unwrap_or_default().iter().rev() {
             let Some(&at) = numbers.get(task) else { continue };
-            let own = plan.change(&task.address).filter(|c| c.action.acts()).map_or(0, |c| c.estimate_seconds);
+            let own = plan.change(&task.address).filter(|c| c.action.acts() && task.phase != Phase::Clear);
+            let own = own.map_or(0, |c| c.estimate_seconds);
             remaining[at] = own + dependents[at].iter().map(|&d| remaining[d]).max().unwrap_or(0);
         }
         if let Some(seed) = run.shuffle {
@@ -208,6 +215,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             ready,
             in_flight: BTreeSet::new(),
             blocked: BTreeMap::new(),
+            ran: BTreeMap::new(),
             referenced,
             exclusive: BTreeMap::new(),
             summary: Summary::default(),
@@ -219,6 +227,11 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let mut listening = true;
         let mut level = *interrupt.borrow_and_update();
         let mut broken: Option<BackendError> = None;
+        if level == Interrupt::None
+            && let Err(error) = self.promise_hooks().await
+        {
+            broken = Some(error);
+        }
         loop {
             if level == Interrupt::None
                 && broken.is_none()
@@ -334,6 +347,11 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let task = &self.tasks[at];
         let Some(change) = self.plan.change(&task.address) else { return };
         match (task.phase, change.action) {
+            (Phase::Clear, _) => {}
+            (_, Action::Run) => {
+                self.ran.insert(task.address.clone(), true);
+                self.summary.run += 1;
+            }
             (Phase::Destroy, Action::Forget) => {}
             (Phase::Destroy, _) => self.summary.destroyed += 1,
             (Phase::Apply, Action::Update) => self.summary.changed += 1,
@@ -358,14 +376,22 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         }
     }
 
-    /// Nothing that needs the task can run.
+    /// Nothing that needs the task can run. Hooks are cleared away all the same, once it is known what ran.
     fn failed(&mut self, at: usize, failure: Failure) {
         let address = self.tasks[at].address.clone();
         let because = format!("{address} failed");
-        let mut queue = self.dependents[at].clone();
+        if self.plan.change(&address).is_some_and(|change| change.action == Action::Run) {
+            self.ran.entry(address.clone()).or_insert(false);
+        }
+        let mut queue = std::mem::take(&mut self.dependents[at]);
         while let Some(next) = queue.pop() {
-            if self.blocked.insert(next, because.clone()).is_none() {
-                queue.extend(self.dependents[next].iter().copied());
+            if self.tasks[next].phase == Phase::Clear {
+                self.missing[next] -= 1;
+                if self.missing[next] == 0 {
+                    self.ready.insert((std::cmp::Reverse(self.remaining[next]), next));
+                }
+            } else if self.blocked.insert(next, because.clone()).is_none() {
+                queue.append(&mut self.dependents[next]);
             }
         }
         self.summary.failed.push((address, failure));
@@ -402,6 +428,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let recorded_identity = change.moved_from.as_ref().map_or_else(|| identity.clone(), Address::identity);
         match task.phase {
             Phase::Destroy => self.prepare_destroy(at, change, recorded_identity, transitions),
+            Phase::Clear => self.prepare_clear(at, change),
             Phase::Apply => {
                 if change.moved_from.is_some() && self.session.state().resources.contains_key(&recorded_identity) {
                     transitions.push(Transition::Moved { from: recorded_identity.clone(), to: task.address.clone() });
@@ -422,8 +449,11 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let operation = recorded
             .pending
             .as_ref()
-            .filter(|pending| pending.action == Intent::Delete)
+            .filter(|pending| pending.action == Intent::Delete && !change.is_hook())
             .and_then(|pending| pending.operation.clone());
+        if change.action == Action::Run {
+            return self.prepare_hook(at, change, transitions);
+        }
         let observed = self.run.observed.get(&identity).cloned();
         if change.action == Action::Forget {
             let kept = observed.filter(|_| change.reason == Reason::Kept);
@@ -460,6 +490,13 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         transitions: &mut Vec<Transition>,
     ) -> Prepared {
         let observed = self.run.observed.get(identity).cloned();
+        if change.action == Action::Record {
+            self.record_hook(change, transitions);
+            return Prepared::Nothing;
+        }
+        if change.is_hook() && change.action == Action::NoOp {
+            return Prepared::Nothing;
+        }
         if !change.action.acts() && !change.resume {
             if let Some(observed) = &observed
                 && self.referenced.contains(&change.address)
@@ -470,6 +507,9 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             return Prepared::Nothing;
         }
         let Some(after) = &change.after else { return Prepared::Nothing };
+        if change.action == Action::Run {
+            return self.prepare_hook(at, change, transitions);
+        }
         let known = Known { outputs: &self.summary.outputs, secrets: &self.run.secrets };
         let attrs = match after.resolve(&known) {
             Ok(attrs) => Arc::new(attrs),

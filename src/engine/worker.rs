@@ -15,9 +15,11 @@ use crate::engine::limit::Limit;
 use crate::engine::retry::{Delays, is_retryable};
 use crate::env::clock::{SharedClock, Timestamp, timeout};
 use crate::event::{Event, Sink};
+use crate::plan::hooks::RAN;
 use crate::plan::model::Action;
 use crate::resource::driver::{Ack, ApplyRequest, Driver, Ownership, Subject};
 use crate::resource::error::{ErrorClass, ProviderError};
+use crate::resource::hook;
 use crate::resource::kind::{Change, Kind, Observed, Prior};
 use crate::resource::model::Ceded;
 use crate::resource::readiness::Readiness;
@@ -85,6 +87,20 @@ pub(super) enum Job {
         /// As it was read.
         observed: Observed,
     },
+    /// Run a hook.
+    Run {
+        /// Fully resolved attributes.
+        attrs: Arc<Value>,
+        /// What state keeps of it: its attributes without secrets. `None` at a deletion.
+        record: Option<Value>,
+        /// Nothing is left to do after it.
+        last: bool,
+    },
+    /// Remove what a hook left behind.
+    Clear {
+        /// What is true once it is gone.
+        then: Option<Transition>,
+    },
 }
 
 /// What all workers share.
@@ -123,7 +139,11 @@ impl Worker {
         };
         let begun = self.shared.clock.now();
         let address = self.subject.address.clone();
-        self.emit(Event::Started { address: address.clone(), action: self.action, estimate: self.estimate });
+        // Only where it fails is there anything to say of tidying up.
+        let is_quiet = matches!(job, Job::Clear { .. });
+        if !is_quiet {
+            self.emit(Event::Started { address: address.clone(), action: self.action, estimate: self.estimate });
+        }
         let result = match job {
             Job::Create { attrs, operation } => self.create(attrs, operation, begun).await.map(Some),
             Job::Update { attrs, changes, observed, adopt } => {
@@ -131,16 +151,22 @@ impl Worker {
             }
             Job::Delete { observed, operation } => self.delete(observed, operation, begun).await.map(|()| None),
             Job::Release { observed } => self.release(&observed, begun).await.map(|()| None),
+            Job::Run { attrs, record, last } => self.hook(attrs, record, last, begun).await.map(|()| None),
+            Job::Clear { then } => self.clear(then, begun).await.map(|()| None),
         };
-        self.emit(match &result {
-            Ok(_) => Event::Finished { address, action: self.action, elapsed: self.shared.clock.now().since(begun) },
-            Err(failure) => Event::Failed {
+        match &result {
+            Ok(_) if is_quiet => {}
+            Ok(_) => {
+                let elapsed = self.shared.clock.now().since(begun);
+                self.emit(Event::Finished { address, action: self.action, elapsed });
+            }
+            Err(failure) => self.emit(Event::Failed {
                 address,
                 action: self.action,
                 causes: failure.causes.clone(),
                 hint: failure.hint.clone(),
-            },
-        });
+            }),
+        }
         self.shared.reports.send(Report::Over(self.number, result)).ok();
     }
 
@@ -319,6 +345,50 @@ impl Worker {
         }
     }
 
+    /// Runs a hook to its end. Its intent stays until it has succeeded: whatever happens, the next run knows.
+    async fn hook(
+        &self,
+        attrs: Arc<Value>,
+        record: Option<Value>,
+        last: bool,
+        begun: Timestamp,
+    ) -> Result<(), Failure> {
+        let failed = |mut failure: Failure| {
+            failure.hint.get_or_insert_with(|| {
+                "mend what it lacks and run the same command again, or leave hooks out with --no-hooks".to_owned()
+            });
+            failure
+        };
+        let request = self.request(&attrs, Vec::new(), None, false);
+        let ack = self.call(begun, &|| self.driver.create(&request)).await.map_err(|refusal| failed(refusal.into()))?;
+        let ended = match (ack.readiness, ack.observed) {
+            (Some(Readiness::Current), Some(observed)) => Waited::Ready(observed),
+            _ => self.wait(None, begun, false).await.map_err(failed)?,
+        };
+        let Waited::Ready(observed) = ended else {
+            return Err(failed(Failure {
+                causes: vec!["its object disappeared before it had ended".to_owned()],
+                hint: Some("run the same command again: the hook is run once more".to_owned()),
+            }));
+        };
+        match record {
+            Some(record) => self.applied(&attrs, observed, Some(record), last).await.map(drop),
+            None => self.commit(vec![Transition::Operation { identity: self.identity(), name: RAN.to_owned() }]).await,
+        }
+    }
+
+    /// Removes what a hook left behind.
+    async fn clear(&self, then: Option<Transition>, begun: Timestamp) -> Result<(), Failure> {
+        let nobody = Observed { id: String::new(), attrs: Value::Null };
+        match self.call(begun, &|| self.driver.delete(&self.subject, &nobody)).await {
+            Ok(ack) if ack.readiness == Some(Readiness::NotFound) => {}
+            Ok(_) => drop(self.wait(None, begun, true).await?),
+            Err(Refusal::NotFound) => {}
+            Err(refusal) => return Err(refusal.into()),
+        }
+        self.commit(then.into_iter().collect()).await
+    }
+
     /// Tells the limit what became of a request; one that was never answered says nothing.
     fn note<T, E>(&self, answer: &Result<Result<T, ProviderError>, E>) {
         let Ok(answer) = answer else { return };
@@ -353,8 +423,10 @@ impl Worker {
                 return Err(Refusal::NotFound);
             }
             if !is_retryable(error.class) {
-                // The platform said no and did nothing: the intent is off.
-                self.commit(vec![Transition::Refused(self.identity())]).await.ok();
+                // The platform said no and did nothing: the intent is off. That of a hook is to have run.
+                if self.kind.name() != hook::KIND {
+                    self.commit(vec![Transition::Refused(self.identity())]).await.ok();
+                }
                 return Err(Refusal::Final(error.into()));
             }
             let delay = delays.next(&error);

@@ -11,15 +11,13 @@ use crate::address::Address;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::graph::Graph;
 use crate::plan::dependencies;
+use crate::resource::hook::{MANIFEST, Moment, OBJECT};
 use crate::resource::model::{Desired, Resource};
 use crate::template::yaml;
 use crate::value::{Encoding, Map, Part, Template, Value};
 
 /// How every file of an export begins; what begins otherwise is somebody else's.
 pub const HEADER: &str = "# Written by `stackwright export` from the stack ";
-
-/// The kind name of resources that have a manifest.
-const OBJECT: &str = "k8s.object";
 
 /// A stack as manifests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +55,17 @@ pub struct Placeholder {
 /// # Errors
 /// When the stack's objects cannot be put in order, or nest too deeply to be written.
 pub fn manifests(desired: &Desired) -> Result<Export, Diagnostics> {
+    let mut desired = desired.clone();
+    for resource in &mut desired.resources {
+        // What runs at the installation is applied in its turn; the rest is not for an installation.
+        if Moment::of(&resource.address).is_some_and(Moment::is_installation)
+            && let Some(manifest) = resource.attrs.get(MANIFEST)
+        {
+            resource.attrs = manifest.clone();
+            resource.kind = OBJECT;
+        }
+    }
+    let desired = &desired;
     let graph = dependencies::graph(desired).map_err(Diagnostics)?;
     let objects = desired.resources.iter().filter(|resource| resource.kind == OBJECT);
     let objects = objects.map(|resource| (&resource.address, resource)).collect::<BTreeMap<_, _>>();

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod export;
 pub mod layout;
 pub mod lock;
+pub mod lookup;
 pub mod platforms;
 pub mod preview;
 pub mod prove;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::refresh::Drivers;
 use crate::env::clock::SharedClock;
 use crate::env::random::Random;
-use crate::platform::{Prover, Site};
+use crate::platform::{Objects, Prover, Site};
 use crate::resource::kind::KindTable;
 
 /// The platforms of one run.
@@ -19,6 +19,8 @@ pub struct Platforms {
     pub site: Arc<dyn Site>,
     /// Asks models.
     pub prover: Arc<dyn Prover>,
+    /// Looks at objects for charts.
+    pub objects: Arc<dyn Objects>,
     /// Time.
     pub clock: SharedClock,
     /// Randomness.

@@ -34,6 +34,8 @@ pub struct Subject<'a> {
     pub state: &'a State,
     /// Keyed digests of the secret inputs.
     pub secrets: &'a BTreeMap<String, String>,
+    /// Secrets that charts have found in the cluster.
+    pub found: &'a BTreeMap<String, String>,
     /// Flags.
     pub options: &'a Options,
     /// From now until `reap` may take the stack away.
@@ -118,6 +120,7 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
         observed: &observed,
         target,
         secrets: subject.secrets,
+        found: subject.found,
         options: subject.options,
     })?;
     Ok(Preview { plan, observed, blind })

@@ -67,7 +67,8 @@ pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn 
         }
     }
     let connection = |address: &Option<Address>| Some(Arc::new(outputs.0.get(address.as_ref()?)?.clone()));
-    let polls = plan.changes.iter().map(|change| {
+    // Hooks are run, not kept.
+    let polls = plan.changes.iter().filter(|change| !change.is_hook()).map(|change| {
         let recorded = state.resources.get(&change.address.identity());
         let subject = driver::Subject {
             adopt: false,

@@ -3,6 +3,8 @@
 //! Derived from a plan alone, so a saved plan is carried out exactly as it was shown. Creating follows the
 //! desired edges, deleting the recorded ones turned round; a replace is both.
 
+mod hooks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
@@ -16,6 +18,8 @@ pub enum Phase {
     Destroy,
     /// Everything else, doing nothing included.
     Apply,
+    /// Removing the object of a hook that ran, whether it succeeded or not.
+    Clear,
 }
 
 /// One half of one resource's change, or a barrier.
@@ -54,15 +58,14 @@ fn build(plan: &Plan, given_up: &BTreeSet<Wish>) -> (Graph<Task>, Vec<Wish>) {
     let task = |phase, address: &Address| Task { phase, address: address.clone() };
     let mut graph = Graph::new();
     let by_address = plan.changes.iter().map(|c| (&c.address, c)).collect::<BTreeMap<_, _>>();
-    let destroys = |address: &Address| {
-        by_address.get(address).filter(|c| matches!(c.action, Action::Delete | Action::Replace | Action::Forget))
-    };
+    let destroys =
+        |address: &Address| by_address.get(address).filter(|c| c.is_leaving() || c.action == Action::Replace);
     let mut barriers = BTreeSet::new();
     for change in &plan.changes {
-        if matches!(change.action, Action::Delete | Action::Replace | Action::Forget) {
+        if change.is_leaving() || change.action == Action::Replace {
             graph.add(task(Phase::Destroy, &change.address));
         }
-        if !matches!(change.action, Action::Delete | Action::Forget) {
+        if !change.is_leaving() {
             graph.add(task(Phase::Apply, &change.address));
         }
         if change.action == Action::Replace {
@@ -110,6 +113,13 @@ fn build(plan: &Plan, given_up: &BTreeSet<Wish>) -> (Graph<Task>, Vec<Wish>) {
             graph.depend(dependent, dependency, reason.clone());
         }
     }
+    hooks::order(plan, &mut graph, &mut |graph, waits, on| {
+        let wish = (waits, on);
+        if !given_up.contains(&wish) {
+            graph.depend(wish.0.clone(), wish.1.clone(), "it is let go of first");
+            wishes.push(wish);
+        }
+    });
     (graph, wishes)
 }
 
@@ -118,7 +128,7 @@ pub fn critical_path(plan: &Plan) -> (f64, Vec<Task>) {
     let seconds = plan.changes.iter().map(|c| (&c.address, (c.action, c.estimate_seconds))).collect::<BTreeMap<_, _>>();
     graph(plan).critical_path(|task| match seconds.get(&task.address) {
         #[expect(clippy::cast_precision_loss, reason = "estimates are minutes")]
-        Some((action, estimate)) if action.acts() => *estimate as f64,
+        Some((action, estimate)) if action.acts() && task.phase != Phase::Clear => *estimate as f64,
         _ => 0.0,
     })
 }

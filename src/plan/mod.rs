@@ -8,6 +8,7 @@ pub mod dependencies;
 pub mod edges;
 pub mod execution;
 pub mod file;
+pub mod hooks;
 pub mod leaving;
 pub mod model;
 pub mod planner;

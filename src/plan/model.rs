@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::address::Address;
+use crate::resource::hook::{self, Moment};
 use crate::resource::kind::Change;
 use crate::state::model::Target;
 use crate::value::Value;
 
 /// The format of saved plans; see [`super::file`].
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A complete set of changes.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -36,6 +37,9 @@ pub struct Plan {
     /// The stack is taken away (`destroy`).
     #[serde(default)]
     pub destroy: bool,
+    /// What charts asked about the cluster, and whether it was there: what is planned rests on it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub looked_up: BTreeMap<String, bool>,
 }
 
 /// What a plan was made from.
@@ -71,12 +75,16 @@ pub enum Action {
     Forget,
     /// It is there and ours, and comes back into state.
     Adopt,
+    /// A hook: its object is made, waited for, and removed if its chart wants that.
+    Run,
+    /// A hook that does not run now: state keeps it for the moment at which it does.
+    Record,
 }
 
 impl Action {
     /// Whether anything is asked of a platform.
     pub fn acts(self) -> bool {
-        !matches!(self, Action::NoOp | Action::Forget)
+        !matches!(self, Action::NoOp | Action::Forget | Action::Record)
     }
 
     /// Terraform's symbol.
@@ -89,6 +97,8 @@ impl Action {
             Action::Delete => "-",
             Action::Forget => ".",
             Action::Adopt => "=",
+            Action::Run => ">",
+            Action::Record => ".",
         }
     }
 }
@@ -180,6 +190,22 @@ pub struct ResourceChange {
     pub take: bool,
 }
 
+impl ResourceChange {
+    /// Whether it is made as part of taking something away: a deletion, or a hook that runs at one.
+    pub fn is_leaving(&self) -> bool {
+        match self.action {
+            Action::Delete | Action::Forget => true,
+            Action::Run => Moment::of(&self.address).is_some_and(Moment::is_deletion),
+            _ => false,
+        }
+    }
+
+    /// Whether it is a hook.
+    pub fn is_hook(&self) -> bool {
+        self.kind == hook::KIND
+    }
+}
+
 /// `dependent` needs `dependency`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -242,6 +268,8 @@ pub struct Counts {
     pub change: usize,
     /// Deletes and replaces.
     pub destroy: usize,
+    /// Hooks that run.
+    pub run: usize,
 }
 
 impl Plan {
@@ -252,6 +280,7 @@ impl Plan {
             counts.add += usize::from(matches!(change.action, Action::Create | Action::Replace));
             counts.change += usize::from(change.action == Action::Update);
             counts.destroy += usize::from(matches!(change.action, Action::Delete | Action::Replace));
+            counts.run += usize::from(change.action == Action::Run);
         }
         counts
     }

@@ -14,6 +14,7 @@ use crate::plan::leaving;
 use crate::plan::model::{
     Action, Basis, Drift, Edge, FORMAT, OutputChange, Plan, PlannedProof, Reason, ResourceChange,
 };
+use crate::resource::hook;
 use crate::resource::kind::{Demise, Kind, KindTable, Observed, Prior};
 use crate::resource::model::{Desired, Resource};
 use crate::state::model::{Intent, Recorded, State, Target};
@@ -33,6 +34,8 @@ pub struct Request<'a> {
     pub target: Option<Target>,
     /// Keyed digests of the secret inputs' values.
     pub secrets: &'a BTreeMap<String, String>,
+    /// Secrets that charts have found in the cluster, by name: to see what they leave as it is. Never shown.
+    pub found: &'a BTreeMap<String, String>,
     /// What the user asked for besides.
     pub options: &'a Options,
 }
@@ -52,6 +55,8 @@ pub struct Options {
     pub adopt: Vec<Address>,
     /// Take fields back that other field managers have set.
     pub force_conflicts: bool,
+    /// Run no hooks.
+    pub no_hooks: bool,
     /// Resources, or whole components, that a destroy leaves where they are and drops from the state.
     pub abandon: Vec<Address>,
 }
@@ -63,7 +68,7 @@ impl Options {
     }
 
     /// Whether a resource that goes is to be left where it is.
-    fn abandons(&self, address: &Address) -> bool {
+    pub(super) fn abandons(&self, address: &Address) -> bool {
         self.abandon.iter().any(|wanted| leaving::names(wanted, address))
     }
 }
@@ -82,6 +87,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
     };
     let mut planner = Planner::new(request);
     planner.visit_desired(&graph, &wanted)?;
+    planner.visit_hooks(&wanted);
     if wanted.is_none() {
         planner.visit_removed(leaving.as_ref());
     }
@@ -106,6 +112,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
         proofs: request.desired.proofs.iter().map(proof).collect(),
         partial: wanted.is_some() || leaving.is_some(),
         destroy: request.options.destroy,
+        looked_up: BTreeMap::new(),
     };
     if let Err(cycle) = execution::graph(&plan).order() {
         let members = cycle.0.iter().map(|task| format!("{:?} {}", task.phase, task.address)).collect::<Vec<_>>();
@@ -195,19 +202,21 @@ fn edges(graph: &Graph<Address>, wanted: Option<&BTreeSet<Address>>) -> Vec<Edge
     edges
 }
 
-struct Planner<'a> {
-    request: &'a Request<'a>,
+pub(super) struct Planner<'a> {
+    pub(super) request: &'a Request<'a>,
     recorded_by_move: BTreeMap<Identity, Identity>,
     /// Outputs by address, of those that somebody refers to.
-    outputs: KnownOutputs,
+    pub(super) outputs: KnownOutputs,
     referenced: BTreeSet<Address>,
-    changes: Vec<ResourceChange>,
-    actions: BTreeMap<Address, Action>,
-    seen: BTreeSet<Identity>,
+    pub(super) changes: Vec<ResourceChange>,
+    pub(super) actions: BTreeMap<Address, Action>,
+    pub(super) seen: BTreeSet<Identity>,
+    /// What holds secrets that charts have found, and is there with the very same ones.
+    unchanged: BTreeSet<Address>,
 }
 
 #[derive(Default)]
-struct KnownOutputs(BTreeMap<Address, Value>);
+pub(super) struct KnownOutputs(BTreeMap<Address, Value>);
 
 impl Scope for KnownOutputs {
     fn output(&self, reference: &Reference) -> Option<Value> {
@@ -247,6 +256,7 @@ impl<'a> Planner<'a> {
             changes: Vec::new(),
             actions: BTreeMap::new(),
             seen: BTreeSet::new(),
+            unchanged: BTreeSet::new(),
         }
     }
 
@@ -255,7 +265,9 @@ impl<'a> Planner<'a> {
         let order = graph.order().unwrap_or_default();
         let mut mistakes = Vec::new();
         for address in &order {
-            let Some(resource) = resources.get(address) else { continue };
+            let Some(resource) = resources.get(address).filter(|resource| resource.kind != hook::KIND) else {
+                continue;
+            };
             if wanted.as_ref().is_some_and(|w| !w.contains(address)) {
                 continue;
             }
@@ -267,6 +279,13 @@ impl<'a> Planner<'a> {
             };
             mistakes.extend(kind.check(resource));
             self.visit(resource, kind);
+            let observed = self.request.observed.get(&resource.address.identity());
+            // What is made anew, or where it is made anew, is not bound by what there was.
+            let changes = |action: &Action| matches!(action, Action::Update | Action::Adopt | Action::NoOp);
+            if let Some(observed) = observed.filter(|_| self.actions.get(address).is_some_and(changes)) {
+                let refused = kind.refuse(&resource.attrs, observed).into_iter();
+                mistakes.extend(refused.map(|mistake| mistake.about(resource.address.clone())));
+            }
         }
         if mistakes.iter().any(|d| d.severity == crate::diag::Severity::Error) {
             return Err(Diagnostics(mistakes));
@@ -290,7 +309,15 @@ impl<'a> Planner<'a> {
             recorded: recorded.map(|r| &r.record).filter(|record| **record != Value::Null),
             observed: reachable,
         };
-        let changes = if reachable.is_some() { kind.diff(&after, &resource.ceded, prior) } else { Vec::new() };
+        let as_found = self.as_found(&after).filter(|_| reachable.is_some());
+        let is_as_found = as_found.is_some_and(|after| kind.diff(&after, &resource.ceded, prior).is_empty());
+        let changes = match reachable {
+            Some(_) if !is_as_found => kind.diff(&after, &resource.ceded, prior),
+            _ => Vec::new(),
+        };
+        if is_as_found {
+            self.unchanged.insert(resource.address.clone());
+        }
         let (action, reason) = self.decide(resource, recorded, observed, replaced, &changes);
         let resume = recorded.and_then(|r| r.pending.as_ref()).is_some_and(|p| p.action != Intent::Delete)
             && matches!(action, Action::Create | Action::NoOp | Action::Update);
@@ -371,11 +398,30 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The attributes with the values that charts have found; `None` where they hold none, or others besides.
+    fn as_found(&self, after: &Value) -> Option<Value> {
+        struct Found<'f>(&'f BTreeMap<String, String>);
+        impl Scope for Found<'_> {
+            fn output(&self, _: &Reference) -> Option<Value> {
+                None
+            }
+
+            fn secret(&self, input: &str) -> Option<String> {
+                self.0.get(input).cloned()
+            }
+        }
+        let found = self.request.found;
+        (!found.is_empty() && !after.is_known()).then(|| after.resolve(&Found(found)).ok()).flatten()
+    }
+
     /// Secret inputs of the resource whose value is not the one it was applied with.
     fn rotated(&self, resource: &Resource, recorded: &Recorded) -> Vec<String> {
         let mut names = BTreeSet::new();
         resource.attrs.visit_templates(&mut |t| names.extend(t.secrets().map(str::to_owned)));
         names.retain(|name| recorded.secrets.get(name) != self.request.secrets.get(name));
+        if self.unchanged.contains(&resource.address) {
+            names.retain(|name| !self.request.found.contains_key(name));
+        }
         names.into_iter().collect()
     }
 
@@ -403,24 +449,38 @@ impl<'a> Planner<'a> {
     fn visit_removed(&mut self, only: Option<&BTreeSet<Identity>>) {
         let state = self.request.recorded;
         let reason = if self.request.options.destroy { Reason::Destroyed } else { Reason::Removed };
-        let goes =
-            |identity: &Identity| !self.seen.contains(identity) && only.is_none_or(|only| only.contains(identity));
-        let removed = state.resources.iter().filter(|(identity, _)| goes(identity)).collect::<Vec<_>>();
+        let stays = |identity: &Identity| only.is_some_and(|only| !only.contains(identity));
+        let remains = state.resources.iter().filter(|(identity, r)| stays(identity) && r.kind != hook::KIND);
+        let remains = remains.map(|(_, recorded)| recorded.address.component()).collect::<BTreeSet<_>>();
+        let goes = |identity: &Identity, recorded: &Recorded| {
+            // Hooks go with the last of their component.
+            let early = recorded.kind == hook::KIND && remains.contains(recorded.address.component());
+            !self.seen.contains(identity) && !stays(identity) && !early
+        };
+        let removed = state.resources.iter().filter(|(identity, recorded)| goes(identity, recorded));
+        let removed = removed.collect::<Vec<_>>();
         let leaving = |connection: &Address| {
             removed.iter().any(|(_, r)| r.address == *connection)
                 || self.actions.get(connection) == Some(&Action::Replace)
         };
+        let last_words = self.last_words(&removed);
         let mut changes = Vec::with_capacity(removed.len());
         for (identity, recorded) in &removed {
+            if recorded.kind == hook::KIND {
+                changes.push(self.removed_hook(identity, recorded, reason.clone(), &leaving));
+                continue;
+            }
             let observed = self.request.observed.get(*identity);
+            let kind = self.request.kinds.get(&recorded.kind);
+            let outlives = observed.zip(kind).is_some_and(|(observed, kind)| kind.outlives(&observed.attrs));
+            // What a hook waits for to be gone must go before the cluster does.
+            let awaited = last_words.contains(recorded.address.component()) && !outlives;
             let goes_with = recorded.connection.as_ref().filter(|connection| leaving(connection)).filter(|_| {
-                let kind = self.request.kinds.get(&recorded.kind);
-                observed.zip(kind).is_some_and(|(o, kind)| kind.demise(&o.attrs) == Demise::WithConnection)
+                let demise = observed.zip(kind).map(|(observed, kind)| kind.demise(&observed.attrs));
+                demise == Some(Demise::WithConnection) && !awaited
             });
             let in_flight = recorded.pending.as_ref().is_some_and(|p| p.operation.is_some());
-            let kind = self.request.kinds.get(&recorded.kind);
-            let outlives = |(observed, kind): (&Observed, &dyn Kind)| kind.outlives(&observed.attrs);
-            let kept = goes_with.is_none() && observed.zip(kind).is_some_and(outlives);
+            let kept = goes_with.is_none() && outlives;
             let there = observed.is_some() || in_flight;
             let abandoned = goes_with.is_none() && self.request.options.abandons(&recorded.address);
             let (action, reason) = match (there, kept) {
@@ -449,6 +509,7 @@ impl<'a> Planner<'a> {
                 take: false,
             });
         }
+        keep_namespaces(&mut changes);
         self.changes.extend(changes);
     }
 
@@ -457,7 +518,8 @@ impl<'a> Planner<'a> {
         let desired = &self.request.desired.resources;
         let ceded = desired.iter().map(|r| (&r.address, &r.ceded[..])).collect::<BTreeMap<_, _>>();
         for (identity, recorded) in &self.request.recorded.resources {
-            if recorded.pending.is_some() || recorded.record == Value::Null {
+            // Objects of hooks come and go.
+            if recorded.pending.is_some() || recorded.record == Value::Null || recorded.kind == hook::KIND {
                 continue;
             }
             let Some(kind) = self.request.kinds.get(&recorded.kind) else { continue };
@@ -493,8 +555,21 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// What is to stay would go with its namespace.
+fn keep_namespaces(changes: &mut [ResourceChange]) {
+    let kept = changes.iter().filter(|change| change.reason == Reason::Kept);
+    let needed = kept.flat_map(|change| change.needed.iter().cloned()).collect::<BTreeSet<_>>();
+    let is_namespace = |address: &Address| address.object_key().is_some_and(|key| key.starts_with("Namespace/"));
+    for change in changes.iter_mut().filter(|change| is_namespace(&change.address) && needed.contains(&change.address))
+    {
+        if change.action == Action::Delete && change.goes_with.is_none() {
+            (change.action, change.reason) = (Action::Forget, Reason::Kept);
+        }
+    }
+}
+
 /// No delete of ours takes longer: GKE's own limit for a cluster is an hour (gcloud's default timeout).
-const DELETE_TIMEOUT_SECONDS: u64 = 3600;
+pub(super) const DELETE_TIMEOUT_SECONDS: u64 = 3600;
 
 /// `over`'s entries on top of `base`'s.
 fn overlay(base: Value, over: Value) -> Value {

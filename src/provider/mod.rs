@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::env::clock::SharedClock;
 use crate::env::random::Random;
 use crate::env::vars::Vars;
-use crate::platform::{Prover, Site};
+use crate::platform::{Objects, Prover, Site};
 use crate::resource::driver::Driver;
 use crate::resource::error::ProviderError;
 use crate::resource::kind::KindTable;
@@ -49,6 +49,8 @@ pub struct Providers {
     pub site: Arc<dyn Site>,
     /// Asks models.
     pub prover: Arc<dyn Prover>,
+    /// Looks at objects for charts.
+    pub objects: Arc<dyn Objects>,
 }
 
 /// The pure halves of all kinds: all that a plan without a platform needs.
@@ -57,6 +59,7 @@ pub fn kinds() -> KindTable {
     kinds.register(Arc::new(google::cluster::ClusterKind));
     kinds.register(Arc::new(google::node_pool::NodePoolKind));
     kinds.register(Arc::new(kube::object::ObjectKind));
+    kinds.register(Arc::new(kube::hook::HookKind));
     kinds.register(Arc::new(value::ValueKind));
     kinds
 }
@@ -80,10 +83,13 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     let google = google::client::GoogleClient::new(options.google_endpoint, options.clock.clone());
     let is_given = options.given.is_some();
     let connections = Arc::new(kube::client::Connections::new(google.clone(), options.clock, options.given));
-    let drivers: [(&'static str, Arc<dyn Driver>); 4] = [
+    let driver = Arc::new(kube::driver::ObjectDriver::new(connections.clone()));
+    let objects = Arc::new(kube::look::KubeObjects::new(connections.clone()));
+    let drivers: [(&'static str, Arc<dyn Driver>); 5] = [
         ("gke.cluster", Arc::new(google::cluster::ClusterDriver::new(google.clone()))),
         ("gke.node_pool", Arc::new(google::node_pool::NodePoolDriver::new(google.clone()))),
-        ("k8s.object", Arc::new(kube::driver::ObjectDriver::new(connections.clone()))),
+        ("k8s.hook", Arc::new(kube::hook::HookDriver::new(driver.clone()))),
+        ("k8s.object", driver),
         ("value", Arc::new(value::ValueDriver::new(options.random))),
     ];
     let site: Arc<dyn Site> = if is_given {
@@ -91,7 +97,7 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     } else {
         Arc::new(google::site::GoogleSite::new(google, project))
     };
-    Ok(Providers { kinds: kinds(), drivers: drivers.into(), site, prover: Arc::new(prover) })
+    Ok(Providers { kinds: kinds(), drivers: drivers.into(), site, prover: Arc::new(prover), objects })
 }
 
 /// A recording of a real server beside the repository; `None`, said once, where the folder is absent.

@@ -67,6 +67,12 @@ pub trait Kind: Send + Sync {
         Vec::new()
     }
 
+    /// Why what is there can never become what is desired; nothing when it can, or is not known to be impossible.
+    fn refuse(&self, desired: &Value, observed: &Observed) -> Vec<Diagnostic> {
+        let _ = (desired, observed);
+        Vec::new()
+    }
+
     /// What must change for the observed resource to be the desired one; empty when nothing must.
     /// `desired` may hold deferred values, which differ from everything unless the record proves otherwise.
     fn diff(&self, desired: &Value, ceded: &[Ceded], prior: Prior<'_>) -> Vec<Change>;

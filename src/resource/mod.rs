@@ -3,6 +3,7 @@
 
 pub mod driver;
 pub mod error;
+pub mod hook;
 pub mod kind;
 pub mod model;
 pub mod readiness;

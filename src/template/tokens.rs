@@ -79,6 +79,22 @@ impl Tokens {
         }
     }
 
+    /// What a text of one token is once its base64 is taken off: a token again.
+    ///
+    /// # Errors
+    /// Where it is not known to be base64 of something.
+    pub fn unbase64(&self, text: &Text) -> Result<String, Fault> {
+        match self.deferred(&text.str()) {
+            Some(template) if template.encoding == Encoding::Base64 => {
+                Ok(self.put(Template { encoding: Encoding::Plain, ..template }))
+            }
+            _ => Err(Fault::unknown(format!(
+                "{} is known only later; this function looks inside it",
+                self.source(text.bytes()).unwrap_or_default()
+            ))),
+        }
+    }
+
     /// The same tree with every text that holds tokens made a deferred value.
     ///
     /// # Errors

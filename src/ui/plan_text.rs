@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::plan::model::{Action, Plan, Reason, ResourceChange};
+use crate::resource::hook::MANIFEST;
 use crate::resource::kind::Change;
 use crate::ui::paint::{Paint, count, tame};
 use crate::ui::values;
@@ -22,11 +23,15 @@ pub fn plan(plan: &Plan, options: Options) -> String {
     let paint = options.paint;
     let mut out = String::new();
     drift(plan, paint, &mut out);
+    looked_up(plan, paint, &mut out);
     if plan.is_empty() {
         out.push_str(&format!("{} Your stack matches what is there.\n", paint.bold(&paint.green("No changes."))));
         return out;
     }
     let acting = plan.changes.iter().filter(|c| c.action != Action::NoOp || c.moved_from.is_some() || c.resume);
+    // That a hook is noted for later, or no longer, changes nothing that anybody could see.
+    let quiet = |c: &ResourceChange| c.is_hook() && matches!(c.action, Action::Forget);
+    let acting = acting.filter(|c| options.verbose || !quiet(c));
     let mut components: BTreeMap<&str, Vec<&ResourceChange>> = BTreeMap::new();
     for change in acting {
         components.entry(change.address.component()).or_default().push(change);
@@ -41,8 +46,9 @@ pub fn plan(plan: &Plan, options: Options) -> String {
     }
     outputs(plan, paint, &mut out);
     let counts = plan.counts();
+    let hooks = if counts.run > 0 { format!(" {} to run.", count(counts.run, "hook")) } else { String::new() };
     out.push_str(&format!(
-        "{} {} to add, {} to change, {} to destroy.\n",
+        "{} {} to add, {} to change, {} to destroy.{hooks}\n",
         paint.bold("Plan:"),
         counts.add,
         counts.change,
@@ -61,9 +67,11 @@ fn risk(action: Action) -> u8 {
         Action::Delete => 1,
         Action::Forget => 2,
         Action::Update => 3,
-        Action::Adopt => 4,
-        Action::Create => 5,
-        Action::NoOp => 6,
+        Action::Run => 4,
+        Action::Adopt => 5,
+        Action::Create => 6,
+        Action::Record => 7,
+        Action::NoOp => 8,
     }
 }
 
@@ -84,11 +92,14 @@ const LOUD: usize = 12;
 
 fn group(component: &str, changes: &[&ResourceChange], destroy: bool, options: Options, out: &mut String) {
     let folded = changes.len() > 1 && !options.verbose;
-    let is_risky = |c: &ResourceChange| matches!(c.action, Action::Replace | Action::Update | Action::Delete);
+    let is_risky =
+        |c: &ResourceChange| matches!(c.action, Action::Replace | Action::Update | Action::Delete | Action::Run);
     let risky = changes.iter().filter(|c| is_risky(c)).count();
     // Where everything goes, one more deletion is no news.
-    let loud =
-        |c: &&&ResourceChange| !folded || c.reason == Reason::Abandoned || (is_risky(c) && risky <= LOUD && !destroy);
+    let loud = |c: &&&ResourceChange| {
+        let told = c.reason == Reason::Abandoned || (c.action == Action::Run && destroy);
+        !folded || told || (is_risky(c) && risky <= LOUD && !destroy)
+    };
     for change in changes.iter().filter(loud) {
         resource(change, options, out);
     }
@@ -100,8 +111,16 @@ fn group(component: &str, changes: &[&ResourceChange], destroy: bool, options: O
         by_action.entry(risk(change.action)).or_insert((change.action, 0)).1 += 1;
     }
     for (action, number) in by_action.into_values() {
-        let origin = origin(changes);
-        let noun = if changes.iter().all(|c| c.address.object_key().is_some()) { "object" } else { "resource" };
+        let hooks = matches!(action, Action::Run | Action::Record);
+        let of = changes.iter().copied().filter(|c| c.action == action || !hooks).collect::<Vec<_>>();
+        let origin = origin(&of);
+        let noun = if hooks {
+            "hook"
+        } else if changes.iter().all(|c| c.address.object_key().is_some()) {
+            "object"
+        } else {
+            "resource"
+        };
         out.push_str(&format!(
             "  {} {}: {} {}{}\n\n",
             options.paint.symbol(action.symbol()),
@@ -133,6 +152,8 @@ fn verb(action: Action) -> &'static str {
         Action::Delete => "to destroy",
         Action::Forget => "to forget",
         Action::Adopt => "to adopt",
+        Action::Run => "to run",
+        Action::Record => "to keep for later",
         Action::NoOp => "to rename or finish",
     }
 }
@@ -153,6 +174,11 @@ fn resource(change: &ResourceChange, options: Options, out: &mut String) {
             values::block(after, "+", 6, &mut body);
             out.push_str(&colour_lead(&body, "+", paint));
             out.push_str("    }\n\n");
+        }
+        (Some(after), Action::Run | Action::Record) if options.verbose => {
+            let mut body = String::new();
+            values::block(after.get(MANIFEST).unwrap_or(&Value::Null), " ", 6, &mut body);
+            out.push_str(&format!(" {{\n{body}    }}\n\n"));
         }
         (_, Action::Update | Action::Replace) if !change.changes.is_empty() => {
             out.push_str(" {\n");
@@ -243,7 +269,7 @@ fn sentence(change: &ResourceChange) -> (String, String) {
         Reason::ConnectionReplaced(address) => format!("{address}, which it lives in, is made anew"),
         Reason::Removed => "the stack does not have it any more".to_owned(),
         Reason::Destroyed => String::new(),
-        Reason::Kept => "helm.sh/resource-policy says that it is to stay".to_owned(),
+        Reason::Kept => "helm.sh/resource-policy says that it, or what is in it, is to stay".to_owned(),
         Reason::Abandoned => {
             "it stays where it is, and nothing deletes it later: what it costs, it goes on costing".to_owned()
         }
@@ -258,6 +284,13 @@ fn sentence(change: &ResourceChange) -> (String, String) {
     {
         note.push_str(&format!("{}from {origin}", if note.is_empty() { "" } else { "\n" }));
     }
+    if change.is_hook() {
+        note = match (&change.reason, change.origin.as_deref()) {
+            (Reason::Unfinished, _) => note,
+            (_, Some(origin)) => format!("from {origin}"),
+            (_, None) => String::new(),
+        };
+    }
     let sentence = match change.action {
         Action::Create => "will be created",
         Action::Update if change.reason == Reason::Wanted => "will be adopted",
@@ -266,6 +299,9 @@ fn sentence(change: &ResourceChange) -> (String, String) {
         Action::Delete => "will be destroyed",
         Action::Forget => "will be forgotten",
         Action::Adopt => "will be adopted",
+        Action::Run => "will be run",
+        Action::Record => "will be kept for later",
+        Action::NoOp if change.is_hook() => "will be cleared away",
         Action::NoOp if change.resume => "will be waited for",
         Action::NoOp => "has moved",
     };
@@ -288,6 +324,19 @@ fn drift(plan: &Plan, paint: Paint, out: &mut String) {
     }
     if plan.drift.len() > 20 {
         out.push_str(&format!("  # and {} more\n", plan.drift.len() - 20));
+    }
+    out.push('\n');
+}
+
+/// What charts have been told of the cluster: another answer could have made another plan.
+fn looked_up(plan: &Plan, paint: Paint, out: &mut String) {
+    if plan.looked_up.is_empty() {
+        return;
+    }
+    out.push_str("Charts have looked these up in the cluster:\n\n");
+    for (question, there) in &plan.looked_up {
+        let answer = if *there { "is there" } else { "is not there" };
+        out.push_str(&format!("  # {} {}\n", tame(question), paint.dim(answer)));
     }
     out.push('\n');
 }

@@ -121,7 +121,8 @@ fn gerund(action: Action) -> &'static str {
         Action::Replace => "Replacing...",
         Action::Delete => "Destroying...",
         Action::Adopt => "Adopting...",
-        Action::NoOp | Action::Forget => "Waiting...",
+        Action::Run => "Running...",
+        Action::NoOp | Action::Forget | Action::Record => "Waiting...",
     }
 }
 
@@ -132,7 +133,8 @@ fn completion(action: Action) -> &'static str {
         Action::Replace => "Replacement",
         Action::Delete => "Destruction",
         Action::Adopt => "Adoption",
-        Action::NoOp | Action::Forget => "Waiting",
+        Action::Run => "Run",
+        Action::NoOp | Action::Forget | Action::Record => "Waiting",
     }
 }
 

@@ -10,6 +10,8 @@ use crate::value::Value;
 pub struct Tally<'a> {
     /// Made, changed, deleted.
     pub counts: (usize, usize, usize),
+    /// Hooks that ran.
+    pub run: usize,
     /// Failed changes.
     pub failed: usize,
     /// Changes not tried.
@@ -24,7 +26,8 @@ pub struct Tally<'a> {
 pub fn text(tally: &Tally<'_>, destroy: bool, paint: Paint) -> String {
     let (added, changed, destroyed) = tally.counts;
     let word = if destroy { "Destroy" } else { "Apply" };
-    let resources = format!("Resources: {added} added, {changed} changed, {destroyed} destroyed.");
+    let hooks = if tally.run > 0 { format!(" {} run.", count(tally.run, "hook")) } else { String::new() };
+    let resources = format!("Resources: {added} added, {changed} changed, {destroyed} destroyed.{hooks}");
     let mut out = String::new();
     for (component, causes, hint) in &tally.unproved {
         out.push_str(&format!("\n{} {} did not answer\n", paint.red("Error:"), paint.bold(&tame(component))));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use stackwright::address::Address;
 use stackwright::catalog::{self, ExpandOptions};
-use stackwright::chart::Library;
+use stackwright::chart::{Answers, Library};
 use stackwright::diag::Source;
 use stackwright::env::clock::{SharedClock, Timestamp};
 use stackwright::env::discrete::DiscreteClock;
@@ -35,7 +35,13 @@ fn desired(text: &str) -> Desired {
     let given = Given { synthesize: true, ..Given::default() };
     let loaded = stack::load(source, &NoLoader, &given, &BTreeMap::<String, String>::new()).expect("a good stack");
     let library = Library::new(&RealDisk);
-    let options = ExpandOptions { loader: &NoLoader, secrets: BTreeMap::new(), library: &library, key: None };
+    let options = ExpandOptions {
+        loader: &NoLoader,
+        secrets: BTreeMap::new(),
+        library: &library,
+        key: None,
+        answers: &Answers::default(),
+    };
     catalog::expand(&loaded.stack, &options).expect("a good stack").0
 }
 

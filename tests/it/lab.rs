@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use stackwright::backend::Session;
 use stackwright::backend::local::LocalBackend;
 use stackwright::catalog;
-use stackwright::chart::Library;
+use stackwright::chart::{Answers, Library};
 use stackwright::engine::dispatcher::Interrupt;
 use stackwright::env::clock::{SharedClock, Timestamp};
 use stackwright::env::discrete::DiscreteClock;
@@ -47,6 +47,7 @@ pub fn shipped(name: &str) -> (Desired, BTreeMap<String, String>) {
     let library = Library::new(&RealDisk);
     let options = catalog::ExpandOptions {
         key: None,
+        answers: &Answers::default(),
         loader: &stack::DiskLoader(&RealDisk),
         secrets: loaded.inputs.secret_origins(),
         library: &library,
@@ -126,6 +127,7 @@ fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Condi
             drivers: providers.drivers,
             site: providers.site,
             prover: providers.prover,
+            objects: providers.objects,
             clock: shared,
             random,
         };
@@ -137,6 +139,7 @@ fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Condi
             desired,
             state: session.state(),
             secrets: &nothing,
+            found: &nothing,
             options: &options,
             ttl: None,
             may_be_blind: false,

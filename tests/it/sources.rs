@@ -720,6 +720,53 @@ fn a_closed_network_lives_on_a_bundle() {
 }
 
 #[test]
+fn a_plan_takes_a_bundle_and_fetches_nothing() {
+    let mut upstream = published();
+    let open = Place::new();
+    open.write("far.toml", &stack(&upstream));
+    let said = open.good(&["lock", "far.toml", "--bundle", "bundle"]);
+    assert!(said.contains("plan far.toml --bundle bundle"), "{said}");
+    upstream.stop();
+    let bundle = open.folder.path().join("bundle");
+    let named = bundle.to_str().expect("UTF-8");
+    // The lock in the bundle will do; it is no stand-in, so that a cloud would get it.
+    let closed = Place::new();
+    closed.write("far.toml", &stack(&upstream));
+    let said = closed.good(&["validate", "far.toml", "--bundle", named]);
+    assert!(said.contains("is valid"), "{said}");
+    let said = closed.good(&["export", "far.toml", "--bundle", named, "--stdout"]);
+    assert!(said.contains("kind: "), "{said}");
+    assert!(!closed.folder.path().join("far.lock").exists() && !closed.folder.path().join(".cache").exists());
+    let refused = closed.bad(&["validate", "far.toml", "--bundle", "nowhere"]);
+    assert!(refused.contains("no folder with a bundle"), "{refused}");
+    // Something is missing: that is said at once, without a try at the network.
+    let torn = closed.folder.path().join("torn");
+    std::fs::create_dir(&torn).expect("writable");
+    std::fs::copy(bundle.join("far.lock"), torn.join("far.lock")).expect("copied");
+    let refused = closed.bad(&["export", "far.toml", "--bundle", "torn", "--stdout"]);
+    assert!(refused.contains("lacks what the stack needs") && refused.contains("charts.web"), "{refused}");
+    // Beside the lock file it needs no flag.
+    closed.write("far.lock", &open.read("far.lock"));
+    let beside = closed.folder.path().join("far.bundle");
+    std::fs::create_dir(&beside).expect("writable");
+    copy(&bundle, &beside);
+    let said = closed.good(&["export", "far.toml", "--stdout"]);
+    assert!(said.contains("kind: "), "{said}");
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).expect("readable").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir(&target).expect("writable");
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+#[test]
 fn a_folder_of_archives_must_have_what_is_locked() {
     let mut upstream = published();
     let place = Place::new();

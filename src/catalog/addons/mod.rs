@@ -187,7 +187,6 @@ fn render(expansion: &mut Expansion<'_>, renderer: &mut Renderer<'_>, chosen: &C
         let release = charts::Release { wanted: &wanted, name: part.release, namespace, values: &values };
         match renderer.render(&release) {
             Ok(Some(contents)) => {
-                contents.warnings.into_iter().for_each(|warning| expansion.report(Diagnostic::warning(warning)));
                 all.push(contents.pieces);
             }
             Ok(None) => missing = true,

@@ -14,6 +14,7 @@ use crate::chart::archive;
 use crate::chart::error::ChartError;
 use crate::chart::files::{self, Files};
 use crate::chart::ignore::Rules;
+use crate::chart::local;
 use crate::chart::pack::pack;
 use crate::chart::reference::Git;
 
@@ -44,7 +45,14 @@ pub(super) async fn fetch(transport: &Transport, git: &Git, revision: &str) -> R
     if found.get("Chart.yaml").is_none() {
         return Err(odd("There is no Chart.yaml in it.".to_owned()));
     }
-    let found = without_ignored(&found).map_err(|error| odd(error.to_string()))?;
+    // What it names by file:// lies in the same repository.
+    let open = |folder: &str| {
+        let found = archive::read_below(&answer.body, folder, &limits)?;
+        without_ignored(&found)
+    };
+    let found = without_ignored(&found)
+        .and_then(|found| local::complete(found, git.folder.trim_matches('/'), &open, &files::Limits::default()))
+        .map_err(|error| odd(error.to_string()))?;
     let packed = pack(git.folder_name(), &found).map_err(|error| odd(error.to_string()))?;
     Ok(Folder { packed: packed.into(), commit: commit(&answer.body) })
 }

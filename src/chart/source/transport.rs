@@ -289,7 +289,7 @@ fn broken(url: &str, error: reqwest::Error) -> Failed {
     }
     let text = format!("cannot fetch {}", shown(url));
     let error = SourceError::new(Fault::Unreachable, text).detail(chain(&error));
-    Failed::ForNow(error.hint("check the network; in a closed one, name a bundle with STACKWRIGHT_BUNDLE"), None)
+    Failed::ForNow(error.hint("check the network; in a closed one, name a bundle with --bundle DIR"), None)
 }
 
 fn deepest(error: &dyn Error) -> String {

@@ -34,6 +34,8 @@ pub(super) struct Books {
     pub(super) stopped: Arc<tokio::sync::Notify>,
     /// Names whose creation is refused.
     pub(super) refuse: Vec<String>,
+    /// Objects of hooks: for which attempt, and when they end.
+    pub(super) hooks: BTreeMap<String, (String, Timestamp)>,
     /// In the order of calls.
     pub(super) log: Vec<String>,
 }
@@ -59,14 +61,14 @@ pub(super) struct Cloud {
 }
 
 impl Cloud {
-    async fn tick(&self) {
+    pub(super) async fn tick(&self) {
         if self.books.lock().expect("books").tick() {
             std::future::pending::<()>().await;
         }
     }
 
     fn name(subject: &Subject) -> String {
-        subject.address.component().to_owned()
+        subject.address.as_str().to_owned()
     }
 
     fn look(&self, name: &str) -> Option<(Observed, Timestamp, Option<Timestamp>)> {

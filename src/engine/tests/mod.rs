@@ -2,4 +2,5 @@
 
 mod cloud;
 mod crash;
+mod hooks;
 mod runs;

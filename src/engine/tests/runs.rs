@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use super::cloud::{Books, Cloud, ThingKind, desired};
+use super::hooks::{HookKind, Hooks};
 use crate::backend::local::LocalBackend;
 use crate::backend::{BackendError, Session};
 use crate::engine::dispatcher::{self, Interrupt, Run, Summary};
@@ -27,11 +28,17 @@ pub(super) struct Machine {
     pub(super) disk: MemoryDisk,
     pub(super) books: Arc<Mutex<Books>>,
     pub(super) now: Timestamp,
+    pub(super) options: Options,
 }
 
 impl Machine {
     pub(super) fn new() -> Self {
-        Machine { disk: MemoryDisk::new(), books: Arc::default(), now: Timestamp(1_000_000) }
+        Machine {
+            disk: MemoryDisk::new(),
+            books: Arc::default(),
+            now: Timestamp(1_000_000),
+            options: Options::default(),
+        }
     }
 
     pub(super) fn backend(&self) -> LocalBackend {
@@ -73,7 +80,11 @@ impl Machine {
         let mut session = Fused { inner: self.backend().open("test")?, books: self.books.clone() };
         let mut kinds = KindTable::default();
         kinds.register(Arc::new(ThingKind));
-        let drivers = Drivers::from([("thing", Arc::new(cloud) as Arc<dyn Driver>)]);
+        kinds.register(Arc::new(HookKind));
+        let drivers = Drivers::from([
+            ("thing", Arc::new(cloud.clone()) as Arc<dyn Driver>),
+            ("k8s.hook", Arc::new(Hooks(cloud)) as Arc<dyn Driver>),
+        ]);
         if session.state().is_new() {
             session.commit(vec![Transition::Begin { lineage: "lineage".into(), stack_id: "stack-id".into() }]).await?;
         }
@@ -88,7 +99,8 @@ impl Machine {
             observed: &observed,
             target: None,
             secrets: &BTreeMap::new(),
-            options: &Options::default(),
+            found: &BTreeMap::new(),
+            options: &self.options,
         })
         .expect("plannable");
         let (_sender, receiver) = watch::channel(interrupt);

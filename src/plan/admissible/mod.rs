@@ -8,19 +8,19 @@
 mod kinds;
 mod report;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 
 use crate::address::Address;
 use crate::diag::{Diagnostic, Diagnostics, Severity};
 use crate::openapi::validate::{FieldError, Reason, validate_planned};
 use crate::openapi::{Schema, builtin, crd, default, prune, rules};
+use crate::resource::hook;
 use crate::resource::model::{Desired, Resource};
 use crate::value::Value;
 use kinds::{Definitions, Found};
 use report::Report;
-
-/// The kind name of resources that are looked at; all others are ignored.
-const OBJECT: &str = "k8s.object";
 
 /// One object of the stack, as it would be sent.
 struct Object<'a> {
@@ -34,10 +34,11 @@ struct Object<'a> {
 
 impl<'a> Object<'a> {
     fn new(resource: &'a Resource) -> Option<Self> {
-        let api_version = resource.attrs.get("apiVersion")?.as_str()?;
+        let manifest = hook::object(resource.kind, &resource.attrs)?;
+        let api_version = manifest.get("apiVersion")?.as_str()?;
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        let kind = resource.attrs.get("kind")?.as_str()?;
-        Some(Object { resource, group, version, kind, sent: sent(&resource.attrs) })
+        let kind = manifest.get("kind")?.as_str()?;
+        Some(Object { resource, group, version, kind, sent: sent(manifest) })
     }
 
     fn address(&self) -> &Address {
@@ -55,7 +56,16 @@ impl<'a> Object<'a> {
 pub fn check(desired: &Desired) -> Vec<Diagnostic> {
     let mut report = Report::default();
     let mut objects = Vec::new();
-    for resource in desired.resources.iter().filter(|resource| resource.kind == OBJECT) {
+    let mut hooks = BTreeSet::new();
+    for resource in &desired.resources {
+        if hook::object(resource.kind, &resource.attrs).is_none() {
+            continue;
+        }
+        // What runs at several moments is looked at once.
+        let key = resource.address.object_key().and_then(|key| key.split_once(':')).map(|(_, key)| key);
+        if resource.kind == hook::KIND && !hooks.insert((resource.address.component(), key)) {
+            continue;
+        }
         match Object::new(resource) {
             Some(object) => objects.push(object),
             None => report.nameless(resource),

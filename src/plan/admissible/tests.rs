@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::address::ObjectKey;
+use crate::resource::hook::OBJECT;
 use crate::value::{Part, Template, Value};
 
 /// A resource of one manifest, as a stack would have it.

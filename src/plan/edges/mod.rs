@@ -16,6 +16,7 @@ mod references;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
+use crate::resource::hook::{self, Moment};
 use crate::resource::model::Resource;
 use crate::value::Value;
 
@@ -41,10 +42,8 @@ pub struct Inferred {
     pub barriers: Vec<Address>,
 }
 
-/// The kind name of resources that are looked at; all others are ignored.
-const OBJECT: &str = "k8s.object";
-
-/// Infers edges between the Kubernetes objects among `resources`.
+/// Infers edges between the Kubernetes objects among `resources`; those that are run as hooks need others, and
+/// nothing needs them.
 pub fn infer(resources: &[Resource]) -> Inferred {
     let objects = Objects::new(resources);
     let mut found = Found::default();
@@ -73,7 +72,7 @@ struct Object<'a> {
 
 impl<'a> Object<'a> {
     fn new(at: usize, resource: &'a Resource) -> Option<Self> {
-        let manifest = &resource.attrs;
+        let manifest = hook::object(resource.kind, &resource.attrs)?;
         let api_version = text(manifest, &["apiVersion"])?;
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         Some(Object {
@@ -118,12 +117,12 @@ struct Objects<'a> {
 impl<'a> Objects<'a> {
     fn new(resources: &'a [Resource]) -> Self {
         let mut all: Vec<Object<'a>> = Vec::new();
-        for resource in resources.iter().filter(|resource| resource.kind == OBJECT) {
+        for resource in resources {
             all.extend(Object::new(all.len(), resource));
         }
-        let by_key = all.iter().map(|o| ((o.group, o.kind, o.namespace, o.name), o.at)).collect();
-        let issued = all
-            .iter()
+        let kept = || all.iter().filter(|object: &&Object<'_>| Moment::of(object.address).is_none());
+        let by_key = kept().map(|o| ((o.group, o.kind, o.namespace, o.name), o.at)).collect();
+        let issued = kept()
             .filter(|o| o.is("cert-manager.io", "Certificate"))
             .filter_map(|o| Some(((o.namespace, text(o.manifest, &["spec", "secretName"])?), o.at)))
             .collect();
@@ -132,6 +131,18 @@ impl<'a> Objects<'a> {
 
     fn get(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<usize> {
         self.by_key.get(&(group, kind, namespace, name)).copied()
+    }
+
+    /// Whether a hook runs when the other object is not there: before its own chart is, or after. The chart says in
+    /// which order; an edge would turn it round.
+    fn is_out_of_reach(&self, hook: usize, other: usize) -> bool {
+        let Some(hook) = self.all.get(hook) else { return false };
+        let early = matches!(Moment::of(hook.address), Some(Moment::PreInstall | Moment::PreUpgrade));
+        let late = Moment::of(hook.address) == Some(Moment::PostDelete);
+        self.all.get(other).is_some_and(|other| {
+            let lasting = matches!(other.kind, "Namespace" | "CustomResourceDefinition");
+            (early || late) && !lasting && hook.address.component() == other.address.component()
+        })
     }
 
     /// The Secret itself, or the Certificate that fills it.
@@ -169,6 +180,9 @@ impl Found {
         };
         let mut edges = Vec::with_capacity(self.edges.len());
         for ((dependent, dependency), reasons) in &self.edges {
+            if objects.is_out_of_reach(*dependent, *dependency) {
+                continue;
+            }
             for reason in reasons {
                 edges.push(Edge {
                     dependent: address(*dependent),

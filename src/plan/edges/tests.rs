@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::resource::hook::OBJECT;
 use crate::resource::model::Need;
 
 fn object(manifest: serde_json::Value) -> Resource {

@@ -38,7 +38,7 @@ impl ObjectDriver {
         ObjectDriver { connections, explained: Mutex::default() }
     }
 
-    async fn cluster(&self, subject: &Subject) -> Result<Arc<Cluster>, ProviderError> {
+    pub(super) async fn cluster(&self, subject: &Subject) -> Result<Arc<Cluster>, ProviderError> {
         match subject.connection.as_deref() {
             Some(connection) => self.connections.reach(connection),
             None if self.connections.is_given() => self.connections.given().await,
@@ -49,7 +49,7 @@ impl ObjectDriver {
         }
     }
 
-    async fn explain(&self, cluster: &Cluster, object: &Json) -> Option<Explanation> {
+    pub(super) async fn explain(&self, cluster: &Cluster, object: &Json) -> Option<Explanation> {
         let uid = object.pointer("/metadata/uid").and_then(Json::as_str).unwrap_or_default().to_owned();
         let now = cluster.clock().now();
         let lock = || self.explained.lock().unwrap_or_else(PoisonError::into_inner);
@@ -252,7 +252,7 @@ async fn show(cluster: &Cluster, observed: &mut Observed) -> Result<(), Provider
 }
 
 /// Readiness with its causes.
-fn join(readiness: Readiness, found: Explanation) -> Readiness {
+pub(super) fn join(readiness: Readiness, found: Explanation) -> Readiness {
     match readiness {
         Readiness::Failed { mut causes } => {
             causes.extend(found.causes);

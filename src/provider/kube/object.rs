@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 use super::compare;
 use super::fields::{self, Path, Step};
-use super::immutable;
+use super::{immutable, stored};
 use crate::address::Address;
 use crate::diag::Diagnostic;
 use crate::resource::kind::{Change, Demise, Kind, Observed, Prior};
@@ -54,6 +54,10 @@ impl Kind for ObjectKind {
             }
         }
         found
+    }
+
+    fn refuse(&self, desired: &Value, observed: &Observed) -> Vec<Diagnostic> {
+        stored::refusal(desired, &observed.attrs).into_iter().collect()
     }
 
     fn diff(&self, desired: &Value, ceded: &[Ceded], prior: Prior<'_>) -> Vec<Change> {

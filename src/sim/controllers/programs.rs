@@ -325,7 +325,8 @@ impl Programs {
 }
 
 /// A program of which only its image's name is known: it serves after a moment, or, where the Pod expects
-/// its containers to end (init containers, Jobs), ends with success.
+/// its containers to end (init containers, Jobs), ends with success. A command that says of itself how it ends,
+/// `false` or `sh -c "exit 3"`, ends so.
 #[derive(Debug, Clone, Copy)]
 pub struct Unknown;
 
@@ -342,8 +343,22 @@ impl Program for Unknown {
         let sidecar = fields::text(&instance.container, "/restartPolicy") == "Always";
         let policy = fields::text(&instance.pod, "/spec/restartPolicy");
         if (instance.is_init() && !sidecar) || (!instance.is_init() && !matches!(policy, "" | "Always")) {
-            return Start::completes(durations::SHORT_RUN);
+            return match exit_code(&instance.arguments()) {
+                0 => Start::completes(durations::SHORT_RUN),
+                code => Start::Exits { after: durations::SHORT_RUN, code, oom: false, log: Vec::new() },
+            };
         }
         Start::Serves(durations::PROGRAM_START)
+    }
+}
+
+/// With which code a command ends, where it says nothing else.
+fn exit_code(arguments: &[&str]) -> i32 {
+    match arguments {
+        ["false" | "/bin/false"] => 1,
+        [.., "-c", script] => {
+            script.trim().strip_prefix("exit ").and_then(|code| code.trim().parse().ok()).unwrap_or(0)
+        }
+        _ => 0,
     }
 }

@@ -11,12 +11,18 @@ use crate::template::fault::Outcome;
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("b64enc", &[T::Text], encode).places(),
     Function::new("b64dec", &[T::Text], |c| {
+        if let Data::Text(text) = c.any(0)
+            && c.engine.options.tokens.source(text.bytes()).is_some()
+        {
+            return Ok(Data::from(c.engine.options.tokens.unbase64(text)?));
+        }
         let text = c.bytes(0).iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect::<Vec<_>>();
         Ok(match LENIENT.decode(&text) {
             Ok(bytes) => Data::Text(bytes.into()),
             Err(_) => Data::from(format!("illegal base64 data at input byte {}", base64_fault(c.bytes(0)))),
         })
-    }),
+    })
+    .places(),
     Function::new("b32enc", &[T::Text], |c| Ok(Data::from(base32(c.bytes(0))))),
     Function::new("b32dec", &[T::Text], |c| {
         Ok(match unbase32(c.bytes(0)) {

@@ -13,7 +13,7 @@ use super::objects::{core, label, list, pod_ready, text};
 use super::work::Loop;
 use crate::sim::controllers::image::Image;
 use crate::sim::controllers::programs::{Instance, Program, Start};
-use crate::sim::controllers::{Controller, Surroundings};
+use crate::sim::controllers::{Controller, Surroundings, durations};
 use crate::sim::kube::api::{Api, Gvk};
 
 /// The label that NFD puts on nodes with NVIDIA hardware.
@@ -50,6 +50,14 @@ impl Program for Discovery {
 
     fn runs(&self, image: &Image) -> bool {
         image.base() == "node-feature-discovery"
+    }
+
+    fn start(&self, instance: &Instance, _: &Surroundings) -> Start {
+        // The chart's hook after the deletion takes labels away, and ends.
+        match instance.arguments().contains(&"-prune") {
+            true => Start::completes(durations::SHORT_RUN),
+            false => Start::Serves(durations::PROGRAM_START),
+        }
     }
 
     fn megabytes(&self, _: &Image) -> u64 {
