@@ -108,7 +108,7 @@ impl Store for Bucket {
         let version = UpdateVersion { e_tag: tag.etag.clone(), version: tag.version.clone() };
         match self.put(key, bytes, PutMode::Update(version)).await {
             // What is not there has another version than any.
-            Err(StoreError::Final(text)) if self.get(key).await? == None => {
+            Err(StoreError::Final(text)) if self.get(key).await?.is_none() => {
                 tracing::debug!("{key} is not there to be replaced: {text}");
                 Ok(Written::Refused)
             }

@@ -104,7 +104,7 @@ impl Planner<'_> {
         if !hooks.is_empty() {
             let owed = |hook: &&&Recorded| hook.pending.as_ref().is_some_and(|pending| !pending.sent);
             let installs = |hook: &&Recorded| Moment::of(&hook.address).is_some_and(Moment::is_installation);
-            return !hooks.iter().filter(owed).any(|hook| installs(hook));
+            return !hooks.iter().filter(owed).any(installs);
         }
         let objects = self.changes.iter().filter(|c| c.address.component() == component && c.kind != KIND);
         let mut actions = objects.map(|change| change.action).collect::<BTreeSet<_>>();

@@ -1,5 +1,10 @@
 //! All integration tests, in one binary.
-#![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests run real processes and say what they skip")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "tests run real processes and say what they skip"
+)]
 
 mod admissible;
 mod adoption;
