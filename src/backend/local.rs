@@ -57,6 +57,25 @@ impl LocalBackend {
         Ok((loaded.state, note))
     }
 
+    /// Who has the lock; `None` when nobody has.
+    ///
+    /// # Errors
+    /// When the lock cannot be tried.
+    pub fn holder(&self) -> Result<Option<String>, BackendError> {
+        let path = self.directory.join("lock");
+        if self.disk.entry(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let tried = self.disk.lock(&path);
+        let held = tried.map_err(|error| BackendError::Storage { what: "lock", place: path.display().to_string(), error })?;
+        if held.is_some() {
+            return Ok(None);
+        }
+        let text = self.disk.read(&self.directory.join("holder")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).trim().to_owned();
+        Ok(Some(if text.is_empty() { "another process".to_owned() } else { text }))
+    }
+
     /// Takes the lock and opens the history for writing.
     ///
     /// # Errors
@@ -241,6 +260,7 @@ mod tests {
             other => panic!("{:?}", other.err()),
         }
         assert_eq!(backend.read().expect("readable meanwhile").serial, 1);
+        assert_eq!(backend.holder().expect("tried").as_deref(), Some("pid 1 `apply`"));
         drop(session);
         assert_eq!(backend.open("pid 2").expect("free again").state().serial, 1);
     }

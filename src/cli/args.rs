@@ -50,6 +50,8 @@ pub(super) enum Command {
     Lock(super::lock::LockArgs),
     /// Look at and mend the state.
     State(StateArgs),
+    /// Show who has the state, or take it from a run that cannot let go of it.
+    Lease(LeaseArgs),
     /// The embedded simulator: serve it, print its environment, empty it.
     Sim(SimArgs),
     /// Render Helm charts, look into them, fetch them.
@@ -362,6 +364,32 @@ pub(super) enum StateCommand {
     Pull {
         #[command(flatten)]
         stack: StackArgs,
+    },
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct LeaseArgs {
+    #[command(subcommand)]
+    pub command: LeaseCommand,
+}
+
+#[derive(Debug, Subcommand, Clone)]
+pub(super) enum LeaseCommand {
+    /// Show who has the state, without taking it.
+    List {
+        #[command(flatten)]
+        stack: StackArgs,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the lease of a run that is gone: its next write is refused.
+    Break {
+        #[command(flatten)]
+        stack: StackArgs,
+        /// Do not ask.
+        #[arg(long)]
+        auto_approve: bool,
     },
 }
 

@@ -12,6 +12,7 @@ mod export;
 mod graph;
 mod inspect;
 mod kept;
+mod lease;
 mod lock;
 mod plan;
 mod reach;
@@ -61,6 +62,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Graph(args) => graph::graph(&args, &vars, &terminal),
         args::Command::Lock(args) => lock::lock(&args, &vars, &terminal),
         args::Command::State(args) => state::state(&args, &vars, &terminal),
+        args::Command::Lease(args) => lease::lease(&args, &vars, &terminal),
         args::Command::Sim(args) => sim::sim(&args, &vars, &terminal),
         args::Command::Chart(args) => chart::chart(&args, &vars, &terminal),
         args::Command::Completions(args) => scaffold::completions(&args, &terminal),

@@ -2,7 +2,7 @@
 //!
 //! A lease is believed to be over only by the store's own clock, never by that of one of the two machines: its age
 //! is the time between its last renewal and an object written just now. Whoever takes one over waits, besides, for
-//! as long as a call that its last holder began may take. Pure but for [`super::acquire`].
+//! as long as a call that its last holder began may take. Pure.
 
 use std::time::Duration;
 
