@@ -67,7 +67,8 @@ impl LocalBackend {
             return Ok(None);
         }
         let tried = self.disk.lock(&path);
-        let held = tried.map_err(|error| BackendError::Storage { what: "lock", place: path.display().to_string(), error })?;
+        let held =
+            tried.map_err(|error| BackendError::Storage { what: "lock", place: path.display().to_string(), error })?;
         if held.is_some() {
             return Ok(None);
         }

@@ -24,7 +24,8 @@ pub(super) fn lease(args: &LeaseArgs, vars: &dyn Vars, terminal: &Terminal) -> R
             let (holder, held) = match &kept {
                 Kept::Local(backend) => (backend.holder().map_err(refused)?, None),
                 Kept::Remote(backend) => {
-                    let held = wall_clock_runtime()?.block_on(backend.held(&me(vars, "lease list"))).map_err(refused)?;
+                    let held =
+                        wall_clock_runtime()?.block_on(backend.held(&me(vars, "lease list"))).map_err(refused)?;
                     (held.as_ref().map(|held| held.lease.holder.clone()), held)
                 }
             };
@@ -39,10 +40,12 @@ pub(super) fn lease(args: &LeaseArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         }
         LeaseCommand::Break { auto_approve, .. } => {
             let Kept::Remote(backend) = &kept else {
-                return Err(Diagnostic::error("the state is in a folder, and its lock goes with the process that has it")
-                    .detail("There is no lease to break.")
-                    .hint("end that process; `stackwright lease list` names it")
-                    .into());
+                return Err(Diagnostic::error(
+                    "the state is in a folder, and its lock goes with the process that has it",
+                )
+                .detail("There is no lease to break.")
+                .hint("end that process; `stackwright lease list` names it")
+                .into());
             };
             let runtime = wall_clock_runtime()?;
             let Some(held) = runtime.block_on(backend.held(&me(vars, "lease break"))).map_err(refused)? else {
