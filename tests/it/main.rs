@@ -32,6 +32,7 @@ mod served;
 mod sources;
 mod stack_files;
 mod stacks;
+mod stores;
 
 /// A module that is not declared here would never run.
 #[test]

@@ -80,6 +80,10 @@ fn route(google: &Google, call: &Call, way: &str, words: &[&str]) -> Result<Resp
             one(google, call, way, name, &object.join("/"))
         }
         // The XML API under one prefix: clients are given `…/storage/` as their base.
+        ["storage", name] | ["storage", name, ""] if *name != "v1" && call.method == Method::GET => {
+            bucket(google, name)?;
+            Ok(listing(google, call, name))
+        }
         ["storage", name, object @ ..] if *name != "v1" && !object.is_empty() => {
             bucket(google, name)?;
             plain(google, call, name, &object.join("/"))
@@ -233,6 +237,46 @@ fn list(google: &Google, call: &Call, bucket: &str) -> Json {
     out
 }
 
+/// The XML API's list of a bucket (`list-type=2`).
+fn listing(google: &Google, call: &Call, bucket: &str) -> Response<Body> {
+    let prefix = call.query("prefix").unwrap_or_default();
+    let size: usize = call.query("max-keys").and_then(|n| n.parse().ok()).unwrap_or(1000);
+    let after = call.query("continuation-token").or(call.query("start-after")).unwrap_or_default();
+    let all = google.world.section(&objects(bucket));
+    let mut found = all.iter().filter(|(name, _)| name.starts_with(prefix) && name.as_str() > after).peekable();
+    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut text = format!(
+        "<?xml version='1.0' encoding='UTF-8'?><ListBucketResult xmlns='http://doc.s3.amazonaws.com/2006-03-01'>\
+         <Name>{bucket}</Name><Prefix>{}</Prefix>",
+        escape(prefix)
+    );
+    let mut last = "";
+    for (name, stored) in found.by_ref().take(size) {
+        let field = |key: &str| stored[key].as_str().unwrap_or_default().to_owned();
+        last = name;
+        text.push_str(&format!(
+            "<Contents><Key>{}</Key><Generation>{}</Generation><MetaGeneration>1</MetaGeneration>\
+             <LastModified>{}</LastModified><ETag>&quot;{}&quot;</ETag><Size>{}</Size></Contents>",
+            escape(name),
+            field("generation"),
+            field("created"),
+            field("etag"),
+            field("size")
+        ));
+    }
+    match found.peek() {
+        Some(_) => text.push_str(&format!(
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>{}</NextContinuationToken>",
+            escape(last)
+        )),
+        None => text.push_str("<IsTruncated>false</IsTruncated>"),
+    }
+    text.push_str("</ListBucketResult>");
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert("content-type", axum::http::HeaderValue::from_static("application/xml"));
+    response
+}
+
 fn found(google: &Google, bucket: &str, name: &str) -> Result<Arc<Json>, Refusal> {
     google
         .world
@@ -292,6 +336,13 @@ fn label(response: &mut Response<Body>, stored: &Json) {
     }
 }
 
+/// A moment as HTTP writes it (RFC 9110, 5.6.7).
+fn http_date(moment: &str) -> Option<axum::http::HeaderValue> {
+    let moment: jiff::Timestamp = moment.parse().ok()?;
+    let text = moment.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    text.parse().ok()
+}
+
 fn content(call: &Call, stored: &Json) -> Result<Response<Body>, Refusal> {
     precondition(call, Some(stored))?;
     let bytes = STANDARD.decode(stored["data"].as_str().unwrap_or_default()).unwrap_or_default();
@@ -311,6 +362,9 @@ fn content(call: &Call, stored: &Json) -> Result<Response<Body>, Refusal> {
     *response.status_mut() = axum::http::StatusCode::from_u16(status).unwrap_or_default();
     label(&mut response, stored);
     let headers = response.headers_mut();
+    if let Some(modified) = stored["created"].as_str().and_then(http_date) {
+        headers.insert("last-modified", modified);
+    }
     if let Ok(kind) = stored["type"].as_str().unwrap_or_default().parse() {
         headers.insert("content-type", kind);
     }
