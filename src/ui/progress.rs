@@ -122,7 +122,8 @@ fn gerund(action: Action) -> &'static str {
         Action::Delete => "Destroying...",
         Action::Adopt => "Adopting...",
         Action::Run => "Running...",
-        Action::NoOp | Action::Forget | Action::Record => "Waiting...",
+        Action::Forget => "Letting go...",
+        Action::NoOp | Action::Record => "Waiting...",
     }
 }
 
@@ -134,7 +135,8 @@ fn completion(action: Action) -> &'static str {
         Action::Delete => "Destruction",
         Action::Adopt => "Adoption",
         Action::Run => "Run",
-        Action::NoOp | Action::Forget | Action::Record => "Waiting",
+        Action::Forget => "Letting go",
+        Action::NoOp | Action::Record => "Waiting",
     }
 }
 
