@@ -27,6 +27,8 @@ pub(super) fn refused(error: &BackendError) -> Diagnostics {
         BackendError::Damaged { .. } => diagnostic
             .detail("Nothing was changed. What the stack made is still there and carries its labels.")
             .hint("restore the file from a backup; never delete the state of a stack that exists"),
+        BackendError::Storage { place, .. } if place.contains("://") => diagnostic
+            .hint("check the network, the address in [state] and the login for it, then run the same command again"),
         BackendError::Storage { .. } => {
             diagnostic.hint("make room and check the permissions of the state folder, then run the command again")
         }
