@@ -18,7 +18,8 @@ impl Api {
     pub fn new(server: &str, ca_pem: &str, token: &str) -> Api {
         rustls::crypto::ring::default_provider().install_default().ok();
         let ca = Certificate::from_pem(ca_pem.as_bytes()).expect("a certificate");
-        let client = Client::builder().no_proxy().tls_certs_only([ca]).build().expect("client");
+        // Every request has a runtime of its own: a connection kept from an earlier one would have nobody to drive it.
+        let client = Client::builder().no_proxy().tls_certs_only([ca]).pool_max_idle_per_host(0).build().expect("client");
         Api { server: server.to_owned(), ca: ca_pem.to_owned(), token: token.to_owned(), client }
     }
 
