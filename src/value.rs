@@ -6,6 +6,7 @@
 //! all, only named by it. This module does not evaluate stacks and reads nothing.
 
 mod map;
+pub mod shared;
 
 use std::fmt;
 
