@@ -1,7 +1,7 @@
 //! YAML, JSON and TOML from values and back.
 
 use super::{Call, Function, T};
-use crate::template::data::Data;
+use crate::template::data::{Data, Element, List};
 use crate::template::fault::{Fault, Outcome};
 use crate::template::tokens::Tokens;
 use crate::template::{json, toml, yaml};
@@ -89,7 +89,8 @@ fn object(value: Outcome, yaml: bool) -> Outcome {
 fn array(value: Outcome, yaml: bool) -> Outcome {
     Ok(match value {
         Err(fault) if is_limit(&fault) => return Err(fault),
-        Ok(Data::Nil) => Data::list(Vec::new()),
+        Ok(Data::Nil) if yaml => Data::list(Vec::new()),
+        Ok(Data::Nil) => Data::List(List::appended(Element::Any, Vec::new())),
         Ok(data @ Data::List(_)) => data,
         Ok(other) => Data::list(vec![Data::from(mismatch(&other, "[]interface {}", yaml))]),
         Err(fault) => Data::list(vec![Data::from(fault.to_string())]),
