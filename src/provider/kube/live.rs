@@ -99,6 +99,7 @@ impl<'de> Visitor<'de> for Reader {
             };
             map.insert(key, value);
         }
+        map.shrink_to_fit();
         Ok(Value::Map(map))
     }
 }

@@ -64,11 +64,24 @@ pub async fn read(
         }
     }));
     let mut lists = lists.buffer_unordered(PARALLEL).collect::<Lists>().await;
-    let mut looks = Vec::with_capacity(subjects.len());
-    for (subject, located) in subjects.iter().zip(located) {
-        looks.push(look(cluster, pick(&mut lists, subject, located), subject, ownership));
+    let mut answers = Vec::with_capacity(subjects.len());
+    // Thousands are listed; a request, which takes kilobytes, is made for the few that are not.
+    let mut looks = Vec::new();
+    for (at, (subject, located)) in subjects.iter().zip(located).enumerate() {
+        match pick(&mut lists, subject, located) {
+            Found::Settled(answer) => answers.push(answer),
+            Found::ByName(resource, key) => {
+                answers.push(Ok(None));
+                looks.push(async move { (at, look(cluster, &resource, &key, subject, ownership).await) });
+            }
+        }
     }
-    stream::iter(looks).buffered(PARALLEL).collect().await
+    let mut looks = stream::iter(looks).buffer_unordered(PARALLEL);
+    while let Some((at, answer)) = looks.next().await {
+        answers[at] = answer;
+    }
+    drop(looks);
+    answers
 }
 
 enum Found {
@@ -99,14 +112,11 @@ fn pick(lists: &mut Lists, subject: &Subject, located: Option<(String, ObjectKey
 /// Asks by its name for what is recorded, or to be adopted, and does not carry the label.
 async fn look(
     cluster: &Cluster,
-    found: Found,
+    resource: &Resource,
+    key: &ObjectKey,
     subject: &Subject,
     ownership: &Ownership,
 ) -> Result<Option<Observed>, ProviderError> {
-    let (resource, key) = match found {
-        Found::Settled(answer) => return answer,
-        Found::ByName(resource, key) => (resource, key),
-    };
     let recorded = subject.recorded.as_deref().unwrap_or(&Value::Null);
     match cluster.get(&resource.object(key.namespace.as_deref(), &key.name)).await {
         // Another object of the same name, made by others since: ours is gone.
