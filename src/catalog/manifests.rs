@@ -38,9 +38,7 @@ pub(super) fn expand(expansion: &mut Expansion<'_>, options: &ExpandOptions<'_>)
                 set(&mut manifest, &["metadata", "namespace"], namespace.into());
             }
             let origin = Some(source.name.as_str());
-            let before = expansion.resources.len();
-            let address = expansion.object(NewObject { component: &component, manifest, origin, timeout });
-            if expansion.resources.len() > before {
+            if let Ok(address) = expansion.declare(NewObject { component: &component, manifest, origin, timeout }) {
                 depend(expansion, &address, &manifests.depends_on);
             }
         }

@@ -424,6 +424,39 @@ fn manifests_of_the_users_own() {
 }
 
 #[test]
+fn a_namespace_belongs_to_whoever_declares_it() {
+    let files = Files(BTreeMap::from([
+        (
+            "spaces.yaml",
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: front, labels: {team: red}}\n---\n\
+             apiVersion: v1\nkind: Namespace\nmetadata: {name: models, labels: {istio-injection: disabled}}\n---\n\
+             apiVersion: v1\nkind: Namespace\nmetadata: {name: more}\n",
+        ),
+        ("again.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: front}\n"),
+    ]));
+    let text = STACKS[0].1.replace("[gateway]", "[gateway]\nnamespace = \"front\"");
+    let text = text.replace("[workloads.qwen-3b-gpu]", "[workloads.qwen-3b-gpu]\nnamespace = \"models\"");
+    let second = "[workloads.more]\nmodel = \"hf://a/b\"\nnode_pool = \"gpu\"\nreplicas = 0\nnamespace = \"more\"\n";
+    let with = |files: &str| format!("{text}\n{second}[manifests.spaces]\nfiles = [{files}]\ndepends_on = [\"addons.kserve\"]\n");
+    let (desired, _) = try_expand(&with("\"spaces.yaml\""), &files).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let label = |name: &str, key: &str| {
+        let found = find(&desired, &format!("manifests.spaces/Namespace/{name}"));
+        found.attrs.at(&["metadata", "labels", key]).and_then(Value::as_str).map(str::to_owned)
+    };
+    assert_eq!(label("front", "team").as_deref(), Some("red"));
+    assert_eq!(label("models", "istio-injection").as_deref(), Some("disabled"), "what it says itself holds");
+    assert_eq!(label("more", "istio-injection").as_deref(), Some("enabled"), "the workload's wish");
+    // What lives in it waits for it, and it for nobody of those.
+    let graph = graph(&desired);
+    let gateway = find(&desired, "gateway/Gateway.gateway.networking.k8s.io/front/inference-gateway").address.clone();
+    assert!(needed(&graph, &gateway).contains(&Address::new("manifests.spaces/Namespace/front")));
+    // Two that declare it are two owners.
+    let twice = try_expand(&with("\"spaces.yaml\", \"again.yaml\""), &files).expect_err("two");
+    assert_eq!(twice.0.len(), 1, "{twice}");
+    assert!(twice.0[0].summary.contains("are the same object"), "{twice}");
+}
+
+#[test]
 fn slices_and_ways_of_buying() {
     let stack = |pool: &str| {
         let text = format!(
