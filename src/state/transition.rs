@@ -59,6 +59,13 @@ pub enum Transition {
         /// Nothing is left to wait for.
         ready: bool,
     },
+    /// The user has taken note of how it is now; nothing was asked of a platform.
+    Seen {
+        /// Which resource.
+        identity: Identity,
+        /// What the kind keeps of that.
+        record: Value,
+    },
     /// It became ready.
     Ready(Identity),
     /// The platform refused: nothing happened, the intent is off.
@@ -102,6 +109,9 @@ pub enum Illegal {
     /// Result without intent.
     #[error("{0} has no intent that this could be the result of")]
     NoIntent(Identity),
+    /// An intent is to be settled first.
+    #[error("{0} has an intent without a result")]
+    Pending(Identity),
     /// Create of what is there, or change of what is not.
     #[error("{0} cannot be set out to {1:?} in its present state")]
     WrongIntent(Identity, Intent),
@@ -149,6 +159,7 @@ impl State {
                             kind: kind.clone(),
                             id: None,
                             record: Value::Null,
+                            seen: None,
                             needs: needs.clone(),
                             connection: connection.clone(),
                             secrets: BTreeMap::new(),
@@ -161,6 +172,7 @@ impl State {
                         if *action == Intent::Create {
                             recorded.id = None;
                             recorded.record = Value::Null;
+                            recorded.seen = None;
                         }
                         recorded.address = address.clone();
                         recorded.needs.clone_from(needs);
@@ -181,11 +193,19 @@ impl State {
                 let recorded = self.recorded(identity)?;
                 recorded.id = Some(id.clone());
                 recorded.record = record.clone();
+                recorded.seen = None;
                 recorded.secrets.clone_from(secrets);
                 match &mut recorded.pending {
                     Some(pending) if !ready => pending.sent = true,
                     pending => *pending = None,
                 }
+            }
+            Transition::Seen { identity, record } => {
+                let recorded = self.recorded(identity)?;
+                if recorded.pending.is_some() {
+                    return Err(Illegal::Pending(identity.clone()));
+                }
+                recorded.seen = Some(record.clone());
             }
             Transition::Ready(identity) => {
                 if !self.pending(identity)?.sent {
@@ -224,6 +244,7 @@ impl State {
                     kind: kind.clone(),
                     id: Some(id.clone()),
                     record: Value::Null,
+                    seen: None,
                     needs: Vec::new(),
                     connection: None,
                     secrets: BTreeMap::new(),

@@ -123,7 +123,6 @@ fn definitions() -> Option<Vec<String>> {
 /// Without any chart: the add-ons of our stand-ins as manifests of a user's, with the real definitions, and the
 /// gateway and the model as ever.
 #[test]
-#[ignore = "its second stage is not through yet: the gateway and the manifests both name the namespace kserve"]
 fn stand_ins_and_real_definitions() {
     let (desired, _) = crate::lab::shipped("gpu-t4");
     let real = definitions();
