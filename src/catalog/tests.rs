@@ -437,7 +437,9 @@ fn a_namespace_belongs_to_whoever_declares_it() {
     let text = STACKS[0].1.replace("[gateway]", "[gateway]\nnamespace = \"front\"");
     let text = text.replace("[workloads.qwen-3b-gpu]", "[workloads.qwen-3b-gpu]\nnamespace = \"models\"");
     let second = "[workloads.more]\nmodel = \"hf://a/b\"\nnode_pool = \"gpu\"\nreplicas = 0\nnamespace = \"more\"\n";
-    let with = |files: &str| format!("{text}\n{second}[manifests.spaces]\nfiles = [{files}]\ndepends_on = [\"addons.kserve\"]\n");
+    let with = |files: &str| {
+        format!("{text}\n{second}[manifests.spaces]\nfiles = [{files}]\ndepends_on = [\"addons.kserve\"]\n")
+    };
     let (desired, _) = try_expand(&with("\"spaces.yaml\""), &files).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let label = |name: &str, key: &str| {
         let found = find(&desired, &format!("manifests.spaces/Namespace/{name}"));

@@ -33,7 +33,8 @@ pub fn plan(plan: &Plan, options: Options) -> String {
         return out;
     }
     if plan.refresh_only {
-        let text = "This is a refresh-only plan: applying it takes note of the above in the state, and changes nothing.\n";
+        let text =
+            "This is a refresh-only plan: applying it takes note of the above in the state, and changes nothing.\n";
         out.push_str(&paint.yellow(text));
         return out;
     }

@@ -81,7 +81,10 @@ pub fn outputs(outputs: &BTreeMap<String, Value>, paint: Paint) -> String {
 /// The end of a run that took note of drift, of so many resources.
 pub fn noted(resources: usize, paint: Paint) -> String {
     let text = format!("\nApply complete! The state has taken note of {}.", count(resources, "resource"));
-    format!("{}\nNothing else was changed: `stackwright plan` shows what the stack would change back.", paint.bold(&paint.green(&text)))
+    format!(
+        "{}\nNothing else was changed: `stackwright plan` shows what the stack would change back.",
+        paint.bold(&paint.green(&text))
+    )
 }
 
 /// What the user left where it is: (address, the platform's handle) each.

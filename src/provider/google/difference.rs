@@ -237,7 +237,9 @@ mod tests {
         let taint = serde_json::json!({"key": "a", "value": "", "effect": "NoSchedule"});
         let recorded = value(serde_json::json!({"attrs": {"version": "1.34", "pool": {"nodes": 2},
             "labels": {"team": "red", "gone": "x"}, "taints": [taint]}}));
-        let attrs = value(serde_json::json!({"version": "1.35.1", "pool": {"nodes": 3}, "labels": {"team": "blue", "other": "y"}}));
+        let attrs = value(
+            serde_json::json!({"version": "1.35.1", "pool": {"nodes": 3}, "labels": {"team": "blue", "other": "y"}}),
+        );
         let observed = crate::resource::kind::Observed { id: "1".into(), attrs };
         let prior = Prior { recorded: Some(&recorded), observed: Some(&observed) };
         let found = drift(FIELDS, prior);
@@ -246,7 +248,10 @@ mod tests {
         let now = Prior { recorded: Some(&seen), observed: Some(&observed) };
         assert_eq!(drift(FIELDS, now), []);
         // Anything new is seen, back to how it was as well.
-        let back = crate::resource::kind::Observed { id: "1".into(), attrs: recorded.get("attrs").cloned().unwrap_or_default() };
+        let back = crate::resource::kind::Observed {
+            id: "1".into(),
+            attrs: recorded.get("attrs").cloned().unwrap_or_default(),
+        };
         assert_ne!(drift(FIELDS, Prior { recorded: Some(&seen), observed: Some(&back) }), []);
     }
 
