@@ -7,8 +7,8 @@ use crate::address::{Address, Identity, ObjectKey};
 use crate::catalog::{ceded, documents, timing};
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::resource::model::{Ceded, Need, Proof, Resource};
-use crate::stack::Stack;
 use crate::stack::model::{Addon, Distribution};
+use crate::stack::{AddressText, Spanned, Stack};
 use crate::value::{Template, Value};
 
 /// Where objects come from that stand in for a chart.
@@ -20,6 +20,8 @@ pub(super) struct Expansion<'a> {
     pub(super) resources: Vec<Resource>,
     pub(super) proofs: Vec<Proof>,
     pub(super) found: Vec<Diagnostic>,
+    /// What the user says of his own objects: each, and what it waits for.
+    pub(super) depending: Vec<(Address, &'a [Spanned<AddressText>])>,
     /// Values of the outputs that components offer, by component.
     outputs: BTreeMap<String, BTreeMap<&'static str, Value>>,
     places: BTreeMap<Identity, usize>,
@@ -46,6 +48,7 @@ impl<'a> Expansion<'a> {
             resources: Vec::new(),
             proofs: Vec::new(),
             found: Vec::new(),
+            depending: Vec::new(),
             outputs: BTreeMap::new(),
             places: BTreeMap::new(),
             implied: BTreeSet::new(),

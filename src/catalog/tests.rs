@@ -424,6 +424,25 @@ fn manifests_of_the_users_own() {
 }
 
 #[test]
+fn components_wait_for_others_wherever_they_stand() {
+    let files = Files(BTreeMap::from([
+        ("first.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: first}\n"),
+        (
+            "last.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: last}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: last}\n",
+        ),
+    ]));
+    let text = "name = \"m\"\n[cluster]\nkubeconfig = \"kubeconfig\"\n[manifests.a-last]\nfiles = [\"last.yaml\"]\n\
+                depends_on = [\"manifests.z-first\", \"manifests.none\"]\n[manifests.none]\nfiles = []\n\
+                [manifests.z-first]\nfiles = [\"first.yaml\"]\n";
+    let (desired, warnings) = try_expand(text, &files).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let last = find(&desired, "ConfigMap/default/last");
+    assert_eq!(last.needs.iter().map(|need| need.on.as_str()).collect::<Vec<_>>(), ["manifests.z-first"]);
+    let told = warnings.iter().map(|warning| warning.summary.as_str()).collect::<Vec<_>>();
+    assert_eq!(told, ["depends_on names manifests.none, of which nothing is made"], "once");
+}
+
+#[test]
 fn a_namespace_belongs_to_whoever_declares_it() {
     let files = Files(BTreeMap::from([
         (

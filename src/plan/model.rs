@@ -295,7 +295,7 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.changes.iter().all(|c| c.action == Action::NoOp && c.moved_from.is_none() && !c.resume)
             && self.outputs.values().all(|o| o.sensitive || o.before == o.after)
-            && !(self.refresh_only && !self.drift.is_empty())
+            && (!self.refresh_only || self.drift.is_empty())
     }
 
     /// The change of that address.
