@@ -1,14 +1,14 @@
 //! What all components write into while a stack is expanded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::address::{Address, Identity, ObjectKey};
 use crate::catalog::{ceded, documents, timing};
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::resource::model::{Ceded, Need, Proof, Resource};
-use crate::stack::Stack;
 use crate::stack::model::{Addon, Distribution};
+use crate::stack::{AddressText, Spanned, Stack};
 use crate::value::{Template, Value};
 
 /// Where objects come from that stand in for a chart.
@@ -20,9 +20,13 @@ pub(super) struct Expansion<'a> {
     pub(super) resources: Vec<Resource>,
     pub(super) proofs: Vec<Proof>,
     pub(super) found: Vec<Diagnostic>,
+    /// What the user says of his own objects: each, and what it waits for.
+    pub(super) depending: Vec<(Address, &'a [Spanned<AddressText>])>,
     /// Values of the outputs that components offer, by component.
     outputs: BTreeMap<String, BTreeMap<&'static str, Value>>,
     places: BTreeMap<Identity, usize>,
+    /// Namespaces that something lives in and nobody has declared.
+    implied: BTreeSet<Identity>,
 }
 
 /// One object to add.
@@ -44,8 +48,10 @@ impl<'a> Expansion<'a> {
             resources: Vec::new(),
             proofs: Vec::new(),
             found: Vec::new(),
+            depending: Vec::new(),
             outputs: BTreeMap::new(),
             places: BTreeMap::new(),
+            implied: BTreeSet::new(),
         }
     }
 
@@ -87,29 +93,48 @@ impl<'a> Expansion<'a> {
 
     /// Adds a Kubernetes object, or says why it cannot be added.
     pub(super) fn object(&mut self, new: NewObject<'_>) -> Address {
+        self.declare(new).unwrap_or_else(|address| address)
+    }
+
+    /// The same; the address is an error where it was not added.
+    pub(super) fn declare(&mut self, new: NewObject<'_>) -> Result<Address, Address> {
         let key = documents::key(&new.manifest);
         let address = Address::object(new.component, &key);
-        if let Some(&at) = self.places.get(&address.identity()) {
+        let identity = address.identity();
+        let mut manifest = new.manifest;
+        let place = self.places.get(&identity).copied();
+        if let Some(at) = place.filter(|_| !self.implied.contains(&identity)) {
             let other = &self.resources[at].address;
             let both = format!("{other} and {address} are the same object of the cluster");
             let next = "leave it out of one of them";
             self.found.push(Diagnostic::error(both).hint(next).about(address.clone()));
-            return address;
+            return Err(address);
+        }
+        if let Some(at) = place {
+            label_as(&mut manifest, &self.resources[at].attrs);
         }
         let timing = timing::object(&key.group, &key.kind);
         let slow = timing.estimate >= Duration::from_secs(30);
-        self.add(Resource {
+        let resource = Resource {
             address: address.clone(),
             kind: "k8s.object",
-            ceded: ceded::of(&new.manifest),
-            attrs: new.manifest.into(),
+            ceded: ceded::of(&manifest),
+            attrs: manifest.into(),
             needs: Vec::new(),
             connection: self.connection(),
             timeout: new.timeout.filter(|_| slow).unwrap_or(timing.timeout),
             estimate: timing.estimate,
             origin: new.origin.map(str::to_owned),
-        });
-        address
+        };
+        match place {
+            None => self.add(resource),
+            Some(at) => {
+                // Whoever declares a namespace has it; the others only live in it.
+                self.implied.remove(&identity);
+                self.resources[at] = resource;
+            }
+        }
+        Ok(address)
     }
 
     /// Adds a hook, or says why it cannot be added.
@@ -131,7 +156,8 @@ impl<'a> Expansion<'a> {
         self.object(NewObject { component, manifest: Value::from_json(manifest), origin: None, timeout: None })
     }
 
-    /// Adds a namespace unless some component has added it before.
+    /// Adds the namespace that a component lives in, unless some component has added it before. Where something of the
+    /// stack declares it later, it is that one's, with these labels where it has no others.
     pub(super) fn namespace(&mut self, component: &str, name: &str, labels: &[(&str, &str)]) {
         let key = ObjectKey { group: String::new(), kind: "Namespace".into(), namespace: None, name: name.to_owned() };
         if self.find(&key.to_string()).is_none() {
@@ -139,7 +165,8 @@ impl<'a> Expansion<'a> {
             for (key, value) in labels {
                 manifest["metadata"]["labels"][*key] = (*value).into();
             }
-            self.own(component, &manifest);
+            let address = self.own(component, &manifest);
+            self.implied.insert(address.identity());
         }
     }
 
@@ -202,6 +229,16 @@ impl<'a> Expansion<'a> {
             && !resource.ceded.contains(&ceded)
         {
             resource.ceded.push(ceded);
+        }
+    }
+}
+
+/// Gives a manifest the labels of another that it has not.
+fn label_as(manifest: &mut Value, other: &Value) {
+    for (key, value) in other.at(&["metadata", "labels"]).and_then(Value::as_map).into_iter().flatten() {
+        let path = ["metadata", "labels", key];
+        if manifest.at(&path).is_none() {
+            documents::set(manifest, &path, value.clone());
         }
     }
 }

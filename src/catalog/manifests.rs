@@ -1,5 +1,6 @@
 //! `[manifests]`: Kubernetes objects of the user's own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::address::Address;
@@ -9,8 +10,8 @@ use crate::catalog::pieces::cluster_scoped;
 use crate::catalog::{ExpandOptions, sources};
 use crate::chart::{Content, Found};
 use crate::diag::{Diagnostic, Diagnostics, Source};
+use crate::stack;
 use crate::stack::model::Manifests;
-use crate::stack::{self, AddressText, Spanned};
 
 pub(super) fn expand(expansion: &mut Expansion<'_>, options: &ExpandOptions<'_>) {
     let mut read = Vec::new();
@@ -38,10 +39,8 @@ pub(super) fn expand(expansion: &mut Expansion<'_>, options: &ExpandOptions<'_>)
                 set(&mut manifest, &["metadata", "namespace"], namespace.into());
             }
             let origin = Some(source.name.as_str());
-            let before = expansion.resources.len();
-            let address = expansion.object(NewObject { component: &component, manifest, origin, timeout });
-            if expansion.resources.len() > before {
-                depend(expansion, &address, &manifests.depends_on);
+            if let Ok(address) = expansion.declare(NewObject { component: &component, manifest, origin, timeout }) {
+                expansion.depending.push((address, &manifests.depends_on));
             }
         }
         expansion.offer(&component, "namespace", namespace);
@@ -79,19 +78,22 @@ fn texts(
     found
 }
 
-/// Edges that the user asks for.
-pub(super) fn depend(expansion: &mut Expansion<'_>, address: &Address, on: &[Spanned<AddressText>]) {
-    for dependency in on {
-        let component = Address::new(&***dependency);
-        let known = expansion
-            .resources
-            .iter()
-            .any(|resource| resource.address == component || resource.address.component() == component.as_str());
-        if known {
-            expansion.need(address, component, "the stack says so: depends_on");
-        } else {
-            let what = format!("depends_on names {}, of which nothing is made", &***dependency);
-            expansion.report(Diagnostic::warning(what).at(dependency.span.clone(), "has no resources"));
+/// Edges that the user asks for; called when all components have added their objects, whichever comes first.
+pub(super) fn connect(expansion: &mut Expansion<'_>) {
+    let mut told = BTreeSet::new();
+    for (address, on) in std::mem::take(&mut expansion.depending) {
+        for dependency in on {
+            let component = Address::new(&***dependency);
+            let known = expansion
+                .resources
+                .iter()
+                .any(|resource| resource.address == component || resource.address.component() == component.as_str());
+            if known {
+                expansion.need(&address, component, "the stack says so: depends_on");
+            } else if told.insert((address.component().to_owned(), component)) {
+                let what = format!("depends_on names {}, of which nothing is made", &***dependency);
+                expansion.report(Diagnostic::warning(what).at(dependency.span.clone(), "has no resources"));
+            }
         }
     }
 }

@@ -90,6 +90,7 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
     workloads::expand(&mut expansion);
     manifests::expand(&mut expansion, options);
     own_charts::expand(&mut expansion, &mut renderer);
+    manifests::connect(&mut expansion);
     registries::wire(&mut expansion);
     addons::connect(&mut expansion);
     workloads::connect(&mut expansion);

@@ -2,7 +2,6 @@
 
 use crate::catalog::charts::{self, Renderer};
 use crate::catalog::expansion::{Expansion, mistake};
-use crate::catalog::manifests::depend;
 use crate::catalog::pieces::{self, Release};
 use crate::catalog::sources;
 use crate::chart::Wanted;
@@ -24,7 +23,7 @@ pub(super) fn expand(expansion: &mut Expansion<'_>, renderer: &mut Renderer<'_>)
                 let release = Release { component: &component, namespace, timeout };
                 let installed = pieces::install(expansion, &release, contents.pieces);
                 for address in &installed.all {
-                    depend(expansion, address, &chart.depends_on);
+                    expansion.depending.push((address.clone(), &chart.depends_on));
                 }
                 expansion.offer(&component, "namespace", namespace);
             }

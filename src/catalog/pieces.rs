@@ -74,11 +74,8 @@ pub(super) fn install(expansion: &mut Expansion<'_>, release: &Release<'_>, piec
             if hook.is_kept() {
                 let (component, origin) = (release.component, Some(hook.origin.as_str()));
                 let (manifest, timeout) = (hook.manifest.clone(), release.timeout);
-                let before = expansion.resources.len();
-                let address = expansion.object(NewObject { component, manifest, origin, timeout });
-                if expansion.resources.len() == before {
-                    continue;
-                }
+                let new = NewObject { component, manifest, origin, timeout };
+                let Ok(address) = expansion.declare(new) else { continue };
                 installed.all.push(address.clone());
                 hook.kept = Some(address);
             }
@@ -86,12 +83,8 @@ pub(super) fn install(expansion: &mut Expansion<'_>, release: &Release<'_>, piec
             continue;
         }
         let (component, origin) = (release.component, Some(piece.origin.as_str()));
-        let before = expansion.resources.len();
-        let address =
-            expansion.object(NewObject { component, manifest: piece.manifest, origin, timeout: release.timeout });
-        if expansion.resources.len() == before {
-            continue;
-        }
+        let new = NewObject { component, manifest: piece.manifest, origin, timeout: release.timeout };
+        let Ok(address) = expansion.declare(new) else { continue };
         match key.kind.as_str() {
             "CustomResourceDefinition" => installed.definitions.push(address.clone()),
             "Deployment" | "DaemonSet" | "StatefulSet" => installed.workloads.push(address.clone()),

@@ -424,6 +424,60 @@ fn manifests_of_the_users_own() {
 }
 
 #[test]
+fn components_wait_for_others_wherever_they_stand() {
+    let files = Files(BTreeMap::from([
+        ("first.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: first}\n"),
+        (
+            "last.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: last}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: last}\n",
+        ),
+    ]));
+    let text = "name = \"m\"\n[cluster]\nkubeconfig = \"kubeconfig\"\n[manifests.a-last]\nfiles = [\"last.yaml\"]\n\
+                depends_on = [\"manifests.z-first\", \"manifests.none\"]\n[manifests.none]\nfiles = []\n\
+                [manifests.z-first]\nfiles = [\"first.yaml\"]\n";
+    let (desired, warnings) = try_expand(text, &files).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let last = find(&desired, "ConfigMap/default/last");
+    assert_eq!(last.needs.iter().map(|need| need.on.as_str()).collect::<Vec<_>>(), ["manifests.z-first"]);
+    let told = warnings.iter().map(|warning| warning.summary.as_str()).collect::<Vec<_>>();
+    assert_eq!(told, ["depends_on names manifests.none, of which nothing is made"], "once");
+}
+
+#[test]
+fn a_namespace_belongs_to_whoever_declares_it() {
+    let files = Files(BTreeMap::from([
+        (
+            "spaces.yaml",
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: front, labels: {team: red}}\n---\n\
+             apiVersion: v1\nkind: Namespace\nmetadata: {name: models, labels: {istio-injection: disabled}}\n---\n\
+             apiVersion: v1\nkind: Namespace\nmetadata: {name: more}\n",
+        ),
+        ("again.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: front}\n"),
+    ]));
+    let text = STACKS[0].1.replace("[gateway]", "[gateway]\nnamespace = \"front\"");
+    let text = text.replace("[workloads.qwen-3b-gpu]", "[workloads.qwen-3b-gpu]\nnamespace = \"models\"");
+    let second = "[workloads.more]\nmodel = \"hf://a/b\"\nnode_pool = \"gpu\"\nreplicas = 0\nnamespace = \"more\"\n";
+    let with = |files: &str| {
+        format!("{text}\n{second}[manifests.spaces]\nfiles = [{files}]\ndepends_on = [\"addons.kserve\"]\n")
+    };
+    let (desired, _) = try_expand(&with("\"spaces.yaml\""), &files).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let label = |name: &str, key: &str| {
+        let found = find(&desired, &format!("manifests.spaces/Namespace/{name}"));
+        found.attrs.at(&["metadata", "labels", key]).and_then(Value::as_str).map(str::to_owned)
+    };
+    assert_eq!(label("front", "team").as_deref(), Some("red"));
+    assert_eq!(label("models", "istio-injection").as_deref(), Some("disabled"), "what it says itself holds");
+    assert_eq!(label("more", "istio-injection").as_deref(), Some("enabled"), "the workload's wish");
+    // What lives in it waits for it, and it for nobody of those.
+    let graph = graph(&desired);
+    let gateway = find(&desired, "gateway/Gateway.gateway.networking.k8s.io/front/inference-gateway").address.clone();
+    assert!(needed(&graph, &gateway).contains(&Address::new("manifests.spaces/Namespace/front")));
+    // Two that declare it are two owners.
+    let twice = try_expand(&with("\"spaces.yaml\", \"again.yaml\""), &files).expect_err("two");
+    assert_eq!(twice.0.len(), 1, "{twice}");
+    assert!(twice.0[0].summary.contains("are the same object"), "{twice}");
+}
+
+#[test]
 fn slices_and_ways_of_buying() {
     let stack = |pool: &str| {
         let text = format!(

@@ -179,7 +179,9 @@ fn add(expansion: &mut Expansion<'_>, plan: &Plan<'_>) {
     expansion.own(&plan.component, &account);
     let service = add_service(expansion, plan, token.as_deref());
     add_health_route(expansion, plan, &service);
-    if mesh && plan.distribution == Distribution::Upstream && !expansion.is_rhaii("kserve") {
+    // On a cluster that is there, Istio may be somebody else's.
+    let routed = expansion.stack.gateway.as_ref().is_some_and(|gateway| gateway.class() == "istio");
+    if (mesh || routed) && plan.distribution == Distribution::Upstream && !expansion.is_rhaii("kserve") {
         add_origination(expansion, plan);
     }
     outputs(expansion, plan, &service);

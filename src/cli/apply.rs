@@ -8,6 +8,7 @@ use crate::address::Address;
 use crate::backend::Session;
 use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
 use crate::cli::kept::{Kept, Opening};
+use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::source::{Planned, Wanted};
 use crate::cli::terminal::Terminal;
@@ -18,10 +19,10 @@ use crate::env::vars::Vars;
 use crate::event::Sink;
 use crate::ops::apply::{Applied, Apply, apply as carry_out, check_basis};
 use crate::ops::platforms::Platforms;
-use crate::ops::preview::{Preview, Subject, preview};
+use crate::ops::preview::{Preview, preview};
 use crate::plan::execution;
 use crate::plan::file;
-use crate::plan::model::{Plan, Reason};
+use crate::plan::model::{Drift, Plan, Reason};
 use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
 use crate::ui::plan_text;
@@ -36,6 +37,8 @@ pub(super) struct Job<'a> {
     pub auto_approve: bool,
     pub json: bool,
     pub destroy: bool,
+    /// Take note of drift, and change nothing.
+    pub refresh_only: bool,
     /// A plan that was reviewed before.
     pub saved: Option<Plan>,
     /// Take over what is there.
@@ -59,6 +62,12 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         None
     };
     let destroy = saved.as_ref().is_some_and(|plan| plan.destroy);
+    let refresh_only = saved.as_ref().map_or(args.refresh_only, |plan| plan.refresh_only);
+    if args.refresh_only && !refresh_only {
+        return Err(Diagnostic::error("the saved plan changes more than the state")
+            .hint("leave out --refresh-only, or save a plan with `plan --refresh-only --out`")
+            .into());
+    }
     let job = Job {
         stack: &stack,
         charts: &args.charts,
@@ -66,6 +75,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         auto_approve: args.auto_approve || saved.is_some(),
         json: args.json,
         destroy,
+        refresh_only,
         saved,
         adopt: Vec::new(),
         abandon: Vec::new(),
@@ -108,23 +118,15 @@ async fn carry(
     let mut options = run::options(job.planning, planned.stack(), job.destroy);
     options.adopt.clone_from(&job.adopt);
     options.abandon.clone_from(&job.abandon);
+    options.refresh_only = job.refresh_only;
     if !job.json {
         terminal.say(&terminal.err.dim("Reading what is there..."));
     }
-    let looked = planned.look(platforms, session.state(), &options, terminal).await?;
-    let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
-    let secrets = run::digests(job.stack, place, wanted, true)?;
-    let subject = Subject {
-        desired: &wanted.desired,
-        state: session.state(),
-        secrets: &secrets,
-        found: &wanted.found.secrets,
-        options: &options,
-        ttl: wanted.ttl(),
-        may_be_blind: false,
-    };
-    let Preview { mut plan, observed, .. } = preview(platforms, subject).await?;
-    plan.looked_up.clone_from(&wanted.found.questions);
+    let (args, options) = (job.stack, &options);
+    let matter = Planning { args, place, planned, options, terminal, create_key: true };
+    let matter = matter.matter(platforms, session.state()).await?;
+    let wanted = matter.wanted();
+    let Preview { plan, observed, .. } = preview(platforms, matter.subject(session.state(), false)).await?;
     let plan = match &job.saved {
         None => plan,
         Some(saved) => {
@@ -208,6 +210,8 @@ fn approve(job: &Job<'_>, platforms: &Platforms, terminal: &Terminal) -> Result<
     let _busy = platforms.clock.busy();
     let question = if job.destroy {
         "\nDo you really want to destroy everything shown above?\n  There is no undo."
+    } else if job.refresh_only {
+        "\nDo you want to take note of this in the state? Nothing else is changed."
     } else {
         "\nDo you want to perform these actions?"
     };
@@ -237,9 +241,13 @@ fn check_observation(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
             !same || (!saved.looked_up.is_empty() && other.after != change.after)
         })
     };
-    let Some(first) = saved.changes.iter().find(differs) else { return Ok(()) };
+    // Of drift that is to be taken note of, the state keeps what the plan has seen.
+    let drifts = |drift: &&Drift| saved.refresh_only && !now.drift.contains(drift);
+    let first = saved.changes.iter().find(differs).map(|change| &change.address);
+    let first = first.or_else(|| saved.drift.iter().find(drifts).map(|drift| &drift.address));
+    let Some(first) = first else { return Ok(()) };
     Err(Diagnostic::error("the saved plan is stale")
-        .detail(format!("Since it was made, {} has changed: the plan would now be another.", first.address))
+        .detail(format!("Since it was made, {first} has changed: the plan would now be another."))
         .hint("make a new plan and review it")
         .into())
 }
@@ -278,11 +286,13 @@ fn report(
         let (added, changed, destroyed) = (applied.summary.added, applied.summary.changed, applied.summary.destroyed);
         let line = serde_json::json!({
             "complete": complete, "added": added, "changed": changed, "destroyed": destroyed,
-            "hooks_run": applied.summary.run,
+            "hooks_run": applied.summary.run, "noted": applied.noted,
             "failed": applied.summary.failed.len(), "skipped": applied.summary.skipped,
             "outputs": applied.outputs, "residue": left,
         });
         terminal.print(&format!("{}\n", serde_json::json!({ "summary": line })));
+    } else if job.refresh_only {
+        terminal.say(&summary::noted(applied.noted, terminal.err));
     } else {
         let (seconds, _) = execution::critical_path(plan);
         let critical = Duration::from_secs_f64(seconds);

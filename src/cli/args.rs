@@ -197,8 +197,8 @@ pub(super) struct PlanArgs {
     /// With --destroy: leave this resource or component where it is, and forget it; may be repeated.
     #[arg(long, value_name = "ADDRESS", requires = "destroy")]
     pub abandon: Vec<String>,
-    /// Only show what changed outside of stackwright.
-    #[arg(long, conflicts_with_all = ["destroy", "target", "replace", "out"])]
+    /// Only show what changed outside of stackwright; with --out, a plan to take note of it.
+    #[arg(long, conflicts_with_all = ["destroy", "target", "replace"])]
     pub refresh_only: bool,
     /// Print the plan as JSON.
     #[arg(long)]
@@ -220,6 +220,9 @@ pub(super) struct ApplyArgs {
     pub plan_stack: Option<PathBuf>,
     #[command(flatten)]
     pub planning: PlanningArgs,
+    /// Change nothing; only take note, in the state, of what changed outside of stackwright.
+    #[arg(long, conflicts_with_all = ["target", "replace"])]
+    pub refresh_only: bool,
     /// Do not ask.
     #[arg(long)]
     pub auto_approve: bool,

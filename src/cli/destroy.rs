@@ -17,6 +17,7 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         auto_approve: args.auto_approve,
         json: args.json,
         destroy: true,
+        refresh_only: false,
         saved: None,
         adopt: Vec::new(),
         abandon: args.abandon.iter().map(Address::new).collect(),

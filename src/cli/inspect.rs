@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::cli::args::{OutputArgs, ShowArgs, StatusArgs};
 use crate::cli::kept::Kept;
+use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
@@ -13,7 +14,6 @@ use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::event::{Collected, Sink};
-use crate::ops::preview::Subject;
 use crate::ops::status;
 use crate::plan::file;
 use crate::plan::planner::Options;
@@ -85,21 +85,11 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
     let planned = source::planned(&args.stack, &args.charts, vars, place.is_simulated(), None, false)?;
     let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
     let sink: Arc<dyn Sink> = Arc::new(Collected::default());
-    let options = Options::default();
+    let (stack, options) = (&args.stack, &Options::default());
+    let planning = Planning { args: stack, place: &place, planned: &planned, options, terminal, create_key: false };
     let status = with_platforms(&place, planned.site(), async |platforms| {
-        let looked = planned.look(&platforms, &state, &options, terminal).await?;
-        let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
-        let secrets = run::digests(&args.stack, &place, wanted, false)?;
-        let subject = Subject {
-            desired: &wanted.desired,
-            state: &state,
-            secrets: &secrets,
-            found: &wanted.found.secrets,
-            options: &options,
-            ttl: wanted.ttl(),
-            may_be_blind: false,
-        };
-        status::status(&platforms, subject, &sink).await
+        let matter = planning.matter(&platforms, &state).await?;
+        status::status(&platforms, matter.subject(&state, false), &sink).await
     })?;
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();

@@ -14,6 +14,7 @@ mod inspect;
 mod kept;
 mod lease;
 mod lock;
+mod matter;
 mod plan;
 mod reach;
 mod run;

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use crate::address::Address;
 use crate::cli::args::PlanArgs;
 use crate::cli::kept::Kept;
+use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
-use crate::ops::preview::{Subject, preview};
+use crate::ops::preview::preview;
 use crate::plan::file;
 use crate::ui::plan_text;
 
@@ -25,32 +26,18 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
     let mut options = run::options(&args.planning, planned.stack(), args.destroy);
     options.abandon = args.abandon.iter().map(Address::new).collect();
+    options.refresh_only = args.refresh_only;
+    let (stack, options) = (&args.stack, &options);
+    let planning = Planning { args: stack, place: &place, planned: &planned, options, terminal, create_key: false };
     let preview = with_platforms(&place, planned.site(), async |platforms| {
-        let looked = planned.look(&platforms, &state, &options, terminal).await?;
-        let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
-        let secrets = run::digests(&args.stack, &place, wanted, false)?;
-        let subject = Subject {
-            desired: &wanted.desired,
-            state: &state,
-            secrets: &secrets,
-            found: &wanted.found.secrets,
-            options: &options,
-            ttl: wanted.ttl(),
-            may_be_blind: true,
-        };
-        let mut preview = preview(&platforms, subject).await?;
-        preview.plan.looked_up.clone_from(&wanted.found.questions);
-        Ok(preview)
+        let matter = planning.matter(&platforms, &state).await?;
+        preview(&platforms, matter.subject(&state, true)).await
     })?;
     if let Some(why) = &preview.blind {
         terminal
             .say(&terminal.err.yellow(&format!("Note: planned without looking, as if nothing were there yet: {why}")));
     }
-    let mut plan = preview.plan;
-    if args.refresh_only {
-        plan.changes.clear();
-        plan.outputs.clear();
-    }
+    let plan = preview.plan;
     if args.json {
         let json = serde_json::to_string_pretty(&plan).expect("plans have only string keys");
         terminal.print(&format!("{json}\n"));
@@ -68,6 +55,5 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
         })?;
         terminal.say(&format!("Saved the plan. To carry out exactly this: stackwright apply {}", out.display()));
     }
-    let changes = !plan.is_empty() || (args.refresh_only && !plan.drift.is_empty());
-    Ok(ExitCode::from(if args.detailed_exitcode && changes { 2 } else { 0 }))
+    Ok(ExitCode::from(if args.detailed_exitcode && !plan.is_empty() { 2 } else { 0 }))
 }

@@ -77,6 +77,7 @@ pub(super) fn options(planning: &PlanningArgs, stack: &crate::stack::Stack, dest
         force_conflicts: planning.force_conflicts,
         no_hooks: planning.no_hooks,
         abandon: Vec::new(),
+        refresh_only: false,
         moved: stack
             .moved
             .iter()

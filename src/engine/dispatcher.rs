@@ -456,8 +456,15 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         }
         let observed = self.run.observed.get(&identity).cloned();
         if change.action == Action::Forget {
-            let kept = observed.filter(|_| change.reason == Reason::Kept);
-            let Some(observed) = kept else {
+            // What its makers want to stay is let go of, so that whoever wants it next may have it; also where the
+            // user has named it.
+            let kind = self.run.kinds.get(change.kind.as_str());
+            let lets_go = |observed: &Observed| match change.reason {
+                Reason::Kept => true,
+                Reason::Abandoned => kind.is_some_and(|kind| kind.outlives(&observed.attrs)),
+                _ => false,
+            };
+            let Some(observed) = observed.filter(lets_go) else {
                 transitions.push(Transition::Forgotten(identity));
                 return Prepared::Nothing;
             };

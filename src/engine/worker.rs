@@ -423,8 +423,9 @@ impl Worker {
                 return Err(Refusal::NotFound);
             }
             if !is_retryable(error.class) {
-                // The platform said no and did nothing: the intent is off. That of a hook is to have run.
-                if self.kind.name() != hook::KIND {
+                // The platform said no and did nothing: the intent is off. That of a hook is to have run, and to let
+                // go of something is none.
+                if self.kind.name() != hook::KIND && self.action != Action::Forget {
                     self.commit(vec![Transition::Refused(self.identity())]).await.ok();
                 }
                 return Err(Refusal::Final(error.into()));

@@ -15,7 +15,7 @@ use crate::event::Sink;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::ownership;
 use crate::ops::prove::prove;
-use crate::plan::model::Plan;
+use crate::plan::model::{Drift, Plan};
 use crate::platform::Completion;
 use crate::resource::kind::Observed;
 use crate::state::transition::Transition;
@@ -52,6 +52,8 @@ pub struct Applied {
     pub completions: Vec<(String, Completion)>,
     /// Models that did not answer.
     pub unproved: Vec<(String, Failure)>,
+    /// Resources whose drift was taken note of.
+    pub noted: usize,
     /// From the first change to the last proof.
     pub elapsed: Duration,
 }
@@ -90,6 +92,15 @@ impl Scope for Outputs<'_> {
     }
 }
 
+/// What the state keeps of drift.
+fn noted(drift: &Drift) -> Transition {
+    let identity = drift.address.identity();
+    match &drift.seen {
+        Some(record) => Transition::Seen { identity, record: record.clone() },
+        None => Transition::Gone(identity),
+    }
+}
+
 /// Carries the plan out.
 ///
 /// # Errors
@@ -109,6 +120,11 @@ pub async fn apply(
         opening.push(Transition::Bind(target.clone()));
     }
     session.commit(opening).await?;
+    if plan.refresh_only {
+        session.commit(plan.drift.iter().map(noted).collect()).await?;
+        session.compact().await?;
+        return Ok(Applied { noted: plan.drift.len(), ..Applied::default() });
+    }
     let run = Run {
         kinds: dispatcher::shared_kinds(&platforms.kinds),
         drivers: &platforms.drivers,

@@ -69,7 +69,7 @@ pub async fn place(
         desired: alone,
         state: &known,
         secrets: &nothing,
-        found: &nothing,
+        found: &Found::default(),
         options: &Options { replace: options.replace.clone(), ..Options::default() },
         ttl,
         may_be_blind: true,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::address::Identity;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::refresh::{ReadError, refresh};
+use crate::ops::lookup::Found;
 use crate::ops::platforms::Platforms;
 use crate::plan::model::Plan;
 use crate::plan::planner::{self, Options};
@@ -34,8 +35,8 @@ pub struct Subject<'a> {
     pub state: &'a State,
     /// Keyed digests of the secret inputs.
     pub secrets: &'a BTreeMap<String, String>,
-    /// Secrets that charts have found in the cluster.
-    pub found: &'a BTreeMap<String, String>,
+    /// What charts have looked up in the cluster.
+    pub found: &'a Found,
     /// Flags.
     pub options: &'a Options,
     /// From now until `reap` may take the stack away.
@@ -113,16 +114,17 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
         .await
         .map_err(|error| Diagnostics::from(unreadable(error)))?
     };
-    let plan = planner::plan(&planner::Request {
+    let mut plan = planner::plan(&planner::Request {
         kinds: &platforms.kinds,
         desired: subject.desired,
         recorded: subject.state,
         observed: &observed,
         target,
         secrets: subject.secrets,
-        found: subject.found,
+        found: &subject.found.secrets,
         options: subject.options,
     })?;
+    plan.looked_up.clone_from(&subject.found.questions);
     Ok(Preview { plan, observed, blind })
 }
 

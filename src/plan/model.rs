@@ -38,6 +38,9 @@ pub struct Plan {
     /// The stack is taken away (`destroy`).
     #[serde(default)]
     pub destroy: bool,
+    /// Drift is taken note of in the state, and nothing else happens (`--refresh-only`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refresh_only: bool,
     /// What charts asked about the cluster, and whether it was there: what is planned rests on it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub looked_up: BTreeMap<String, bool>,
@@ -227,6 +230,9 @@ pub struct Drift {
     pub address: Address,
     /// What differs; empty when the resource is gone.
     pub changes: Vec<Change>,
+    /// What the state keeps of it, where the plan is to take note of drift; nothing of a resource that is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Value>,
 }
 
 /// An output before and after.
@@ -290,6 +296,7 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.changes.iter().all(|c| c.action == Action::NoOp && c.moved_from.is_none() && !c.resume)
             && self.outputs.values().all(|o| o.sensitive || o.before == o.after)
+            && (!self.refresh_only || self.drift.is_empty())
     }
 
     /// The change of that address.

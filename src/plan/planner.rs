@@ -60,6 +60,8 @@ pub struct Options {
     pub no_hooks: bool,
     /// Resources, or whole components, that a destroy leaves where they are and drops from the state.
     pub abandon: Vec<Address>,
+    /// Change nothing, and take note of what others have changed.
+    pub refresh_only: bool,
 }
 
 impl Options {
@@ -80,6 +82,9 @@ impl Options {
 /// All mistakes found, none of them about a platform's answer: those are the engine's.
 pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
     check_identities(request.desired)?;
+    if request.options.refresh_only {
+        return Ok(Plan { drift: Planner::new(request).drift(), refresh_only: true, ..empty(request) });
+    }
     let graph = dependencies::graph(request.desired).map_err(Diagnostics)?;
     leaving::named(request.recorded, &request.options.abandon, "what is to be abandoned,")?;
     let (wanted, leaving) = match request.options.destroy {
@@ -98,14 +103,6 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
     let mut changes = planner.changes;
     changes.sort_by(|a, b| a.address.cmp(&b.address));
     let plan = Plan {
-        format: FORMAT,
-        stack: request.desired.stack.clone(),
-        basis: Basis {
-            lineage: request.recorded.lineage.clone(),
-            serial: request.recorded.serial,
-            target: request.target.clone(),
-            secrets: request.secrets.clone(),
-        },
         changes,
         edges: edges(&graph, wanted.as_ref()),
         drift,
@@ -113,7 +110,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
         proofs: request.desired.proofs.iter().map(proof).collect(),
         partial: wanted.is_some() || leaving.is_some(),
         destroy: request.options.destroy,
-        looked_up: BTreeMap::new(),
+        ..empty(request)
     };
     if let Err(cycle) = execution::graph(&plan).order() {
         let members = cycle.0.iter().map(|task| format!("{:?} {}", task.phase, task.address)).collect::<Vec<_>>();
@@ -123,6 +120,29 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
             .into());
     }
     Ok(plan)
+}
+
+/// A plan without a change.
+fn empty(request: &Request<'_>) -> Plan {
+    Plan {
+        format: FORMAT,
+        stack: request.desired.stack.clone(),
+        basis: Basis {
+            lineage: request.recorded.lineage.clone(),
+            serial: request.recorded.serial,
+            target: request.target.clone(),
+            secrets: request.secrets.clone(),
+        },
+        changes: Vec::new(),
+        edges: Vec::new(),
+        drift: Vec::new(),
+        outputs: BTreeMap::new(),
+        proofs: Vec::new(),
+        partial: false,
+        destroy: false,
+        refresh_only: false,
+        looked_up: BTreeMap::new(),
+    }
 }
 
 fn proof(proof: &crate::resource::model::Proof) -> PlannedProof {
@@ -528,14 +548,15 @@ impl<'a> Planner<'a> {
             }
             let Some(kind) = self.request.kinds.get(&recorded.kind) else { continue };
             let Some(observed) = self.request.observed.get(identity) else {
-                drift.push(Drift { address: recorded.address.clone(), changes: Vec::new() });
+                drift.push(Drift { address: recorded.address.clone(), changes: Vec::new(), seen: None });
                 continue;
             };
             let ceded = ceded.get(&recorded.address).copied().unwrap_or_default();
-            let prior = Prior { recorded: Some(&recorded.record), observed: Some(observed) };
-            let changes = kind.drift(ceded, prior);
+            let last = recorded.seen.as_ref().unwrap_or(&recorded.record);
+            let changes = kind.drift(ceded, Prior { recorded: Some(last), observed: Some(observed) });
             if !changes.is_empty() {
-                drift.push(Drift { address: recorded.address.clone(), changes });
+                let seen = self.request.options.refresh_only.then(|| kind.seen(last, ceded, observed));
+                drift.push(Drift { address: recorded.address.clone(), changes, seen });
             }
         }
         drift

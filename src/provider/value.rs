@@ -61,6 +61,10 @@ impl Kind for ValueKind {
         Vec::new()
     }
 
+    fn seen(&self, recorded: &Value, _: &[Ceded], _: &Observed) -> Value {
+        recorded.clone()
+    }
+
     fn record(&self, sent: &Value, _: &[Ceded], observed: &Observed) -> Value {
         let input = sent.get("input").cloned().unwrap_or_default();
         Value::Map(Map::from([("id".to_owned(), observed.id.as_str().into()), ("input".to_owned(), input)]))

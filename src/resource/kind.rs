@@ -84,6 +84,10 @@ pub trait Kind: Send + Sync {
     /// Never holds a secret value.
     fn record(&self, sent: &Value, ceded: &[Ceded], observed: &Observed) -> Value;
 
+    /// What to keep beside the record of the last apply when a user takes note of drift: [`Kind::drift`] with it in the
+    /// record's place finds nothing as long as the resource stays as `observed`. Never holds a secret value.
+    fn seen(&self, recorded: &Value, ceded: &[Ceded], observed: &Observed) -> Value;
+
     /// What references can read of an existing resource.
     fn outputs(&self, observed: &Observed) -> Value;
 

@@ -76,6 +76,10 @@ pub struct Recorded {
     /// What the kind keeps of the last apply; `null` until something was applied.
     #[serde(default, skip_serializing_if = "is_null", with = "crate::value::shared")]
     pub record: Arc<Value>,
+    /// What the kind keeps of drift that the user has taken note of (`apply --refresh-only`): drift is what differs from
+    /// this. Gone with the next apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Value>,
     /// What it needed, so that destroy knows the order without the stack.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<Address>,

@@ -61,6 +61,13 @@ pub enum Transition {
         /// Nothing is left to wait for.
         ready: bool,
     },
+    /// The user has taken note of how it is now; nothing was asked of a platform.
+    Seen {
+        /// Which resource.
+        identity: Identity,
+        /// What the kind keeps of that.
+        record: Value,
+    },
     /// It became ready.
     Ready(Identity),
     /// The platform refused: nothing happened, the intent is off.
@@ -104,6 +111,9 @@ pub enum Illegal {
     /// Result without intent.
     #[error("{0} has no intent that this could be the result of")]
     NoIntent(Identity),
+    /// An intent is to be settled first.
+    #[error("{0} has an intent without a result")]
+    Pending(Identity),
     /// Create of what is there, or change of what is not.
     #[error("{0} cannot be set out to {1:?} in its present state")]
     WrongIntent(Identity, Intent),
@@ -151,6 +161,7 @@ impl State {
                             kind: kind.clone(),
                             id: None,
                             record: Arc::default(),
+                            seen: None,
                             needs: needs.clone(),
                             connection: connection.clone(),
                             secrets: BTreeMap::new(),
@@ -163,6 +174,7 @@ impl State {
                         if *action == Intent::Create {
                             recorded.id = None;
                             recorded.record = Arc::default();
+                            recorded.seen = None;
                         }
                         recorded.address = address.clone();
                         recorded.needs.clone_from(needs);
@@ -183,11 +195,19 @@ impl State {
                 let recorded = self.recorded(identity)?;
                 recorded.id = Some(id.clone());
                 recorded.record = record.clone();
+                recorded.seen = None;
                 recorded.secrets.clone_from(secrets);
                 match &mut recorded.pending {
                     Some(pending) if !ready => pending.sent = true,
                     pending => *pending = None,
                 }
+            }
+            Transition::Seen { identity, record } => {
+                let recorded = self.recorded(identity)?;
+                if recorded.pending.is_some() {
+                    return Err(Illegal::Pending(identity.clone()));
+                }
+                recorded.seen = Some(record.clone());
             }
             Transition::Ready(identity) => {
                 if !self.pending(identity)?.sent {
@@ -226,6 +246,7 @@ impl State {
                     kind: kind.clone(),
                     id: Some(id.clone()),
                     record: Arc::default(),
+                    seen: None,
                     needs: Vec::new(),
                     connection: None,
                     secrets: BTreeMap::new(),

@@ -25,7 +25,17 @@ pub fn plan(plan: &Plan, options: Options) -> String {
     drift(plan, paint, &mut out);
     looked_up(plan, paint, &mut out);
     if plan.is_empty() {
-        out.push_str(&format!("{} Your stack matches what is there.\n", paint.bold(&paint.green("No changes."))));
+        let matches = match plan.refresh_only {
+            true => "Everything is as the state has it.",
+            false => "Your stack matches what is there.",
+        };
+        out.push_str(&format!("{} {matches}\n", paint.bold(&paint.green("No changes."))));
+        return out;
+    }
+    if plan.refresh_only {
+        let text =
+            "This is a refresh-only plan: applying it takes note of the above in the state, and changes nothing.\n";
+        out.push_str(&paint.yellow(text));
         return out;
     }
     let acting = plan.changes.iter().filter(|c| c.action != Action::NoOp || c.moved_from.is_some() || c.resume);

@@ -78,6 +78,15 @@ pub fn outputs(outputs: &BTreeMap<String, Value>, paint: Paint) -> String {
     format!("\n{}\n\n{}", paint.bold(&paint.green("Outputs:")), lines.collect::<String>())
 }
 
+/// The end of a run that took note of drift, of so many resources.
+pub fn noted(resources: usize, paint: Paint) -> String {
+    let text = format!("\nApply complete! The state has taken note of {}.", count(resources, "resource"));
+    format!(
+        "{}\nNothing else was changed: `stackwright plan` shows what the stack would change back.",
+        paint.bold(&paint.green(&text))
+    )
+}
+
 /// What the user left where it is: (address, the platform's handle) each.
 pub fn abandoned(abandoned: &[(&str, Option<&str>)], paint: Paint) -> String {
     if abandoned.is_empty() {

@@ -275,6 +275,72 @@ fn a_delete_that_waits_says_whose_finalizer_it_waits_for() {
 }
 
 #[test]
+fn drift_is_taken_note_of_without_a_change() {
+    everywhere(|arena| {
+        bring_up(arena, "noted");
+        let settings = "/api/v1/namespaces/noted/configmaps/settings";
+        arena.api.patch(settings, &json!({"data": {"a": "9"}}));
+        arena.api.patch("/api/v1/namespaces/noted/secrets/login", &json!({"data": {"word": "b3RoZXI="}}));
+        let (code, _) =
+            arena.api.send(reqwest::Method::DELETE, "/api/v1/namespaces/noted/services/web", "application/json", None);
+        assert_eq!(code, 200);
+        let outside = "outside of stackwright";
+        let before = arena.ok("plan stack.toml");
+        assert!(before.contains(outside), "{}: {before}", arena.name);
+        let plan = arena.ok("plan stack.toml --refresh-only");
+        for part in [outside, "settings has changed", "login has changed", "web is not there", "refresh-only plan"] {
+            assert!(plan.contains(part), "{}: {part}: {plan}", arena.name);
+        }
+        let text = arena.ok("apply stack.toml --refresh-only --auto-approve");
+        assert!(text.contains("taken note of 3 resources"), "{}: {text}", arena.name);
+        assert_eq!(arena.api.get(settings)["data"]["a"], "9", "{}: nothing was changed", arena.name);
+        let plan = arena.ok("plan stack.toml --refresh-only --detailed-exitcode");
+        assert_eq!(summary(&plan), "No changes. Everything is as the state has it.", "{}", arena.name);
+        // What the stack wants is as it was; only that it differs is no news.
+        let after = arena.ok("plan stack.toml");
+        assert!(!after.contains(outside), "{}: {after}", arena.name);
+        assert_eq!(summary(&after), summary(&before), "{}: {before}{after}", arena.name);
+        // A saved plan takes note of what it has seen, and of nothing else. (What others own now is theirs to change.)
+        arena.api.patch(settings, &json!({"data": {"b": "10"}}));
+        arena.ok("plan stack.toml --refresh-only --out noted.plan");
+        arena.api.patch(settings, &json!({"data": {"b": "11"}}));
+        let (fine, text) = arena.stackwright("apply noted.plan --stack stack.toml");
+        assert!(!fine && text.contains("is stale"), "{}: {text}", arena.name);
+        arena.ok("plan stack.toml --refresh-only --out noted.plan");
+        let text = arena.ok("apply noted.plan --stack stack.toml --refresh-only");
+        assert!(text.contains("taken note of 1 resource."), "{}: {text}", arena.name);
+        arena.ok("plan stack.toml --out change.plan");
+        let (fine, text) = arena.stackwright("apply change.plan --stack stack.toml --refresh-only");
+        assert!(!fine && text.contains("changes more than the state"), "{}: {text}", arena.name);
+        let mended = summary(&arena.ok("apply stack.toml --auto-approve --force-conflicts"));
+        assert_eq!(arena.api.get(settings)["data"]["a"], "1", "{}", arena.name);
+        unchanged(arena);
+        (summary(&before), mended, take_down(arena))
+    });
+}
+
+#[test]
+fn what_is_abandoned_and_outlives_its_stack_is_let_go_of() {
+    everywhere(|arena| {
+        let definition = app("apart").split("---\n").nth(1).expect("the definition").to_owned();
+        let keep = "metadata: {annotations: {helm.sh/resource-policy: keep}, name";
+        let definition = definition.replace("metadata: {name", keep);
+        arena.write("stack.toml", &stack("apart"));
+        arena.write("app.yaml", &definition);
+        arena.ok("apply stack.toml --auto-approve");
+        let text = arena.ok("destroy stack.toml --auto-approve --abandon manifests.app");
+        assert!(text.contains("left there and forgotten"), "{}: {text}", arena.name);
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.apart.example.com";
+        let labels = &arena.api.get(path)["metadata"]["labels"];
+        assert_eq!(labels, &json!({"stackwright.dev/released": "true"}), "{}", arena.name);
+        arena.write("stack.toml", &stack("apart-again"));
+        arena.ok("apply stack.toml --auto-approve");
+        unchanged(arena);
+        take_down(arena)
+    });
+}
+
+#[test]
 fn what_outlives_its_stack_can_be_had_by_the_next() {
     everywhere(|arena| {
         let definition = app("kept").split("---\n").nth(1).expect("the definition").to_owned();

@@ -18,6 +18,7 @@ use stackwright::env::memory_disk::MemoryDisk;
 use stackwright::env::random::SeededRandom;
 use stackwright::event::Collected;
 use stackwright::ops::apply::{Applied, Apply, apply};
+use stackwright::ops::lookup::Found;
 use stackwright::ops::platforms::Platforms;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::plan::planner::Options;
@@ -139,7 +140,7 @@ fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Condi
             desired,
             state: session.state(),
             secrets: &nothing,
-            found: &nothing,
+            found: &Found::default(),
             options: &options,
             ttl: None,
             may_be_blind: false,

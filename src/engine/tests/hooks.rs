@@ -32,6 +32,10 @@ impl Kind for HookKind {
         Vec::new()
     }
 
+    fn seen(&self, recorded: &Value, _: &[Ceded], _: &Observed) -> Value {
+        recorded.clone()
+    }
+
     fn record(&self, _: &Value, _: &[Ceded], _: &Observed) -> Value {
         Value::Null
     }

@@ -126,6 +126,11 @@ impl Kind for ClusterKind {
         Value::Map(Map::from([("attrs".to_owned(), sent.clone())]))
     }
 
+    fn seen(&self, recorded: &Value, ceded: &[Ceded], observed: &Observed) -> Value {
+        let drift = self.drift(ceded, Prior { recorded: Some(recorded), observed: Some(observed) });
+        difference::seen(recorded, &drift)
+    }
+
     fn outputs(&self, observed: &Observed) -> Value {
         let keys = ["name", "project", "location", "endpoint", "ca_certificate", "self_link", "node_tag"];
         let mut outputs =

@@ -86,6 +86,33 @@ pub fn drift(fields: &[Field], prior: Prior<'_>) -> Vec<Change> {
     changes
 }
 
+/// The record with what `drift` says of each attribute.
+pub fn seen(recorded: &Value, drift: &[Change]) -> Value {
+    let mut seen = recorded.clone();
+    let Value::Map(record) = &mut seen else { return seen };
+    let attrs = record.entry("attrs".to_owned()).or_insert_with(Value::map);
+    drift.iter().for_each(|change| put(attrs, &change.path, change.after.as_ref()));
+    seen
+}
+
+/// Sets what is at a path, or removes it.
+fn put(value: &mut Value, path: &[String], new: Option<&Value>) {
+    let Some((first, rest)) = path.split_first() else { return };
+    if !matches!(value, Value::Map(_)) {
+        *value = Value::map();
+    }
+    let Value::Map(map) = value else { return };
+    match new {
+        Some(new) if rest.is_empty() => {
+            map.insert(first.clone(), new.clone());
+        }
+        None if rest.is_empty() => {
+            map.remove(first);
+        }
+        _ => put(map.entry(first.clone()).or_default(), rest, new),
+    }
+}
+
 /// A resource in the state ERROR is unusable and is made anew.
 fn broken(observed: &Value) -> Option<Change> {
     (observed.get("status")?.as_str()? == "ERROR").then(|| Change {
@@ -197,6 +224,36 @@ pub fn taints(list: Option<&Value>) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_taken_note_of_is_no_drift_any_more() {
+        const FIELDS: &[Field] = &[
+            Field::in_place(&["version"], Same::Version),
+            Field::in_place(&["pool", "nodes"], Same::Exact),
+            Field::in_place(&["labels"], Same::Keys),
+            Field::in_place(&["taints"], Same::Taints),
+        ];
+        let value = |json: serde_json::Value| Value::from_json(&json);
+        let taint = serde_json::json!({"key": "a", "value": "", "effect": "NoSchedule"});
+        let recorded = value(serde_json::json!({"attrs": {"version": "1.34", "pool": {"nodes": 2},
+            "labels": {"team": "red", "gone": "x"}, "taints": [taint]}}));
+        let attrs = value(
+            serde_json::json!({"version": "1.35.1", "pool": {"nodes": 3}, "labels": {"team": "blue", "other": "y"}}),
+        );
+        let observed = crate::resource::kind::Observed { id: "1".into(), attrs };
+        let prior = Prior { recorded: Some(&recorded), observed: Some(&observed) };
+        let found = drift(FIELDS, prior);
+        assert_eq!(found.len(), 5, "{found:?}");
+        let seen = seen(&recorded, &found);
+        let now = Prior { recorded: Some(&seen), observed: Some(&observed) };
+        assert_eq!(drift(FIELDS, now), []);
+        // Anything new is seen, back to how it was as well.
+        let back = crate::resource::kind::Observed {
+            id: "1".into(),
+            attrs: recorded.get("attrs").cloned().unwrap_or_default(),
+        };
+        assert_ne!(drift(FIELDS, Prior { recorded: Some(&seen), observed: Some(&back) }), []);
+    }
 
     #[test]
     fn versions_match_by_component() {

@@ -130,6 +130,11 @@ impl Kind for NodePoolKind {
         Value::Map(Map::from([("attrs".to_owned(), sent.clone())]))
     }
 
+    fn seen(&self, recorded: &Value, ceded: &[Ceded], observed: &Observed) -> Value {
+        let drift = self.drift(ceded, Prior { recorded: Some(recorded), observed: Some(observed) });
+        difference::seen(recorded, &drift)
+    }
+
     fn outputs(&self, observed: &Observed) -> Value {
         let keys = ["name", "cluster", "project", "location", "machine_type", "nodes", "self_link", "instance_groups"];
         let mut outputs =

@@ -7,13 +7,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kube::client::ClientBuilder;
+use kube::client::{ClientBuilder, ConfigExt};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use tower::buffer::BufferLayer;
 
 use crate::resource::error::{ErrorClass, ProviderError};
 
 /// How long it may take to connect.
 const CONNECT: Duration = Duration::from_secs(15);
+
+/// Requests that may wait for a connection, as in the client itself.
+const WAITING: usize = 1024;
 
 /// Which cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +75,7 @@ impl Given {
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT);
         // Exec plugins are programs: they must not hold up the one thread of the run.
-        let built =
-            tokio::task::spawn_blocking(move || ClientBuilder::try_from(config).map(ClientBuilder::build)).await;
+        let built = tokio::task::spawn_blocking(move || build(config)).await;
         match built {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(error)) => Err(self.no_login(&error)),
@@ -98,6 +101,20 @@ impl Given {
         )
         .hint("run `kubectl --kubeconfig FILE get namespaces` to see whether the login works at all")
     }
+}
+
+/// The client of a kubeconfig. Left to itself the crate runs a plugin three times: for a token, for a certificate, and
+/// for when that expires. Most give a token, which needs one run, and another whenever it expires.
+fn build(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
+    if config.auth_info.exec.is_some()
+        && let Some(login) = config.auth_layer()?
+    {
+        config.auth_info.exec = None;
+        // The login asks for a service that can be shared.
+        let shared = ClientBuilder::try_from(config)?.with_layer(&BufferLayer::new(WAITING));
+        return Ok(shared.with_layer(&login).build());
+    }
+    ClientBuilder::try_from(config).map(ClientBuilder::build)
 }
 
 fn is_loopback(uri: &http::Uri) -> bool {

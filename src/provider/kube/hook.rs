@@ -47,6 +47,10 @@ impl Kind for HookKind {
     }
 
     /// The engine says itself what state keeps of a hook; what was sent may hold secrets.
+    fn seen(&self, recorded: &Value, _: &[Ceded], _: &Observed) -> Value {
+        recorded.clone()
+    }
+
     fn record(&self, _: &Value, _: &[Ceded], _: &Observed) -> Value {
         Value::Null
     }

@@ -124,18 +124,16 @@ impl Kind for ObjectKind {
         let live = &observed.attrs;
         let text = |path: &[&str]| live.at(path).cloned().unwrap_or_default();
         let manager = text(&["metadata", "labels", MARK]).as_str().map(manager).unwrap_or_default();
-        let owned = owned(live, &manager, ceded);
-        let leaves = owned.iter().map(|path| leaf_digest(&observed.id, path, fields::value_at(live, path)));
-        let entries = [
-            ("api_version", sent.get("apiVersion").cloned().unwrap_or_else(|| text(&["apiVersion"]))),
-            ("uid", observed.id.as_str().into()),
-            ("manager", manager.as_str().into()),
-            ("sent", sent_digest(&observed.id, &canonical(sent), ceded).into()),
-            ("owned", owned_digest(&observed.id, &owned).into()),
-            ("values", values_digest(&observed.id, live, &owned).into()),
-            ("leaves", leaves.collect::<String>().into()),
-        ];
-        Value::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+        let mut record = witness(&manager, ceded, observed);
+        let api_version = sent.get("apiVersion").cloned().unwrap_or_else(|| text(&["apiVersion"]));
+        record.insert("api_version".to_owned(), api_version);
+        record.insert("sent".to_owned(), sent_digest(&observed.id, &canonical(sent), ceded).into());
+        Value::Map(record)
+    }
+
+    fn seen(&self, recorded: &Value, ceded: &[Ceded], observed: &Observed) -> Value {
+        let manager = recorded.get("manager").and_then(Value::as_str).unwrap_or_default();
+        Value::Map(witness(manager, ceded, observed))
     }
 
     fn outputs(&self, observed: &Observed) -> Value {
@@ -352,6 +350,21 @@ pub fn owned(live: &Value, manager: &str, ceded: &[Ceded]) -> Vec<Path> {
     let mut owned = fields::owned_by(live, manager);
     owned.retain(|path| !is_ceded(&fields::words(path), ceded));
     owned
+}
+
+/// What `manager` owns of an object and what that holds, in digests.
+fn witness(manager: &str, ceded: &[Ceded], observed: &Observed) -> Map {
+    let live = &observed.attrs;
+    let owned = owned(live, manager, ceded);
+    let leaves = owned.iter().map(|path| leaf_digest(&observed.id, path, fields::value_at(live, path)));
+    let entries = [
+        ("uid", Value::from(observed.id.as_str())),
+        ("manager", manager.into()),
+        ("owned", owned_digest(&observed.id, &owned).into()),
+        ("values", values_digest(&observed.id, live, &owned).into()),
+        ("leaves", leaves.collect::<String>().into()),
+    ];
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// What the record says against what was read.

@@ -28,7 +28,7 @@ pub(crate) fn object(
         return custom(schema, object, old, subresource);
     }
     if subresource == "status" {
-        return Vec::new();
+        return conditions(schema, object, old);
     }
     let errors = match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "configmaps") => config_map(object, old),
@@ -68,6 +68,31 @@ fn custom(schema: Option<&Schema>, object: &Json, old: Option<&Json>, subresourc
         ("status", _) => Vec::new(),
         _ => fields::validate("", schema, object, old),
     }
+}
+
+/// The complaints about conditions in the status of a built-in kind, where they are of the one type that all newer
+/// kinds share (it asks for a reason; those of older kinds do not).
+fn conditions(schema: Option<&Schema>, object: &Json, old: Option<&Json>) -> Vec<FieldError> {
+    let shared = schema.and_then(|schema| schema.child("status")?.child("conditions")?.items.as_deref());
+    if !shared.is_some_and(|item| item.required.iter().any(|key| **key == *"reason")) {
+        return Vec::new();
+    }
+    let list = |object: &Json| object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let known = old.map(list).unwrap_or_default();
+    let mut errors = Vec::new();
+    for (at, condition) in list(object).iter().enumerate().filter(|(_, condition)| !known.contains(condition)) {
+        let path = |key: &str| format!("status.conditions[{at}].{key}");
+        let text = |key: &str| condition[key].as_str().unwrap_or_default();
+        if !["True", "False", "Unknown"].contains(&text("status")) {
+            errors.push(FieldError::unsupported(path("status"), &condition["status"], &["False", "True", "Unknown"]));
+        }
+        for key in ["lastTransitionTime", "reason"] {
+            if text(key).is_empty() {
+                errors.push(FieldError::required(path(key), "must be set"));
+            }
+        }
+    }
+    errors
 }
 
 const MEBIBYTE: usize = 1_048_576;
@@ -378,4 +403,32 @@ fn priority_class(object: &Json, old: Option<&Json>) -> Vec<FieldError> {
         errors.push(FieldError::forbidden("value", "may not be changed in an update."));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_of_the_shared_type_say_why() {
+        let schema =
+            |group: &str, kind: &str| crate::openapi::builtin::schema(group, "v1", kind).expect("a built-in kind");
+        let object = |conditions: Json| json!({"status": {"conditions": conditions}});
+        let told = |group: &str, kind: &str, object: &Json, old: Option<&Json>| {
+            let errors = conditions(Some(&schema(group, kind)), object, old);
+            errors.into_iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>()
+        };
+        let time = "2026-01-01T00:00:00Z";
+        let bare = json!([{"type": "DisruptionAllowed", "status": "True", "lastTransitionTime": time}]);
+        let budget = "PodDisruptionBudget";
+        assert_eq!(told("policy", budget, &object(bare.clone()), None).len(), 1);
+        assert!(told("policy", budget, &object(bare.clone()), None)[0].starts_with("status.conditions[0].reason"));
+        assert!(told("policy", budget, &object(bare.clone()), Some(&object(bare.clone()))).is_empty(), "as it was");
+        let full = json!([{"type": "DisruptionAllowed", "status": "True", "lastTransitionTime": time, "reason": "SufficientPods"}]);
+        assert!(told("policy", budget, &object(full), None).is_empty());
+        let odd = json!([{"type": "DisruptionAllowed", "status": "Yes", "reason": "Why"}]);
+        assert_eq!(told("policy", budget, &object(odd), None).len(), 2);
+        // Deployments have had theirs before there was a shared type.
+        assert!(told("apps", "Deployment", &object(bare), None).is_empty());
+    }
 }
