@@ -21,12 +21,12 @@ use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, Subject, preview};
 use crate::plan::execution;
 use crate::plan::file;
-use crate::plan::model::{Plan, Reason};
+use crate::plan::model::{Basis, Plan, Reason};
 use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
 use crate::ui::plan_text;
 use crate::ui::progress::Progress;
-use crate::ui::summary;
+use crate::ui::{summary, values};
 
 /// What to do with a stack.
 pub(super) struct Job<'a> {
@@ -131,7 +131,9 @@ async fn carry(
             check_basis(saved, session)?;
             check_secrets(saved, &plan)?;
             check_observation(saved, &plan)?;
-            saved.clone()
+            // A plan that was made before there was a key has no digests; state needs them.
+            let basis = Basis { secrets: plan.basis.secrets, ..saved.basis.clone() };
+            Plan { basis, ..saved.clone() }
         }
     };
     if !job.json {
@@ -221,8 +223,9 @@ fn check_secrets(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
         return Ok(());
     }
     Err(Diagnostic::error(format!(
-        "the secret input {} has another value than when the plan was made",
-        names.join(", ")
+        "{} {} another value than when the plan was made",
+        values::secrets(&names),
+        if names.len() == 1 { "has" } else { "have" }
     ))
     .hint("give the same value, or make a new plan")
     .into())

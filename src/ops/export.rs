@@ -14,7 +14,7 @@ use crate::plan::dependencies;
 use crate::resource::hook::{MANIFEST, Moment, OBJECT};
 use crate::resource::model::{Desired, Resource};
 use crate::template::yaml;
-use crate::value::{Encoding, Map, Part, Template, Value};
+use crate::value::{Encoding, Map, Part, Template, Value, is_input};
 
 /// How every file of an export begins; what begins otherwise is somebody else's.
 pub const HEADER: &str = "# Written by `stackwright export` from the stack ";
@@ -221,7 +221,9 @@ impl Filler<'_> {
         let source = template.source();
         let sensitive = template.is_sensitive() || template.encoding != Encoding::Plain && self.is_secret();
         if sensitive {
+            let from = self.resource.origin.as_deref().unwrap_or(self.resource.address.component());
             let stands_for = match secrets[..] {
+                [one] if template.parts.len() == 1 && !is_input(one) => format!("secret, as in {from}"),
                 [one] if template.parts.len() == 1 => format!("the secret input {one}"),
                 _ if source.is_empty() => "secret".to_owned(),
                 _ => format!("secret, made of {source}"),

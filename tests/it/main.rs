@@ -10,6 +10,7 @@ mod admissible;
 mod adoption;
 mod architecture;
 mod arena;
+mod canary;
 mod catalogue;
 mod configmaps;
 mod export;

@@ -67,6 +67,14 @@ impl Given {
                 .refused(&format!("{} is not encrypted", config.cluster_url))
                 .hint("use its https address"));
         }
+        // The client would break off at such a token, and say so in the middle of everything.
+        let login = serde_json::to_value(&config.auth_info).unwrap_or_default();
+        let is_header = |token: &str| http::HeaderValue::from_str(token).is_ok();
+        if !login["token"].as_str().is_none_or(is_header) {
+            return Err(self
+                .refused("its token has characters that no token has, such as a line feed")
+                .hint("give the token as one line"));
+        }
         // The engine retries, with the class of the error in hand; a silent retry would repeat a write.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT);
@@ -149,6 +157,8 @@ mod tests {
         assert!(message(run(&unchecked, None)).contains("insecure-skip-tls-verify"));
         assert!(message(run(&file("http://10.0.0.1", "", ""), None)).contains("not encrypted"));
         assert!(message(run("a: [", None)).contains("kubectl --kubeconfig"));
+        let torn = message(run(&file("https://127.0.0.1:1", "", "token: \"t0ken\\nt0ken\""), None));
+        assert!(torn.contains("line feed") && !torn.contains("t0ken"), "{torn}");
         let plugin = "exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, args: [\"-c\", \"echo t0ken; exit 3\"], interactiveMode: Never}";
         let failed = message(run(&file("https://127.0.0.1:1", "", plugin), None));
         assert!(failed.contains("exit status: 3"), "{failed}");
