@@ -314,9 +314,16 @@ fn mistakes(
     }
     write("app.yaml", &base);
     watch.ok(&format!("apply {inputs} --auto-approve"));
-    for broken in
-        ["{{ .Values.flag | atoi }}", "{{ fail .Values.file }}", "{{ .Values.literal.more }}", "{{ len .Values.env }}"]
-    {
+    for broken in [
+        "{{ .Values.flag | atoi }}",
+        "{{ fail .Values.file }}",
+        "{{ .Values.literal.more }}",
+        "{{ len .Values.env }}",
+        "a: [{{ .Values.literal }}",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: {{ .Values.literal | b64enc }}\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData:\n\ta: {{ .Values.literal | quote }}\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: {{ .Values.literal | quote }}}\n",
+    ] {
         write("web/templates/broken.yaml", broken);
         watch.run(&format!("plan {inputs}"));
     }
