@@ -4,6 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::address::Address;
 use crate::backend::Session;
 use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
@@ -13,6 +15,7 @@ use crate::cli::source::{Planned, Wanted};
 use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
 use crate::diag::{Diagnostic, Diagnostics};
+use crate::engine::dispatcher::Interrupt;
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::event::Sink;
@@ -143,7 +146,7 @@ async fn carry(
     if plan.is_empty() {
         return Ok(finish_empty(job, terminal));
     }
-    if !job.auto_approve && !approve(job, platforms, terminal)? {
+    if !job.auto_approve && !approve(job, platforms, interrupt.clone(), terminal).await? {
         terminal.say("Cancelled. Nothing was changed.");
         return Ok(ExitCode::FAILURE);
     }
@@ -199,8 +202,13 @@ fn finish_empty(job: &Job<'_>, terminal: &Terminal) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Waiting for a person must not let simulated time pass.
-fn approve(job: &Job<'_>, platforms: &Platforms, terminal: &Terminal) -> Result<bool, Diagnostics> {
+/// Waiting for a person must not let simulated time pass. A signal is a no.
+async fn approve(
+    job: &Job<'_>,
+    platforms: &Platforms,
+    mut interrupt: watch::Receiver<Interrupt>,
+    terminal: &Terminal,
+) -> Result<bool, Diagnostics> {
     if !terminal.interactive {
         return Err(Diagnostic::error("nobody is there to approve the plan")
             .detail("Standard input is not a terminal. Nothing was changed.")
@@ -213,7 +221,13 @@ fn approve(job: &Job<'_>, platforms: &Platforms, terminal: &Terminal) -> Result<
     } else {
         "\nDo you want to perform these actions?"
     };
-    Ok(terminal.confirm(question))
+    tokio::select! {
+        approved = terminal.confirm(question) => Ok(approved),
+        _ = interrupt.wait_for(|interrupt| *interrupt != Interrupt::None) => {
+            terminal.say("");
+            Ok(false)
+        }
+    }
 }
 
 fn check_secrets(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {

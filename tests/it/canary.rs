@@ -319,7 +319,6 @@ fn mistakes(
         "{{ fail .Values.file }}",
         "{{ .Values.literal.more }}",
         "{{ len .Values.env }}",
-        "a: [{{ .Values.literal }}",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: {{ .Values.literal | b64enc }}\n",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData:\n\ta: {{ .Values.literal | quote }}\n",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: {{ .Values.literal | quote }}}\n",
