@@ -228,7 +228,7 @@ fn attack() {
             let mut bomb = flate2::write::GzEncoder::new(whole[..line].to_vec(), flate2::Compression::best());
             bomb.write_all(b"{\"stack\":\"").expect("memory");
             let much = vec![b'a'; 1 << 20];
-            (0..3_000).for_each(|_| bomb.write_all(&much).expect("memory"));
+            (0..100).for_each(|_| bomb.write_all(&much).expect("memory"));
             read(&bomb.finish().expect("memory"));
         }
         println!("{name}: the hostile ones took {} ms", before.elapsed().as_millis());

@@ -75,9 +75,7 @@ fn a_full_disk() {
         assert!(summary.is_complete(), "{room} bytes: {:?}", summary.failed);
         let (plan, _) = machine.apply(&stack, Interrupt::None).expect("looked again");
         assert!(plan.is_empty(), "{room} bytes: {:?}", actions(&plan));
-        let mut log = machine.books.lock().expect("books").log.clone();
-        log.sort();
-        assert_eq!(log, ["create a", "create b", "create c"], "{room} bytes");
+        assert_eq!(machine.books.lock().expect("books").made, 3, "{room} bytes");
         if done {
             break;
         }
