@@ -229,7 +229,10 @@ impl Filler<'_> {
                 _ => format!("secret, made of {source}"),
             };
             self.note(self.path.clone(), stands_for);
-            return Value::from(if source.is_empty() { "<secret>".to_owned() } else { format!("<secret: {source}>") });
+            // What the stack's own Secret holds has no other name than its place.
+            let is_own = matches!(secrets[..], [one] if template.parts.len() == 1 && !is_input(one));
+            let unnamed = source.is_empty() || is_own;
+            return Value::from(if unnamed { "<secret>".to_owned() } else { format!("<secret: {source}>") });
         }
         self.note(self.path.clone(), format!("{source}, known after an apply"));
         let text = template.parts.iter().map(|part| match part {
