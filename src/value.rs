@@ -138,7 +138,10 @@ impl Template {
     /// What a plan shows in place of the value: `cluster.endpoint`, `input hf_token`.
     pub fn source(&self) -> String {
         let mut sources = self.references().map(ToString::to_string).collect::<Vec<_>>();
-        sources.extend(self.secrets().map(|name| format!("input {name}")));
+        sources.extend(self.secrets().map(|name| match is_input(name) {
+            true => format!("input {name}"),
+            false => name.to_owned(),
+        }));
         sources.join(", ")
     }
 }
@@ -155,6 +158,12 @@ pub enum ResolveError {
     /// A secret input has no value in this run.
     #[error("the secret input {0} has no value")]
     NoSecret(String),
+}
+
+/// Whether the name of a secret is that of an input. Other names say where it stands, with a space in them: in a Secret
+/// of the cluster, of a chart or of a manifest.
+pub fn is_input(secret: &str) -> bool {
+    !secret.contains(' ')
 }
 
 /// Answers a template's questions.
@@ -311,6 +320,27 @@ impl Value {
             Value::Map(map) => Value::Map(map.iter().map(|(k, v)| (k.clone(), v.resolve_known(scope))).collect()),
             plain => plain.clone(),
         }
+    }
+
+    /// The same tree with those templates resolved that `wanted` names, secret or not, and the others left alone.
+    ///
+    /// # Errors
+    /// The first [`ResolveError`], in key order.
+    pub fn resolve_where(&self, scope: &dyn Scope, wanted: &dyn Fn(&Template) -> bool) -> Result<Value, ResolveError> {
+        Ok(match self {
+            Value::Deferred(template) if wanted(template) => template.resolve(scope)?,
+            Value::List(items) => {
+                Value::List(items.iter().map(|v| v.resolve_where(scope, wanted)).collect::<Result<_, _>>()?)
+            }
+            Value::Map(map) => {
+                Value::Map(map.iter().map(|(k, v)| Ok((k.clone(), v.resolve_where(scope, wanted)?))).collect::<Result<
+                    _,
+                    ResolveError,
+                >>(
+                )?)
+            }
+            plain => plain.clone(),
+        })
     }
 
     /// As JSON. A template becomes `{"$deferred": …}`, which [`Value::from_json`] reads back.

@@ -9,9 +9,16 @@ use std::sync::Arc;
 
 use crate::backend::{BackendError, Session};
 use crate::env::disk::{Append, Disk, Held};
+use crate::env::process;
 use crate::state::codec;
 use crate::state::model::State;
 use crate::state::transition::Transition;
+
+/// How often the text is looked at that says who has the lock, when it names nobody who runs.
+const HOLDER_LOOKS: usize = 20;
+
+/// The time between two looks.
+const HOLDER_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// A journal is folded into the snapshot once it is this many bytes and larger than the snapshot, so that
 /// folding costs a constant share of what was written.
@@ -72,9 +79,24 @@ impl LocalBackend {
         if held.is_some() {
             return Ok(None);
         }
-        let text = self.disk.read(&self.directory.join("holder")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text).trim().to_owned();
-        Ok(Some(if text.is_empty() { "another process".to_owned() } else { text }))
+        Ok(Some(self.named_holder()))
+    }
+
+    /// Whoever has the lock, by the text beside it. Between taking the one and writing the other, it is missing or
+    /// names a run that is over.
+    fn named_holder(&self) -> String {
+        for _ in 0..HOLDER_LOOKS {
+            let text = self.disk.read(&self.directory.join("holder")).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).trim().to_owned();
+            let pid = text.strip_prefix("process ").and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+            // Where processes cannot be seen, the text is believed.
+            let is_over = pid.is_some_and(|pid| process::realm().is_some() && !process::is_alive(pid));
+            if !text.is_empty() && !is_over {
+                return text;
+            }
+            std::thread::sleep(HOLDER_PAUSE);
+        }
+        "another process".to_owned()
     }
 
     /// Takes the lock and opens the history for writing.
@@ -90,9 +112,7 @@ impl LocalBackend {
         let held = self.disk.lock(&lock_path).map_err(failed("lock", &lock_path))?;
         let holder_path = self.directory.join("holder");
         let Some(held) = held else {
-            let text = self.disk.read(&holder_path).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text).trim().to_owned();
-            let holder = if text.is_empty() { "another process".to_owned() } else { text };
+            let holder = self.named_holder();
             return Err(BackendError::Locked { stack: self.stack.clone(), holder });
         };
         self.disk.write(&holder_path, holder.as_bytes()).map_err(failed("write", &holder_path))?;

@@ -151,9 +151,12 @@ pub(super) fn split(text: &str) -> Vec<(usize, &str)> {
 
 fn broken(chart: &str, source: &str, text: &str, start: usize, line: usize, message: &str) -> ChartError {
     let from = line.saturating_sub(3);
+    let is_secret = text.contains("Secret");
     let rows = text.lines().enumerate().skip(from).take(5);
     let around = rows.map(|(at, row)| {
         let mark = if at + 1 == line { '>' } else { ' ' };
+        // What a Secret would hold stays where it is: of its rows, keys are enough to find the place.
+        let row = if is_secret { row.split_once(':').map_or("…", |(key, _)| key) } else { row };
         format!("{mark} {:4} | {row}", start + at)
     });
     ChartError::new(Cause::Output, chart, format!("the rendered text is {message}"))

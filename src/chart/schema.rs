@@ -30,7 +30,9 @@ pub(super) fn check(node: &Node, values: &Map, tokens: &Tokens) -> Result<(), Ch
         let mistakes = validator.iter_errors(&subject).filter(|error| !later(error.instance().as_str()));
         let mut mistakes = mistakes.map(|error| {
             let path = error.instance_path().to_string();
-            format!("- {}: {error}", if path.is_empty() { "(the whole)" } else { path.trim_start_matches('/') })
+            let path = if path.is_empty() { "(the whole)" } else { path.trim_start_matches('/') };
+            // Whatever was given for a value may be a password.
+            format!("- {path}: {}", error.masked_with("what was given"))
         });
         let shown = mistakes.by_ref().take(SHOWN).collect::<Vec<_>>();
         if !shown.is_empty() {

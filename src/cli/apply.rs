@@ -4,6 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::address::Address;
 use crate::backend::Session;
 use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
@@ -14,6 +16,7 @@ use crate::cli::source::{Planned, Wanted};
 use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
 use crate::diag::{Diagnostic, Diagnostics};
+use crate::engine::dispatcher::Interrupt;
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::event::Sink;
@@ -22,12 +25,12 @@ use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
 use crate::plan::execution;
 use crate::plan::file;
-use crate::plan::model::{Drift, Plan, Reason};
+use crate::plan::model::{Basis, Drift, Plan, Reason};
 use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
 use crate::ui::plan_text;
 use crate::ui::progress::Progress;
-use crate::ui::summary;
+use crate::ui::{summary, values};
 
 /// What to do with a stack.
 pub(super) struct Job<'a> {
@@ -133,7 +136,9 @@ async fn carry(
             check_basis(saved, session)?;
             check_secrets(saved, &plan)?;
             check_observation(saved, &plan)?;
-            saved.clone()
+            // A plan that was made before there was a key has no digests; state needs them.
+            let basis = Basis { secrets: plan.basis.secrets, ..saved.basis.clone() };
+            Plan { basis, ..saved.clone() }
         }
     };
     if !job.json {
@@ -143,7 +148,7 @@ async fn carry(
     if plan.is_empty() {
         return Ok(finish_empty(job, terminal));
     }
-    if !job.auto_approve && !approve(job, platforms, terminal)? {
+    if !job.auto_approve && !approve(job, platforms, interrupt.clone(), terminal).await? {
         terminal.say("Cancelled. Nothing was changed.");
         return Ok(ExitCode::FAILURE);
     }
@@ -199,8 +204,13 @@ fn finish_empty(job: &Job<'_>, terminal: &Terminal) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Waiting for a person must not let simulated time pass.
-fn approve(job: &Job<'_>, platforms: &Platforms, terminal: &Terminal) -> Result<bool, Diagnostics> {
+/// Waiting for a person must not let simulated time pass. A signal is a no.
+async fn approve(
+    job: &Job<'_>,
+    platforms: &Platforms,
+    mut interrupt: watch::Receiver<Interrupt>,
+    terminal: &Terminal,
+) -> Result<bool, Diagnostics> {
     if !terminal.interactive {
         return Err(Diagnostic::error("nobody is there to approve the plan")
             .detail("Standard input is not a terminal. Nothing was changed.")
@@ -215,7 +225,13 @@ fn approve(job: &Job<'_>, platforms: &Platforms, terminal: &Terminal) -> Result<
     } else {
         "\nDo you want to perform these actions?"
     };
-    Ok(terminal.confirm(question))
+    tokio::select! {
+        approved = terminal.confirm(question) => Ok(approved),
+        _ = interrupt.wait_for(|interrupt| *interrupt != Interrupt::None) => {
+            terminal.say("");
+            Ok(false)
+        }
+    }
 }
 
 fn check_secrets(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
@@ -225,8 +241,9 @@ fn check_secrets(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
         return Ok(());
     }
     Err(Diagnostic::error(format!(
-        "the secret input {} has another value than when the plan was made",
-        names.join(", ")
+        "{} {} another value than when the plan was made",
+        values::secrets(&names),
+        if names.len() == 1 { "has" } else { "have" }
     ))
     .hint("give the same value, or make a new plan")
     .into())

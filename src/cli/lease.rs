@@ -61,7 +61,7 @@ pub(super) fn lease(args: &LeaseArgs, vars: &dyn Vars, terminal: &Terminal) -> R
                 }
                 let question = "\nDo you really want to break this lease?\n  A run that still goes on stops at its next \
                                 write; what it has under way then goes on unwatched.";
-                if !terminal.confirm(question) {
+                if !runtime.block_on(terminal.confirm(question)) {
                     terminal.say("Cancelled. Nothing was changed.");
                     return Ok(ExitCode::FAILURE);
                 }

@@ -13,6 +13,7 @@ use crate::cli::source::Wanted;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
 use crate::env::disk::RealDisk;
+use crate::env::process;
 use crate::env::random::SystemRandom;
 use crate::ops::layout;
 use crate::plan::planner::Options;
@@ -86,7 +87,7 @@ pub(super) fn options(planning: &PlanningArgs, stack: &crate::stack::Stack, dest
     }
 }
 
-/// Turns Ctrl-C and SIGTERM into interrupts: the first finishes what is in flight, the second leaves.
+/// Turns Ctrl-C, SIGTERM and the end of the terminal into interrupts: the first finishes what is in flight, the second leaves.
 pub(super) fn interrupts() -> watch::Receiver<Interrupt> {
     let (sender, receiver) = watch::channel(Interrupt::None);
     tokio::spawn(async move {
@@ -107,11 +108,20 @@ pub(super) fn interrupts() -> watch::Receiver<Interrupt> {
 #[cfg(unix)]
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
+    // Under nohup, the end of the terminal is nothing to a run.
+    let hangup = if process::ignores_hangup() { None } else { signal(SignalKind::hangup()).ok() };
+    let hung_up = async {
+        match hangup {
+            Some(mut hangup) => hangup.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+                _ = hung_up => {}
             }
         }
         _ => std::future::pending().await,

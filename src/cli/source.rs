@@ -16,6 +16,7 @@ use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::random::SystemRandom;
 use crate::env::vars::Vars;
+use crate::ops::conceal;
 use crate::ops::layout;
 use crate::ops::lookup::{self, Found};
 use crate::ops::platforms::Platforms;
@@ -32,8 +33,10 @@ pub(super) struct Wanted {
     pub desired: Desired,
     pub secrets: BTreeMap<String, String>,
     pub warnings: Vec<Diagnostic>,
-    /// What charts have looked up.
+    /// What charts have looked up, and what the stack's own Secrets hold.
     pub found: Found,
+    /// Whether API servers would take the objects: what is wrong with them, or warnings.
+    admissible: Result<Vec<Diagnostic>, Vec<Diagnostic>>,
 }
 
 impl Wanted {
@@ -78,7 +81,7 @@ impl Wanted {
 
     /// Refuses a stack with Kubernetes objects that no API server would take; the warnings otherwise.
     pub(super) fn check_objects(&self) -> Result<Diagnostics, Diagnostics> {
-        admissible::refuse(&self.desired).map(Diagnostics)
+        self.admissible.clone().map(Diagnostics).map_err(Diagnostics)
     }
 
     /// From apply until `reap` may take it away.
@@ -134,7 +137,8 @@ pub(super) fn leaving(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Re
     let loaded = stack(&args.file, &args.inputs, vars, synthesize)?;
     let desired = Desired { stack: loaded.stack.name.to_string(), ..Desired::default() };
     let secrets = secrets(&loaded);
-    Ok(Wanted { stack: loaded.stack, desired, secrets, warnings: loaded.warnings, found: Found::default() })
+    let (found, admissible) = (Found::default(), Ok(Vec::new()));
+    Ok(Wanted { stack: loaded.stack, desired, secrets, warnings: loaded.warnings, found, admissible })
 }
 
 /// The values of the secret inputs.
@@ -203,7 +207,7 @@ impl Prepared {
         };
         let expanded = catalog::expand(&loaded.stack, &options);
         let notes = library.notes().into_iter().map(Diagnostic::warning).collect::<Vec<_>>();
-        let (desired, more) = expanded.map_err(|Diagnostics(mut mistakes)| {
+        let (mut desired, more) = expanded.map_err(|Diagnostics(mut mistakes)| {
             mistakes.extend(notes.clone());
             Diagnostics(mistakes)
         })?;
@@ -214,7 +218,14 @@ impl Prepared {
         warnings.extend(more);
         warnings.extend(notes);
         let stack = loaded.stack.clone();
-        Ok(Wanted { stack, desired, secrets: secrets(loaded), warnings, found: Found::default() })
+        // The rules want to see what Secrets hold; nobody else does.
+        let admissible = admissible::refuse(&desired).map_err(|Diagnostics(mistakes)| mistakes);
+        let held = conceal::conceal(&mut desired);
+        desired.secrets.extend(held.keys().map(|name| (name.clone(), "written in the stack".to_owned())));
+        let mut secrets = secrets(loaded);
+        secrets.extend(held.clone());
+        let found = Found { secrets: held, ..Found::default() };
+        Ok(Wanted { stack, desired, secrets, warnings, found, admissible })
     }
 
     /// What the stack wants, once charts have had a look at the cluster.
@@ -228,7 +239,8 @@ impl Prepared {
                 "looked up in the cluster".clone_into(origin);
             }
         }
-        wanted.found = found;
+        wanted.found.questions = found.questions;
+        wanted.found.secrets.extend(found.secrets);
         Ok(wanted)
     }
 }

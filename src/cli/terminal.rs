@@ -63,13 +63,20 @@ impl Terminal {
         self.say(render(&diagnostics.0, look).trim_end());
     }
 
-    /// Asks; only `yes` is yes.
-    pub(super) fn confirm(&self, question: &str) -> bool {
-        let mut err = std::io::stderr().lock();
-        write!(err, "{question}\n  Only 'yes' will be accepted to approve.\n\n  Enter a value: ").ok();
-        err.flush().ok();
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).is_ok() && line.trim() == "yes"
+    /// Asks; only `yes` is yes. Everything else goes on meanwhile: a lease is renewed, a signal is heard.
+    pub(super) async fn confirm(&self, question: &str) -> bool {
+        {
+            let mut err = std::io::stderr().lock();
+            write!(err, "{question}\n  Only 'yes' will be accepted to approve.\n\n  Enter a value: ").ok();
+            err.flush().ok();
+        }
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        // A thread of its own, which nobody waits for when the question is withdrawn.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            answer.send(std::io::stdin().read_line(&mut line).is_ok() && line.trim() == "yes").ok();
+        });
+        answered.await.unwrap_or(false)
     }
 }
 
@@ -78,6 +85,8 @@ pub(super) fn trace(verbose: u8) {
     if verbose >= 2 {
         // Bodies and headers are never logged at this level by the libraries in use.
         let filter = tracing_subscriber::EnvFilter::new("warn,stackwright=debug,kube_client=debug");
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        // Whoever has closed standard error wants to hear nothing about that either.
+        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        subscriber.log_internal_errors(false).init();
     }
 }

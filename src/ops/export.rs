@@ -14,7 +14,7 @@ use crate::plan::dependencies;
 use crate::resource::hook::{MANIFEST, Moment, OBJECT};
 use crate::resource::model::{Desired, Resource};
 use crate::template::yaml;
-use crate::value::{Encoding, Map, Part, Template, Value};
+use crate::value::{Encoding, Map, Part, Template, Value, is_input};
 
 /// How every file of an export begins; what begins otherwise is somebody else's.
 pub const HEADER: &str = "# Written by `stackwright export` from the stack ";
@@ -221,13 +221,18 @@ impl Filler<'_> {
         let source = template.source();
         let sensitive = template.is_sensitive() || template.encoding != Encoding::Plain && self.is_secret();
         if sensitive {
+            let from = self.resource.origin.as_deref().unwrap_or(self.resource.address.component());
             let stands_for = match secrets[..] {
+                [one] if template.parts.len() == 1 && !is_input(one) => format!("secret, as in {from}"),
                 [one] if template.parts.len() == 1 => format!("the secret input {one}"),
                 _ if source.is_empty() => "secret".to_owned(),
                 _ => format!("secret, made of {source}"),
             };
             self.note(self.path.clone(), stands_for);
-            return Value::from(if source.is_empty() { "<secret>".to_owned() } else { format!("<secret: {source}>") });
+            // What the stack's own Secret holds has no other name than its place.
+            let is_own = matches!(secrets[..], [one] if template.parts.len() == 1 && !is_input(one));
+            let unnamed = source.is_empty() || is_own;
+            return Value::from(if unnamed { "<secret>".to_owned() } else { format!("<secret: {source}>") });
         }
         self.note(self.path.clone(), format!("{source}, known after an apply"));
         let text = template.parts.iter().map(|part| match part {

@@ -1,6 +1,7 @@
 //! The verbs: what an embedding program would call. One file per verb; none of them prints.
 
 pub mod apply;
+pub mod conceal;
 pub mod export;
 pub mod layout;
 pub mod lock;

@@ -12,6 +12,9 @@ const MAGIC: &str = "stackwright plan ";
 /// No plan is larger than this once unpacked; a file that claims to be is refused.
 const LIMIT: u64 = 1 << 30;
 
+/// Nor so many times larger than it was packed, but for a little one: plans are packed 5 to 50 times smaller.
+const RATIO: u64 = 200;
+
 /// Why bytes are not a plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFileError {
@@ -48,10 +51,15 @@ pub fn decode(bytes: &[u8]) -> Result<Plan, PlanFileError> {
         Some(version) if version > FORMAT => return Err(PlanFileError::Newer(version)),
         Some(_) => {}
     }
+    let packed = &rest[end + 1..];
+    let limit = LIMIT.min((packed.len() as u64).saturating_mul(RATIO).saturating_add(1 << 20));
     let mut json = Vec::new();
-    flate2::read::GzDecoder::new(&rest[end + 1..])
-        .take(LIMIT)
+    flate2::read::GzDecoder::new(packed)
+        .take(limit + 1)
         .read_to_end(&mut json)
         .map_err(|e| PlanFileError::Damaged(e.to_string()))?;
+    if json.len() as u64 > limit {
+        return Err(PlanFileError::Damaged(format!("it claims to be more than {limit} bytes")));
+    }
     serde_json::from_slice(&json).map_err(|e| PlanFileError::Damaged(e.to_string()))
 }

@@ -5,6 +5,7 @@
 
 pub mod admissible;
 pub mod dependencies;
+mod discretion;
 pub mod edges;
 pub mod execution;
 pub mod file;

@@ -10,6 +10,7 @@ use crate::address::{Address, Identity};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::graph::Graph;
 use crate::plan::dependencies;
+use crate::plan::discretion;
 use crate::plan::execution;
 use crate::plan::leaving;
 use crate::plan::model::{
@@ -35,7 +36,8 @@ pub struct Request<'a> {
     pub target: Option<Target>,
     /// Keyed digests of the secret inputs' values.
     pub secrets: &'a BTreeMap<String, String>,
-    /// Secrets that charts have found in the cluster, by name: to see what they leave as it is. Never shown.
+    /// Secrets that charts have found in the cluster, or that the stack's own Secrets hold, by name: to see what they
+    /// leave as it is. Never shown.
     pub found: &'a BTreeMap<String, String>,
     /// What the user asked for besides.
     pub options: &'a Options,
@@ -334,14 +336,15 @@ impl<'a> Planner<'a> {
             observed: reachable,
         };
         let as_found = self.as_found(&after).filter(|_| reachable.is_some());
-        let is_as_found = as_found.is_some_and(|after| kind.diff(&after, &resource.ceded, prior).is_empty());
-        let changes = match reachable {
-            Some(_) if !is_as_found => kind.diff(&after, &resource.ceded, prior),
-            _ => Vec::new(),
+        let mut changes = match (reachable, &as_found) {
+            (Some(_), Some(found)) => discretion::of_desired(kind.diff(found, &resource.ceded, prior), &after),
+            (Some(_), None) => kind.diff(&after, &resource.ceded, prior),
+            (None, _) => Vec::new(),
         };
-        if is_as_found {
+        if as_found.is_some() && changes.is_empty() {
             self.unchanged.insert(resource.address.clone());
         }
+        discretion::of_recorded(&mut changes, recorded);
         let (action, reason) = self.decide(resource, recorded, observed, replaced, &changes);
         let resume = recorded.and_then(|r| r.pending.as_ref()).is_some_and(|p| p.action != Intent::Delete)
             && matches!(action, Action::Create | Action::NoOp | Action::Update);
@@ -422,7 +425,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The attributes with the values that charts have found; `None` where they hold none, or others besides.
+    /// The attributes with the values that charts have found, and those of the stack's own Secrets; `None` where they
+    /// hold none, or one that is part of what is not known yet.
     fn as_found(&self, after: &Value) -> Option<Value> {
         struct Found<'f>(&'f BTreeMap<String, String>);
         impl Scope for Found<'_> {
@@ -435,7 +439,15 @@ impl<'a> Planner<'a> {
             }
         }
         let found = self.request.found;
-        (!found.is_empty() && !after.is_known()).then(|| after.resolve(&Found(found)).ok()).flatten()
+        let mut names = BTreeSet::new();
+        after.visit_templates(&mut |template| names.extend(template.secrets()));
+        names.retain(|name| found.contains_key(*name));
+        if names.is_empty() {
+            return None;
+        }
+        let resolved =
+            after.resolve_where(&Found(found), &|template| template.secrets().any(|name| found.contains_key(name)));
+        resolved.ok()
     }
 
     /// Secret inputs of the resource whose value is not the one it was applied with.
@@ -553,7 +565,8 @@ impl<'a> Planner<'a> {
             };
             let ceded = ceded.get(&recorded.address).copied().unwrap_or_default();
             let last = recorded.seen.as_ref().unwrap_or(&recorded.record);
-            let changes = kind.drift(ceded, Prior { recorded: Some(last), observed: Some(observed) });
+            let mut changes = kind.drift(ceded, Prior { recorded: Some(last), observed: Some(observed) });
+            discretion::of_drift(&mut changes, recorded);
             if !changes.is_empty() {
                 let seen = self.request.options.refresh_only.then(|| kind.seen(last, ceded, observed));
                 drift.push(Drift { address: recorded.address.clone(), changes, seen });

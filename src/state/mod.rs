@@ -2,4 +2,6 @@
 
 pub mod codec;
 pub mod model;
+#[cfg(test)]
+mod tests;
 pub mod transition;

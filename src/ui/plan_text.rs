@@ -274,7 +274,10 @@ fn sentence(change: &ResourceChange) -> (String, String) {
         Reason::Same | Reason::New | Reason::Changed | Reason::Forced(_) => String::new(),
         Reason::Vanished => "it was there after the last apply and is not any more".to_owned(),
         Reason::Unfinished => "an earlier run began it and was stopped".to_owned(),
-        Reason::SecretChanged(names) => format!("the secret input {} has another value", names.join(", ")),
+        Reason::SecretChanged(names) => {
+            let names = names.iter().map(String::as_str).collect::<Vec<_>>();
+            format!("{} {} another value", values::secrets(&names), if names.len() == 1 { "has" } else { "have" })
+        }
         Reason::Requested => "asked for with --replace".to_owned(),
         Reason::ConnectionReplaced(address) => format!("{address}, which it lives in, is made anew"),
         Reason::Removed => "the stack does not have it any more".to_owned(),

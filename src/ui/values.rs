@@ -1,7 +1,7 @@
 //! Attribute values as text, in Terraform's manner. Secrets never get here as values, only as their names.
 
 use crate::ui::paint::tame;
-use crate::value::{Template, Value};
+use crate::value::{Template, Value, is_input};
 
 /// A value on one line: strings quoted, large structures folded.
 pub fn inline(value: &Value) -> String {
@@ -31,6 +31,15 @@ pub fn deferred(template: &Template) -> String {
     } else {
         format!("(known after apply: {})", tame(&template.source()))
     }
+}
+
+/// What secrets are called in a sentence.
+pub fn secrets(names: &[&str]) -> String {
+    let called = names.iter().map(|name| match is_input(name) {
+        true => format!("the secret input {}", tame(name)),
+        false => tame(name),
+    });
+    called.collect::<Vec<_>>().join(", ")
 }
 
 fn quoted(text: &str) -> String {

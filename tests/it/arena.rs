@@ -43,6 +43,11 @@ pub fn everywhere<T: PartialEq + std::fmt::Debug>(suite: impl Fn(&Arena) -> T) {
     }
 }
 
+/// The simulator's cluster alone.
+pub fn simulated() -> Arena {
+    simulated::arena()
+}
+
 /// The real control plane alone, where there is one.
 pub fn control_plane() -> Option<Arena> {
     real::arena()

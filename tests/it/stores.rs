@@ -2,7 +2,7 @@
 //! S3 as moto and Azure as azurite play them. The two programs are those that `STACKWRIGHT_STORES` holds (`.ci/stores`).
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -118,10 +118,9 @@ fn the_model_conforms() {
     everything(&|_| Arc::new(MemoryStore::new(clock())));
 }
 
-#[test]
-fn cloud_storage_of_the_simulator_conforms() {
-    let world = tempfile::tempdir().expect("folder");
-    let served = crate::served::serve(world.path(), "127.0.0.1:0");
+/// Cloud Storage with the bucket `states`, as the simulator plays it, and its address.
+pub fn gcs(world: &Path) -> (crate::served::Served, String) {
+    let served = crate::served::serve(world, "127.0.0.1:0");
     let client = reqwest::Client::builder().no_proxy().build().expect("client");
     let made = run(async {
         let body = serde_json::json!({"name": "states"}).to_string();
@@ -129,9 +128,17 @@ fn cloud_storage_of_the_simulator_conforms() {
         request.header("content-type", "application/json").body(body).send().await.expect("answered").status()
     });
     assert!(made.is_success(), "{made}");
+    let endpoint = format!("{}/storage", served.url);
+    (served, endpoint)
+}
+
+#[test]
+fn cloud_storage_of_the_simulator_conforms() {
+    let world = tempfile::tempdir().expect("folder");
+    let (_served, endpoint) = gcs(world.path());
     let inner = object_store::gcp::GoogleCloudStorageBuilder::new()
         .with_bucket_name("states")
-        .with_base_url(&format!("{}/storage", served.url))
+        .with_base_url(&endpoint)
         .with_bearer_token("simulated")
         .with_client_options(object_store::ClientOptions::new().with_allow_http(true))
         .build()
@@ -141,7 +148,7 @@ fn cloud_storage_of_the_simulator_conforms() {
 }
 
 /// A program that is killed with the test.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -175,16 +182,22 @@ fn start(program: &str, port: u16, arguments: &[&str]) -> Option<Running> {
     Some(running)
 }
 
-#[test]
-fn s3_of_moto_conforms() {
+/// S3 with the bucket `states`, as moto plays it, and its address; nothing without the program.
+pub fn s3() -> Option<(Running, String)> {
     let port = port();
-    let Some(_moto) = start("moto_server", port, &["-H", "127.0.0.1", "-p", &port.to_string()]) else { return };
+    let moto = start("moto_server", port, &["-H", "127.0.0.1", "-p", &port.to_string()])?;
     let endpoint = format!("http://127.0.0.1:{port}");
     let made = run(async {
         let client = reqwest::Client::builder().no_proxy().build().expect("client");
         client.put(format!("{endpoint}/states")).send().await.expect("answered").status()
     });
     assert!(made.is_success(), "{made}");
+    Some((moto, endpoint))
+}
+
+#[test]
+fn s3_of_moto_conforms() {
+    let Some((_moto, endpoint)) = s3() else { return };
     let inner = object_store::aws::AmazonS3Builder::new()
         .with_bucket_name("states")
         .with_region("us-east-1")
@@ -216,27 +229,33 @@ async fn make_container(port: u16, account: &str, key: &str) -> reqwest::StatusC
     request.send().await.expect("answered").status()
 }
 
+/// The account and key that every azurite has (its documentation).
+pub const AZURITE: (&str, &str) =
+    ("devstoreaccount1", "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==");
+
+/// Azure with the container `states`, as azurite plays it, and its address; nothing without the program.
+pub fn azure(folder: &Path) -> Option<(Running, String)> {
+    let port = port();
+    let (number, at) = (port.to_string(), folder.display().to_string());
+    let arguments = ["--blobHost", "127.0.0.1", "--blobPort", &number, "--location", &at, "--skipApiVersionCheck"];
+    let azurite = start("azurite-blob", port, &arguments)?;
+    let made = run(make_container(port, AZURITE.0, AZURITE.1));
+    assert!(made.is_success(), "{made}");
+    Some((azurite, format!("http://127.0.0.1:{port}/{}", AZURITE.0)))
+}
+
 #[test]
 fn blob_storage_of_azurite_conforms() {
-    let (port, folder) = (port(), tempfile::tempdir().expect("folder"));
-    let (number, at) = (port.to_string(), folder.path().display().to_string());
-    let arguments = ["--blobHost", "127.0.0.1", "--blobPort", &number, "--location", &at, "--skipApiVersionCheck"];
-    let Some(_azurite) = start("azurite-blob", port, &arguments) else { return };
-    // The account and key that every azurite has (its documentation).
-    let (account, key) = (
-        "devstoreaccount1",
-        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
-    );
+    let folder = tempfile::tempdir().expect("folder");
+    let Some((_azurite, endpoint)) = azure(folder.path()) else { return };
     let container = object_store::azure::MicrosoftAzureBuilder::new()
         .with_container_name("states")
-        .with_account(account)
-        .with_access_key(key)
-        .with_endpoint(format!("http://127.0.0.1:{port}/{account}"))
+        .with_account(AZURITE.0)
+        .with_access_key(AZURITE.1)
+        .with_endpoint(endpoint)
         .with_allow_http(true)
         .build()
         .expect("a client");
-    let made = run(make_container(port, account, key));
-    assert!(made.is_success(), "{made}");
     let inner: Arc<dyn ObjectStore> = Arc::new(container);
     everything(&|prefix| bucket(inner.clone(), prefix));
 }

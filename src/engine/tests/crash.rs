@@ -59,3 +59,27 @@ fn while_destroying() {
     let before = desired(&[("a", 1, "x", &[]), ("b", 1, "x", &["a"])]);
     crash_everywhere(&[before, desired(&[])], 8);
 }
+
+/// The disk is full at any byte, with calls under way; once there is room, nothing is lost or doubled.
+#[test]
+fn a_full_disk() {
+    let stack = desired(&[("a", 1, "x", &[]), ("b", 1, "x", &["a"]), ("c", 1, "x", &[])]);
+    let (mut room, mut stopped) = (0, 0);
+    loop {
+        let mut machine = Machine::new();
+        machine.disk.limit(Some(room));
+        let done = machine.apply(&stack, Interrupt::None).is_some_and(|(_, summary)| summary.is_complete());
+        machine.disk.limit(None);
+        machine.disk.lose_power();
+        let (_, summary) = machine.apply(&stack, Interrupt::None).expect("with room");
+        assert!(summary.is_complete(), "{room} bytes: {:?}", summary.failed);
+        let (plan, _) = machine.apply(&stack, Interrupt::None).expect("looked again");
+        assert!(plan.is_empty(), "{room} bytes: {:?}", actions(&plan));
+        assert_eq!(machine.books.lock().expect("books").made, 3, "{room} bytes");
+        if done {
+            break;
+        }
+        (room, stopped) = (room + 13, stopped + 1);
+    }
+    assert!(stopped > 50, "only {stopped} runs met the end of the disk");
+}

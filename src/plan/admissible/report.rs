@@ -126,13 +126,18 @@ impl<'a> Report<'a> {
     }
 
     fn sentence(&self, mut error: FieldError) -> String {
-        error.value = error.value.map(|value| shown(&value));
+        let is_held = self.secret && ["data", "stringData"].iter().any(|list| error.path.starts_with(list));
+        error.value = error.value.map(|value| if is_held { "(a Secret's, not shown)".into() } else { shown(&value) });
         let mut message = error.message();
         // The path is said already.
         for said in [format!("{} in body ", error.path), format!(" in {}", error.path)] {
             message = message.replace(&said, "");
         }
-        if self.secret && self.held.iter().any(|held| message.contains(held)) {
+        let is_quoted = |held: &&str| {
+            let quoted = format!("{held:?}");
+            message.contains(*held) || message.contains(&quoted[1..quoted.len() - 1])
+        };
+        if self.secret && self.held.iter().any(is_quoted) {
             message = "the value does not fit; it is a Secret's and not shown".to_owned();
         }
         let message = lower_first(&message);

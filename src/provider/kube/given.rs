@@ -71,6 +71,15 @@ impl Given {
                 .refused(&format!("{} is not encrypted", config.cluster_url))
                 .hint("use its https address"));
         }
+        // The client would break off at such a token, and say so in the middle of everything.
+        let login = serde_json::to_value(&config.auth_info).unwrap_or_default();
+        let is_header = |token: &str| http::HeaderValue::from_str(token).is_ok();
+        if !login["token"].as_str().is_none_or(is_header) {
+            return Err(self
+                .refused("its token has characters that no token has, such as a line feed")
+                .hint("give the token as one line"));
+        }
+        let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
         // The engine retries, with the class of the error in hand; a silent retry would repeat a write.
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT);
@@ -78,23 +87,29 @@ impl Given {
         let built = tokio::task::spawn_blocking(move || build(config)).await;
         match built {
             Ok(Ok(client)) => Ok(client),
-            Ok(Err(error)) => Err(self.no_login(&error)),
-            Err(_) => Err(self.no_login(&"the credential plugin broke off")),
+            Ok(Err(error)) => Err(self.no_login(plugin.as_deref(), &error)),
+            Err(_) => Err(self.no_login(None, &"the credential plugin broke off")),
         }
     }
 
     fn unreadable(&self, error: &KubeconfigError) -> ProviderError {
         let error = match error {
             KubeconfigError::ReadConfig(cause, _) => self.refused(&format!("it cannot be read: {cause}")),
-            other => self.refused(&crate::provider::google::error::chain(other)),
+            other => {
+                // Further lines would quote the file, and with it a login.
+                let text = crate::provider::google::error::chain(other);
+                self.refused(text.lines().next().unwrap_or_default())
+            }
         };
         error.hint("`kubectl --kubeconfig FILE config view` shows what it says")
     }
 
-    /// What a plugin printed may hold a token, so of its failure only the command and its status are told.
-    fn no_login(&self, error: &dyn std::fmt::Display) -> ProviderError {
+    /// What a plugin was given or printed may hold a token, so of its failure only its name and status are told.
+    fn no_login(&self, plugin: Option<&str>, error: &dyn std::fmt::Display) -> ProviderError {
         let text = error.to_string();
-        let text = text.split(": Output {").next().unwrap_or_default();
+        let status = text.split(": Output {").next().unwrap_or_default().rsplit_once("' failed with status ");
+        let ran = plugin.zip(status).map(|(plugin, (_, status))| format!("the plugin {plugin} failed: {status}"));
+        let text = ran.unwrap_or_else(|| text.lines().next().unwrap_or_default().to_owned());
         ProviderError::new(
             ErrorClass::Unauthenticated,
             format!("kubeconfig {}: its login cannot be had: {text}", self.path.display()),
@@ -166,9 +181,16 @@ mod tests {
         assert!(message(run(&unchecked, None)).contains("insecure-skip-tls-verify"));
         assert!(message(run(&file("http://10.0.0.1", "", ""), None)).contains("not encrypted"));
         assert!(message(run("a: [", None)).contains("kubectl --kubeconfig"));
-        let plugin = "exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, args: [\"-c\", \"echo t0ken; exit 3\"], interactiveMode: Never}";
+        let torn = message(run(&file("https://127.0.0.1:1", "", "token: [t0ken]"), None));
+        assert!(torn.contains("expected string") && !torn.contains("t0ken"), "{torn}");
+        let torn = message(run(&file("https://127.0.0.1:1", "", "token: \"t0ken\\nt0ken\""), None));
+        assert!(torn.contains("line feed") && !torn.contains("t0ken"), "{torn}");
+        let plugin = "exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, args: [\"-c\", \"echo t0ken; exit 3\"], env: [{name: WORD, value: t0ken}], interactiveMode: Never}";
         let failed = message(run(&file("https://127.0.0.1:1", "", plugin), None));
         assert!(failed.contains("exit status: 3"), "{failed}");
-        assert!(!failed.contains("output") && !failed.contains("stdout"), "{failed}");
+        assert!(
+            failed.contains("the plugin sh") && !failed.contains("t0ken") && !failed.contains("stdout"),
+            "{failed}"
+        );
     }
 }

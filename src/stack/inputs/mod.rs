@@ -3,6 +3,7 @@
 //! Terraform's precedence. Everything that is missing is reported at once, with the ways to give it. Secret
 //! values live here and nowhere else: they are never part of a [`Stack`](super::Stack).
 
+mod masked;
 mod search;
 mod synthetic;
 

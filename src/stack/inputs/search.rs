@@ -8,7 +8,7 @@ use crate::env::vars::Vars;
 use crate::stack::Draft;
 use crate::stack::decode::{Declared, Decode, Decoder};
 use crate::stack::inputs::synthetic::synthetic;
-use crate::stack::inputs::{Given, Inputs, Origin, PREFIX, Supplied};
+use crate::stack::inputs::{Given, Inputs, Origin, PREFIX, Supplied, masked};
 use crate::stack::model::{Input, InputType};
 use crate::stack::tree::{self, Node};
 use crate::value::Value;
@@ -47,6 +47,10 @@ pub fn resolve(draft: &Draft, given: &Given, vars: &dyn Vars) -> Result<(Inputs,
             continue;
         };
         search.found.insert(name.clone(), found);
+    }
+    if draft.inputs.values().any(is_secret) {
+        let mistakes = search.mistakes.iter_mut().map(|(_, mistake)| mistake);
+        masked::mask(&given.files, mistakes.chain(&mut search.warnings));
     }
     if search.mistakes.is_empty() {
         return Ok((Inputs { values: search.found }, search.warnings));
@@ -144,7 +148,8 @@ impl Search<'_> {
 
     fn flag(&mut self, flag: &str) {
         let Some((name, text)) = flag.split_once('=') else {
-            let mistake = Diagnostic::error(format!("--var {flag} gives no value")).hint("write --var name=value");
+            // It may be a secret whose name was forgotten.
+            let mistake = Diagnostic::error("a --var gives no value: it has no =").hint("write --var name=value");
             self.mistakes.push((None, mistake));
             return;
         };
