@@ -85,7 +85,9 @@ impl Model {
                     false => next.things.remove(of),
                 };
             }
-            Step::Gone(of) | Step::Forgotten(of) => drop(next.things.remove(of)?),
+            Step::Gone(of) | Step::Forgotten(of) => {
+                next.things.remove(of)?;
+            }
             Step::Moved(from, to) => {
                 let moved = next.things.remove(from)?;
                 if next.things.insert(*to, moved).is_some() {

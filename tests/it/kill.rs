@@ -1,6 +1,6 @@
 //! A real SIGKILL in the middle of a real process, again and again; afterwards everything is there once.
 //!
-//! A hundred kills, a quarter of them on a shipped stack and the others on a graph of values, at random times; the long
+//! A hundred kills, a fifth of them on a shipped stack and the others on a graph of values, at random times; the long
 //! form has a thousand.
 
 use std::collections::BTreeMap;
@@ -124,7 +124,7 @@ fn whatever_is_killed_is_finished_by_the_next_run() {
     let times = if is_long() { 10 } else { 1 };
     let begun = Instant::now();
     let all = std::thread::scope(|scope| {
-        let series = [(&SHIPPED, 5 * times, 5, 1), (&GRAPH, 15 * times, 5, 2)];
+        let series = [(&SHIPPED, 5 * times, 4, 1), (&GRAPH, 8 * times, 10, 2)];
         let threads =
             series.map(|(subject, worlds, kills, seed)| scope.spawn(move || kill(subject, worlds, kills, seed)));
         threads.map(|thread| thread.join().expect("as wanted"))

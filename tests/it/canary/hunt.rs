@@ -164,7 +164,7 @@ fn it_is_found_however_it_is_written() {
         canary.quoted().into_bytes(),
         serde_json::to_vec(&canary.quoted()).expect("JSON"),
         format!("{:?}", canary.quoted().as_bytes()).into_bytes(),
-        value[3..20].as_bytes().to_vec(),
+        value.as_bytes()[3..20].to_vec(),
         packed,
     ];
     for before in 0..4 {
