@@ -277,6 +277,35 @@ mod tests {
         (state, journal)
     }
 
+    /// States written by earlier versions are read for ever: each format has a folder with what it was.
+    #[test]
+    fn a_state_of_format_1_is_read() {
+        let snapshot = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/snapshot"));
+        let journal = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/journal"));
+        let expected = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/state.json"));
+        let mut state = decode_snapshot(snapshot).expect("a snapshot");
+        let done = replay(&mut state, journal).expect("a journal");
+        assert_eq!((done.applied, done.intact), (5, journal.len()));
+        assert_eq!(state, serde_json::from_str::<State>(expected).expect("a state"));
+        // What is written from here on is of this format.
+        assert_eq!(decode_snapshot(&encode_snapshot(&state)), Ok(state));
+    }
+
+    #[test]
+    fn what_a_newer_version_wrote_is_called_so() {
+        let mut snapshot = State::empty("s");
+        snapshot.format = FORMAT + 1;
+        let newer = DecodeError::Newer { found: u64::from(FORMAT) + 1 };
+        assert_eq!(decode_snapshot(&encode_snapshot(&snapshot)), Err(newer));
+        let mut journal = Vec::new();
+        line(br#"{"serial":1,"transition":{"transmuted":{"into":"gold"}}}"#, &mut journal);
+        let found = replay(&mut State::empty("s"), &journal);
+        assert!(matches!(found, Err(DecodeError::Unknown { offset: 0, .. })), "{found:?}");
+        let mut rubbish = Vec::new();
+        line(b"{\"serial\":", &mut rubbish);
+        assert!(matches!(replay(&mut State::empty("s"), &rubbish), Err(DecodeError::Damaged { .. })));
+    }
+
     proptest! {
         #[test]
         fn replay_gives_the_state_again(names in proptest::collection::vec(any::<u8>(), 0..80)) {
