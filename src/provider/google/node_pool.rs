@@ -43,7 +43,7 @@ use super::pool::{self, text};
 use super::{forbids_secrets, required};
 use crate::address::Address;
 use crate::diag::Diagnostic;
-use crate::resource::driver::{Ack, ApplyRequest, Driver, Ownership, Poll, Subject};
+use crate::resource::driver::{Ack, ApplyRequest, Driver, Found, Mark, Ownership, Poll, Subject};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::resource::kind::{Change, Demise, Kind, Observed, Prior};
 use crate::resource::model::{Ceded, Resource};
@@ -128,6 +128,10 @@ impl Kind for NodePoolKind {
 
     fn record(&self, sent: &Value, _: &[Ceded], _: &Observed) -> Value {
         Value::Map(Map::from([("attrs".to_owned(), sent.clone())]))
+    }
+
+    fn record_found(&self, desired: Option<&Value>, _: &[Ceded], observed: &Observed) -> Value {
+        difference::found(desired, &observed.attrs)
     }
 
     fn outputs(&self, observed: &Observed) -> Value {
@@ -316,6 +320,43 @@ impl Driver for NodePoolDriver {
             });
         }
         answers
+    }
+
+    async fn marks(&self, subjects: &[Subject]) -> Result<Vec<Option<Mark>>, ProviderError> {
+        let mut marks = Vec::new();
+        for subject in subjects {
+            let pool = match Place::find(subject) {
+                Ok(place) => self.get(&place).await?,
+                Err(_) => None,
+            };
+            marks.push(pool.and_then(|pool| {
+                let labels = pool.config?.resource_labels;
+                Some(Mark { id: labels.get(pool::MARK)?.clone(), stack: labels.get(pool::STACK).cloned() })
+            }));
+        }
+        Ok(marks)
+    }
+
+    /// In the cluster that `connection` describes, the cluster's own pool included.
+    async fn find(&self, connection: Option<&Value>, ownership: &Ownership) -> Result<Vec<Found>, ProviderError> {
+        let part = |key| connection.and_then(|connection| text(connection, key)).map(str::to_owned);
+        let (Some(project), Some(location), Some(cluster)) = (part("project"), part("location"), part("name")) else {
+            return Ok(Vec::new());
+        };
+        let place = |name: &str| Place {
+            project: project.clone(),
+            location: location.clone(),
+            cluster: cluster.clone(),
+            name: name.to_owned(),
+        };
+        let parent = place("").in_cluster();
+        let call = self.client.call(|gke| async move { gke.list_node_pools().set_parent(parent).send().await });
+        let mut found = Vec::new();
+        for pool in call.await?.node_pools.iter().filter(|pool| pool::is_ours(pool, ownership)) {
+            let observed = self.observe(&place(&pool.name), pool).await;
+            found.push(Found { name: pool.name.clone(), observed });
+        }
+        Ok(found)
     }
 
     async fn create(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {

@@ -24,7 +24,7 @@ use crate::value::{Map, Value};
 /// The labels that mark what a stack makes on Google Cloud.
 pub fn marks(ownership: &Ownership) -> BTreeMap<String, String> {
     let mut marks = BTreeMap::from([
-        ("stackwright-stack".to_owned(), ownership.stack.clone()),
+        (STACK.to_owned(), ownership.stack.clone()),
         (MARK.to_owned(), ownership.id.clone()),
     ]);
     if let Some(expires) = ownership.expires {
@@ -35,6 +35,9 @@ pub fn marks(ownership: &Ownership) -> BTreeMap<String, String> {
 
 /// The label that holds the stack id.
 pub const MARK: &str = "stackwright-id";
+
+/// The label that holds the stack's name.
+pub const STACK: &str = "stackwright-stack";
 
 /// A text attribute.
 pub fn text<'a>(attrs: &'a Value, key: &str) -> Option<&'a str> {
