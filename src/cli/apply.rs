@@ -82,7 +82,7 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
     }
     let kept = Kept::of(job.stack, &place, planned.stack())?;
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
-    let opening = Opening { lock_timeout: job.planning.lock_timeout.as_deref(), vars, command, terminal };
+    let opening = Opening { lock_timeout: job.planning.lock_timeout.as_deref(), vars, command, terminal, even_departed: false };
     let folder = kept.open_folder(&opening)?;
     with_platforms(&place, planned.site(), async |platforms| {
         let mut session = match folder {
@@ -113,6 +113,7 @@ async fn carry(
     }
     let looked = planned.look(platforms, session.state(), &options, terminal).await?;
     let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
+    run::recognise(platforms, job.stack, wanted, session.state(), &options).await?;
     let secrets = run::digests(job.stack, place, wanted, true)?;
     let subject = Subject {
         desired: &wanted.desired,

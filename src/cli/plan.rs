@@ -28,6 +28,7 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let preview = with_platforms(&place, planned.site(), async |platforms| {
         let looked = planned.look(&platforms, &state, &options, terminal).await?;
         let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
+        run::recognise(&platforms, &args.stack, wanted, &state, &options).await?;
         let secrets = run::digests(&args.stack, &place, wanted, false)?;
         let subject = Subject {
             desired: &wanted.desired,

@@ -86,7 +86,7 @@ fn change(
         terminal.say(&format!("Dry run: {said}"));
         return Ok(());
     }
-    let opening = Opening { lock_timeout: None, vars, command: "stackwright state", terminal };
+    let opening = Opening { lock_timeout: None, vars, command: "stackwright state", terminal, even_departed: false };
     wall_clock_runtime()?.block_on(async {
         let mut session = kept.open(&opening).await?;
         let changed = session.commit(vec![transition]).await;

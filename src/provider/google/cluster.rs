@@ -465,7 +465,11 @@ impl Driver for ClusterDriver {
         for subject in subjects {
             let answer = match Place::find(subject) {
                 Ok(place) => match self.get(&place).await {
-                    Ok(Some(cluster)) if is_known(subject, &cluster) || is_ours(&cluster, ownership) => {
+                    Ok(Some(cluster))
+                        if is_known(subject, &cluster)
+                            || is_ours(&cluster, ownership)
+                            || (subject.adopt && !cluster.resource_labels.contains_key(MARK)) =>
+                    {
                         Ok(Some(self.observe(&place, &cluster, subject).await))
                     }
                     // Somebody else's cluster of that name: creating ours will say so.
@@ -551,7 +555,12 @@ impl Driver for ClusterDriver {
         let observed = self.observe(&place, &cluster, &request.subject).await;
         let prior = Prior { recorded: request.subject.recorded.as_deref(), observed: Some(&observed) };
         let changes = ClusterKind.diff(&request.attrs, &[], prior);
-        let steps = steps(&request.attrs, &changes, &cluster);
+        let mut steps = steps(&request.attrs, &changes, &cluster);
+        if request.adopt && !cluster.resource_labels.contains_key(MARK) {
+            // Its marks come with its labels, and first: from then on it is this stack's.
+            steps.retain(|step| !matches!(step, Step::Labels(_)));
+            steps.insert(0, Step::Labels(pool::merged(cluster.resource_labels.iter(), &changes, "labels")));
+        }
         let more = steps.len() > 1;
         let operation = match steps.into_iter().next() {
             None => return Ok(Ack { observed: Some(observed), ..Ack::default() }),

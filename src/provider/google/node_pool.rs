@@ -311,7 +311,11 @@ impl Driver for NodePoolDriver {
             answers.push(match &lists[&parent] {
                 Err(error) => Err(error.clone()),
                 Ok(pools) => match pools.iter().find(|pool| pool.name == place.name) {
-                    Some(pool) if applied(subject).is_some() || pool::is_ours(pool, ownership) => {
+                    Some(pool)
+                        if applied(subject).is_some()
+                            || pool::is_ours(pool, ownership)
+                            || (subject.adopt && pool::owner(pool).is_none()) =>
+                    {
                         Ok(Some(self.observe(&place, pool).await))
                     }
                     // Somebody else's pool of that name: creating ours will say so.
@@ -374,14 +378,9 @@ impl Driver for NodePoolDriver {
                 if pool::is_ours(&pool, &request.ownership) {
                     return Ok(Ack { observed: Some(self.observe(&place, &pool).await), ..Ack::default() });
                 }
-                let owner = pool.config.as_ref().and_then(|config| config.resource_labels.get(pool::MARK));
+                let owner = pool::owner(&pool);
                 if request.adopt && owner.is_none() {
-                    let current = pool.config.as_ref().map(|config| config.resource_labels.clone()).unwrap_or_default();
-                    let mut labels = current.into_iter().collect::<BTreeMap<_, _>>();
-                    labels.extend(pool::marks(&request.ownership));
-                    let labels = google_cloud_container_v1::model::ResourceLabels::new().set_labels(labels);
-                    let update = google_cloud_container_v1::model::UpdateNodePoolRequest::new();
-                    let step = pool::Step::Put(Box::new(update.set_resource_labels(labels)));
+                    let step = pool::mark(&pool, &request.ownership);
                     let operation = pool::take(&self.client, &place.pool(), step).await?;
                     return Ok(Ack { operation: operation::path(&place.parent(), &operation), ..Ack::default() });
                 }
@@ -400,7 +399,11 @@ impl Driver for NodePoolDriver {
         let observed = self.observe(&place, &pool).await;
         let prior = Prior { recorded: request.subject.recorded.as_deref(), observed: Some(&observed) };
         let changes = NodePoolKind.diff(&request.attrs, &[], prior);
-        let steps = pool::steps(&request.attrs, &changes, &pool);
+        let mut steps = pool::steps(&request.attrs, &changes, &pool);
+        if request.adopt && pool::owner(&pool).is_none() {
+            // First: from then on it is this stack's.
+            steps.insert(0, pool::mark(&pool, &request.ownership));
+        }
         let more = steps.len() > 1;
         let Some(step) = steps.into_iter().next() else {
             return Ok(Ack { observed: Some(observed), ..Ack::default() });
