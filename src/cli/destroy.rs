@@ -19,6 +19,7 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         destroy: true,
         saved: None,
         adopt: Vec::new(),
+        adopt_id: None,
         abandon: args.abandon.iter().map(Address::new).collect(),
     };
     run_job(job, vars, terminal)
