@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::backend::{BackendError, Session};
 use crate::env::disk::{Append, Disk, Held};
 use crate::state::codec;
-use crate::state::history::Chapter;
+use crate::state::history::{self, Chapter};
 use crate::state::model::State;
 use crate::state::transition::Transition;
 
@@ -137,11 +137,11 @@ impl LocalBackend {
             });
         }
         let journal = self.file(Path::new("journal"))?.unwrap_or_default();
-        let base = match self.file(Path::new("snapshot"))? {
-            Some(bytes) => codec::decode_snapshot(&bytes).ok(),
-            None => Some(State::empty(&self.stack)),
-        };
-        chapters.extend(base.map(|base| Chapter { base, journal }));
+        let snapshot = self.file(Path::new("snapshot"))?;
+        let base = snapshot.and_then(|bytes| codec::decode_snapshot(&bytes).ok());
+        // Where the snapshot is damaged, the end of the last chapter says the same.
+        let base = base.or_else(|| history::last(&chapters)).unwrap_or_else(|| State::empty(&self.stack));
+        chapters.push(Chapter { base, journal });
         Ok(chapters)
     }
 
@@ -435,6 +435,19 @@ mod tests {
         assert_eq!(aside.len(), 2, "{aside:?}");
         let mended = backend.read().expect("read");
         assert!(mended.agrees(&last) && mended.serial == 32, "{}", mended.serial);
+        // Nor an empty snapshot.
+        let mut session = backend.open("x").expect("open");
+        now(session.commit(vec![Transition::Outputs(std::collections::BTreeMap::new())])).expect("commit");
+        let last = session.state().clone();
+        drop(session);
+        std::fs::write(directory.path().join("snapshot"), b"").expect("write");
+        assert!(matches!(backend.read(), Err(BackendError::Damaged { .. })));
+        let chapters = backend.chapters().expect("readable");
+        assert_eq!(crate::state::history::at(&chapters, 31).map(|state| state.serial), Some(31));
+        std::fs::write(directory.path().join("journal"), b"").expect("write");
+        std::fs::remove_dir_all(directory.path().join("history")).expect("removed");
+        assert_eq!(crate::state::history::last(&backend.chapters().expect("readable")), None);
+        assert_ne!(last.serial, 31);
     }
 
     #[test]

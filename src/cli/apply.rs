@@ -85,7 +85,8 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
     }
     let kept = Kept::of(job.stack, &place, planned.stack())?;
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
-    let opening = Opening { lock_timeout: job.planning.lock_timeout.as_deref(), vars, command, terminal, even_departed: false };
+    let opening =
+        Opening { lock_timeout: job.planning.lock_timeout.as_deref(), vars, command, terminal, even_departed: false };
     let folder = kept.open_folder(&opening)?;
     with_platforms(&place, planned.site(), async |platforms| {
         let mut session = match folder {
@@ -269,7 +270,10 @@ fn check_adopted(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
         if !forcing.is_empty() {
             mistakes.push(
                 Diagnostic::error(format!("{} cannot be adopted: it would have to be made anew", change.address))
-                    .detail(format!("What cannot be changed in place differs: {}. Nothing was changed.", forcing.join(", ")))
+                    .detail(format!(
+                        "What cannot be changed in place differs: {}. Nothing was changed.",
+                        forcing.join(", ")
+                    ))
                     .hint("let the stack file say what is there, then adopt again"),
             );
         }

@@ -37,12 +37,7 @@ impl Kept {
     }
 
     /// The state of a stack in a place, where `[state] backend` were this.
-    pub(super) fn at(
-        args: &StackArgs,
-        place: &Place,
-        name: &str,
-        backend: Option<&str>,
-    ) -> Result<Self, Diagnostics> {
+    pub(super) fn at(args: &StackArgs, place: &Place, name: &str, backend: Option<&str>) -> Result<Self, Diagnostics> {
         let local = |directory: &Path| Kept::Local(LocalBackend::new(Arc::new(RealDisk), directory, name));
         Ok(match backend {
             Some(url) if !place.is_simulated() && url.contains("://") => {
@@ -159,9 +154,7 @@ impl Kept {
 
     fn admits(&self, state: &State, opening: &Opening<'_>) -> Result<(), BackendError> {
         match &state.departed {
-            Some(to) if !opening.even_departed => {
-                Err(BackendError::Departed { place: self.place(), to: to.clone() })
-            }
+            Some(to) if !opening.even_departed => Err(BackendError::Departed { place: self.place(), to: to.clone() }),
             _ => Ok(()),
         }
     }

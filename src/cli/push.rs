@@ -17,6 +17,7 @@ use crate::ops::migrate::{self, Step};
 use crate::ops::push::{self, Verdict};
 use crate::state::codec::DecodeError;
 use crate::state::transition::Transition;
+use crate::ui::paint::count;
 use crate::ui::state_text;
 
 /// Reads a state for mending: what can still be read of one that is damaged, and whether it is.
@@ -63,7 +64,7 @@ pub(super) fn push(
     let (current, damaged) = mendable(&kept, &wanted.stack.name.value, terminal)?;
     let verdict = push::judge(&current, &pushed, force)?;
     if verdict == Verdict::Same && !damaged {
-        terminal.say(&format!("Nothing to push: serial {} is what is there.", current.serial));
+        terminal.say(&format!("Nothing to push: it is what the state is at serial {}.", current.serial));
         return Ok(());
     }
     terminal.print(&state_text::replacement(&current, &pushed, terminal.out));
@@ -71,7 +72,8 @@ pub(super) fn push(
         terminal.say("Dry run: nothing was changed.");
         return Ok(());
     }
-    let opening = Opening { lock_timeout: None, vars, command: "stackwright state push", terminal, even_departed: force };
+    let opening =
+        Opening { lock_timeout: None, vars, command: "stackwright state push", terminal, even_departed: force };
     let serial = replace(&kept, &opening, pushed, damaged)?;
     terminal.say(&format!("Pushed: the state is at serial {serial} now. Nothing in the world was changed by it."));
     Ok(())
@@ -121,15 +123,20 @@ pub(super) fn migrate(
         }
         (from, to) => (from.map(str::to_owned).or(says.clone()), to.map(str::to_owned).or(says.clone())),
     };
-    let (source, target) = (Kept::at(stack, &place, name, old.as_deref())?, Kept::at(stack, &place, name, new.as_deref())?);
+    let (source, target) =
+        (Kept::at(stack, &place, name, old.as_deref())?, Kept::at(stack, &place, name, new.as_deref())?);
     if source.place() == target.place() {
         return Err(Diagnostic::error(format!("the state is in {} already", target.place()))
             .hint("name another place with --to, or the old one with --from")
             .into());
     }
-    // What [state] is to say; where it says nothing, the place itself.
-    let word = new.clone().unwrap_or_else(|| target.place());
-    let opening = Opening { lock_timeout: None, vars, command: "stackwright state migrate", terminal, even_departed: true };
+    // What [state] is to say, or would say if it did.
+    let word = new.clone().unwrap_or_else(|| usual(&stack.file).to_owned());
+    // Before anything is made: what cannot be carried over.
+    let read = |kept: &Kept| kept.read_as_it_is(terminal).map_err(|error| refused(&error));
+    migrate::step(&read(&source)?, &read(&target)?, &word)?;
+    let opening =
+        Opening { lock_timeout: None, vars, command: "stackwright state migrate", terminal, even_departed: true };
     wall_clock_runtime()?.block_on(async {
         let mut from = source.open(&opening).await?;
         let moved = match target.open(&opening).await {
@@ -147,6 +154,12 @@ pub(super) fn migrate(
         terminal.say(&format!("Now set `backend = \"{word}\"` in [state] of {}.", stack.file.display()));
     }
     Ok(())
+}
+
+/// What `[state] backend` would say of the place where state is kept unless it says otherwise.
+fn usual(file: &Path) -> &'static str {
+    let parent = file.parent().and_then(Path::file_name);
+    if parent.is_some_and(|name| name == "stacks") { "../state" } else { "state" }
 }
 
 async fn carry(
@@ -169,8 +182,8 @@ async fn carry(
     migrate::verify(&old, &read, word)?;
     migrate::depart(from, word).await.map_err(|error| refused(&error))?;
     terminal.say(&format!(
-        "Migrated: {} resources, serial {}, are kept in {} now. The old copy says so to every run that still uses it.",
-        read.resources.len(),
+        "Migrated: {}, serial {}, are kept in {} now. The old copy says so to every run that still uses it.",
+        count(read.resources.len(), "resource"),
         read.serial,
         target.place()
     ));

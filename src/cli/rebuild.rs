@@ -1,12 +1,12 @@
 //! `state rebuild`: the state made again from what carries the stack's labels, after a look at what it would be.
 
+use crate::catalog;
 use crate::cli::args::{BundleArgs, StackArgs};
 use crate::cli::kept::{Kept, Opening};
 use crate::cli::push::mendable;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
-use crate::catalog;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::vars::Vars;
 use crate::ops::preview::Subject;
@@ -89,7 +89,9 @@ pub(super) fn rebuild(args: &Rebuild<'_>, vars: &dyn Vars, terminal: &Terminal) 
                 }
                 None => kept.repair(&opening, &state).await?,
             }
-            terminal.say(&format!("Rebuilt: the state of {name} is what is there. Run `stackwright plan` to see the rest."));
+            terminal.say(&format!(
+                "Rebuilt: the state of {name} is what is there. Run `stackwright plan` to see the rest."
+            ));
             Ok(())
         };
         let outcome = work.await;

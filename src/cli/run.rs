@@ -32,12 +32,12 @@ pub(super) fn refused(error: &BackendError) -> Diagnostics {
         BackendError::Damaged { error: DecodeError::Newer { .. } | DecodeError::Unknown { .. }, .. } => diagnostic
             .detail("Nothing was changed, and nothing is wrong with the state.")
             .hint("use the stackwright that wrote it, or a newer one"),
-        BackendError::Damaged { .. } => diagnostic
-            .detail("Nothing was changed. What the stack made is still there and carries its labels.")
-            .hint(
+        BackendError::Damaged { .. } => {
+            diagnostic.detail("Nothing was changed. What the stack made is still there and carries its labels.").hint(
                 "`stackwright history list` shows what can still be read and `history restore` brings it back; \
                  `stackwright state rebuild` makes the state again from what is there",
-            ),
+            )
+        }
         BackendError::Departed { to, .. } => diagnostic
             .detail("This copy is history: what was done since is recorded there alone. Nothing was changed.")
             .hint(format!("set `backend = \"{to}\"` in [state] of the stack file")),

@@ -6,8 +6,8 @@ use crate::address::Address;
 use crate::cli::args::{ForgetArgs, StackArgs, StateArgs, StateCommand};
 use crate::cli::kept::{Kept, Opening};
 use crate::cli::reach::{Place, wall_clock_runtime};
-use crate::cli::terminal::Terminal;
 use crate::cli::rebuild::Rebuild;
+use crate::cli::terminal::Terminal;
 use crate::cli::{push, rebuild, run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::env::vars::Vars;
@@ -43,7 +43,7 @@ pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> R
             let (from, to) = (find(&state, from)?, Address::new(to));
             let said = format!("{from} is called {to} from now on.");
             let transition = Transition::Moved { from: from.identity(), to };
-            change(&kept, transition, *dry_run, &said, vars, terminal)?;
+            change(&kept, transition, "stackwright state mv", (*dry_run, &said), vars, terminal)?;
         }
         StateCommand::Rm(args) => return forget(args, vars, terminal),
         StateCommand::Push { pushed, stack, force, dry_run } => {
@@ -65,7 +65,8 @@ pub(super) fn forget(args: &ForgetArgs, vars: &dyn Vars, terminal: &Terminal) ->
     let (kept, state) = look(&args.stack, vars, terminal)?;
     let address = find(&state, &args.address)?;
     let said = format!("{address} is forgotten: it stays where it is, and stackwright no longer manages it.");
-    change(&kept, Transition::Forgotten(address.identity()), args.dry_run, &said, vars, terminal)?;
+    let transition = Transition::Forgotten(address.identity());
+    change(&kept, transition, "stackwright forget", (args.dry_run, &said), vars, terminal)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -93,8 +94,8 @@ fn find(state: &State, text: &str) -> Result<Address, Diagnostics> {
 fn change(
     kept: &Kept,
     transition: Transition,
-    dry_run: bool,
-    said: &str,
+    command: &str,
+    (dry_run, said): (bool, &str),
     vars: &dyn Vars,
     terminal: &Terminal,
 ) -> Result<(), Diagnostics> {
@@ -104,7 +105,7 @@ fn change(
         terminal.say(&format!("Dry run: {said}"));
         return Ok(());
     }
-    let opening = Opening { lock_timeout: None, vars, command: "stackwright state", terminal, even_departed: false };
+    let opening = Opening { lock_timeout: None, vars, command, terminal, even_departed: false };
     wall_clock_runtime()?.block_on(async {
         let mut session = kept.open(&opening).await?;
         let changed = session.commit(vec![transition]).await;

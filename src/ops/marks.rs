@@ -128,9 +128,12 @@ fn unrecognised(claim: &Claim, desired: &Desired, state: &State, file: &str) -> 
     };
     let verb = if claim.things.len() == 1 { "is" } else { "are" };
     if let Some(other) = stack.as_ref().filter(|stack| **stack != desired.stack) {
-        return Diagnostic::error(format!("{what} {verb} there and belong{} to the stack {other}", if verb == "is" { "s" } else { "" }))
-            .detail(format!("It carries the stack id {id}. Nothing was planned: it would be refused."))
-            .hint("choose another name or place for it, or destroy the other stack first");
+        return Diagnostic::error(format!(
+            "{what} {verb} there and belong{} to the stack {other}",
+            if verb == "is" { "s" } else { "" }
+        ))
+        .detail(format!("It carries the stack id {id}. Nothing was planned: it would be refused."))
+        .hint("choose another name or place for it, or destroy the other stack first");
     }
     let has = match state.is_new() {
         true => "there is no state of the stack here".to_owned(),

@@ -118,7 +118,9 @@ mod tests {
         assert!(step(&old, &begun("m"), "b").is_err());
         assert!(step(&State::empty("s"), &old, "b").is_err());
         let mut newer = begun("l");
-        newer.apply(&Transition::Outputs(std::collections::BTreeMap::from([("o".to_owned(), 1.into())]))).expect("legal");
+        newer
+            .apply(&Transition::Outputs(std::collections::BTreeMap::from([("o".to_owned(), 1.into())])))
+            .expect("legal");
         assert!(step(&old, &newer, "b").is_err(), "it has gone on");
         assert!(verify(&old, &newer, "b").is_err());
     }

@@ -26,8 +26,9 @@ pub fn read(bytes: &[u8], name: &str) -> Result<State, Diagnostics> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(refused(format!("{name} is empty"), "push what `stackwright state pull` printed"));
     }
-    let header = serde_json::from_slice::<Header>(bytes)
-        .map_err(|error| refused(format!("{name} is no state: {error}"), "push what `stackwright state pull` printed"))?;
+    let header = serde_json::from_slice::<Header>(bytes).map_err(|error| {
+        refused(format!("{name} is no state: {error}"), "push what `stackwright state pull` printed")
+    })?;
     if header.format > u64::from(FORMAT) {
         let newer = DecodeError::Newer { found: header.format };
         return Err(refused(format!("{name}: {newer}"), "use the stackwright that wrote it, or a newer one"));
@@ -59,8 +60,7 @@ pub fn judge(current: &State, pushed: &State, force: bool) -> Result<Verdict, Di
     if current.is_new() {
         return Ok(Verdict::Replace);
     }
-    let is_same = current.agrees(pushed) && current.departed.is_none();
-    if is_same && current.serial == pushed.serial {
+    if current.agrees(pushed) && current.departed.is_none() {
         return Ok(Verdict::Same);
     }
     if force {
@@ -105,7 +105,12 @@ mod tests {
     fn refusal(current: &State, pushed: &State) -> String {
         assert_eq!(judge(current, pushed, true), Ok(Verdict::Replace), "force overrules it");
         let Diagnostics(said) = judge(current, pushed, false).expect_err("refused");
-        format!("{} | {} | {}", said[0].summary, said[0].detail.clone().unwrap_or_default(), said[0].hint.clone().unwrap_or_default())
+        format!(
+            "{} | {} | {}",
+            said[0].summary,
+            said[0].detail.clone().unwrap_or_default(),
+            said[0].hint.clone().unwrap_or_default()
+        )
     }
 
     #[test]
@@ -115,7 +120,10 @@ mod tests {
         assert_eq!(judge(&here, &here, false), Ok(Verdict::Same));
         assert_eq!(judge(&State::empty("s"), &here, false), Ok(Verdict::Replace));
         let said = refusal(&here, &state("l", 4, 2));
-        assert!(said.starts_with("the state here is newer | here: lineage l, serial 5\npushed: lineage l, serial 4"), "{said}");
+        assert!(
+            said.starts_with("the state here is newer | here: lineage l, serial 5\npushed: lineage l, serial 4"),
+            "{said}"
+        );
         assert!(refusal(&here, &state("m", 9, 2)).contains("another lineage"));
         assert!(refusal(&here, &state("l", 5, 2)).contains("the same serial"));
         let mut departed = here.clone();

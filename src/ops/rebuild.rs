@@ -183,7 +183,9 @@ impl Work<'_> {
         let mut outputs = BTreeMap::new();
         let mut matches = Vec::new();
         for address in &order {
-            let Some(resource) = by_address.get(address).filter(|resource| resource.kind != hook::KIND) else { continue };
+            let Some(resource) = by_address.get(address).filter(|resource| resource.kind != hook::KIND) else {
+                continue;
+            };
             let (Some(kind), Some(driver)) =
                 (self.platforms.kinds.get(resource.kind), self.platforms.drivers.get(resource.kind))
             else {

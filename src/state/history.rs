@@ -108,8 +108,7 @@ pub fn runs(chapters: &[Chapter]) -> Vec<Run> {
 
 /// The state as of a serial; `None` when no chapter reaches it.
 pub fn at(chapters: &[Chapter], serial: u64) -> Option<State> {
-    let chapter = chapters.iter().rev().find(|chapter| chapter.base.serial <= serial && chapter.base.serial > 0);
-    let chapter = chapter.or_else(|| chapters.iter().find(|chapter| chapter.base.serial == 0))?;
+    let chapter = chapters.iter().rev().find(|chapter| chapter.base.serial <= serial)?;
     let mut state = chapter.base.clone();
     codec::walk(&mut state, &chapter.journal, &mut |before, _| before.serial < serial).ok();
     (state.serial == serial && serial > 0).then_some(state)
@@ -160,8 +159,7 @@ mod tests {
         let chapters = [first, Chapter { base, journal }];
         let found = runs(&chapters);
         let told = found.iter().map(|run| (run.before, run.serial, run.holder.as_deref(), run.added, run.removed));
-        let expected =
-            [(0, 3, Some("one"), 2, 0), (3, 5, Some("two"), 1, 1), (5, 6, Some("three"), 1, 0)];
+        let expected = [(0, 3, Some("one"), 2, 0), (3, 5, Some("two"), 1, 1), (5, 6, Some("three"), 1, 0)];
         assert_eq!(told.collect::<Vec<_>>(), expected);
         for serial in 1..=6 {
             assert_eq!(at(&chapters, serial).expect("kept").serial, serial);

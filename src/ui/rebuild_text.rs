@@ -26,7 +26,8 @@ pub struct Lists<'a> {
 
 /// What the state of `id` would be.
 pub fn rebuilt(lists: &Lists<'_>, current: &State, state: &State, paint: Paint) -> String {
-    let mut out = format!("\nThe state of {} with the stack id {}:\n", paint.bold(&tame(&state.stack)), tame(&state.stack_id));
+    let mut out =
+        format!("\nThe state of {} with the stack id {}:\n", paint.bold(&tame(&state.stack)), tame(&state.stack_id));
     let (total, differ) = (lists.found.len() + lists.differing.len(), lists.differing.len());
     if differ == 0 {
         out.push_str(&format!("  {} found, all as the stack wants them\n", count(total, "resource")));
@@ -50,7 +51,10 @@ pub fn rebuilt(lists: &Lists<'_>, current: &State, state: &State, paint: Paint) 
         format!("{} with its label, and not in the stack: the next apply takes them away", lists.unclaimed.len()),
         lists.unclaimed,
     );
-    line(format!("{} made anew, with new ids: only the lost state knew them", count(lists.anew.len(), "value")), lists.anew);
+    line(
+        format!("{} made anew, with new ids: only the lost state knew them", count(lists.anew.len(), "value")),
+        lists.anew,
+    );
     line(format!("{} taken to have run", count(lists.hooks.len(), "hook")), lists.hooks);
     if !current.is_new() {
         let found = difference(current, state);

@@ -27,6 +27,8 @@ mod lab;
 mod necessity;
 mod order;
 mod real_charts;
+mod recovering;
+mod recovery;
 mod scenarios;
 mod served;
 mod sources;

@@ -23,10 +23,8 @@ use crate::value::{Map, Value};
 
 /// The labels that mark what a stack makes on Google Cloud.
 pub fn marks(ownership: &Ownership) -> BTreeMap<String, String> {
-    let mut marks = BTreeMap::from([
-        (STACK.to_owned(), ownership.stack.clone()),
-        (MARK.to_owned(), ownership.id.clone()),
-    ]);
+    let mut marks =
+        BTreeMap::from([(STACK.to_owned(), ownership.stack.clone()), (MARK.to_owned(), ownership.id.clone())]);
     if let Some(expires) = ownership.expires {
         marks.insert("stackwright-expires".to_owned(), expires.to_string());
     }

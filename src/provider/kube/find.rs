@@ -68,9 +68,9 @@ fn unlisted(refusal: &Refusal, kind: &str) -> ProviderError {
 /// When a kind cannot be listed: without it, it is not known what there is.
 pub async fn find(cluster: &Arc<Cluster>, ownership: &Ownership) -> Result<Vec<Found>, ProviderError> {
     let catalogue = cluster.discover().await.map_err(|refusal| refusal.error("discovery", &Json::Null))?;
-    let kinds = catalogue.preferred().map(|(kind, resource)| {
-        (resource.group.clone(), resource.version.clone(), kind.to_owned())
-    });
+    let kinds = catalogue
+        .preferred()
+        .map(|(kind, resource)| (resource.group.clone(), resource.version.clone(), kind.to_owned()));
     let kinds = kinds.collect::<Vec<_>>();
     let selector = format!("{MARK}={}", ownership.id);
     let lists = stream::iter(kinds.into_iter().map(|gvk| {

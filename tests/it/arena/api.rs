@@ -19,7 +19,8 @@ impl Api {
         rustls::crypto::ring::default_provider().install_default().ok();
         let ca = Certificate::from_pem(ca_pem.as_bytes()).expect("a certificate");
         // Every request has a runtime of its own: a connection kept from an earlier one would have nobody to drive it.
-        let client = Client::builder().no_proxy().tls_certs_only([ca]).pool_max_idle_per_host(0).build().expect("client");
+        let client =
+            Client::builder().no_proxy().tls_certs_only([ca]).pool_max_idle_per_host(0).build().expect("client");
         Api { server: server.to_owned(), ca: ca_pem.to_owned(), token: token.to_owned(), client }
     }
 
