@@ -175,8 +175,13 @@ fn prepare(arena: &Arena, heading: &str) {
         "A run was killed" => kill_a_run(arena),
         "The state is to be kept elsewhere" => {
             storage(arena, "/storage/v1/b?project=demo", "{\"name\":\"states\"}");
-            arena.set("GOOGLE_BASE_URL", &format!("{}/storage", arena.simulator()));
-            arena.set("GOOGLE_SKIP_SIGNATURE", "true");
+            // A login that asks nobody for tokens, and leads to the simulator.
+            let account = json!({
+                "gcs_base_url": format!("{}/storage", arena.simulator()), "disable_oauth": true,
+                "client_email": "", "private_key": "", "private_key_id": "",
+            });
+            arena.write("account.json", &account.to_string());
+            arena.set("GOOGLE_SERVICE_ACCOUNT", "account.json");
         }
         "A run is gone and has kept its lease" => {
             let lease = json!({
