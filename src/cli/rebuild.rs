@@ -53,11 +53,19 @@ pub(super) fn rebuild(args: &Rebuild<'_>, vars: &dyn Vars, terminal: &Terminal) 
             let options = Options::default();
             terminal.say(&terminal.err.dim("Looking for what carries the stack's labels..."));
             let alone = catalog::cluster_alone(planned.stack());
-            let known = planned.known().filter(|_| alone.resources.is_empty());
-            let marked = known.map_or(&alone, |wanted| &wanted.desired);
+            // Where a kubeconfig leads to the cluster, charts can ask it before it is known whose its objects are.
+            let early = match alone.resources.is_empty() {
+                true => planned.look(&platforms, &rebuild::blank(&name, ""), &options, terminal).await?,
+                false => None,
+            };
+            let objects = planned.known().or(early.as_ref()).filter(|_| alone.resources.is_empty());
+            let marked = objects.map_or(&alone, |wanted| &wanted.desired);
             let id = rebuild::stack_id(&platforms, marked, args.stack_id).await?;
             let blank = rebuild::blank(&name, &id);
-            let looked = planned.look(&platforms, &blank, &options, terminal).await?;
+            let looked = match early {
+                Some(wanted) => Some(wanted),
+                None => planned.look(&platforms, &blank, &options, terminal).await?,
+            };
             let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
             let secrets = run::digests(stack, &place, wanted, true)?;
             let subject = Subject {

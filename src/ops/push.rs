@@ -105,12 +105,7 @@ mod tests {
     fn refusal(current: &State, pushed: &State) -> String {
         assert_eq!(judge(current, pushed, true), Ok(Verdict::Replace), "force overrules it");
         let Diagnostics(said) = judge(current, pushed, false).expect_err("refused");
-        format!(
-            "{} | {} | {}",
-            said[0].summary,
-            said[0].detail.clone().unwrap_or_default(),
-            said[0].hint.clone().unwrap_or_default()
-        )
+        format!("{} | {} | {}", said[0].summary, said[0].detail, said[0].hint.clone().unwrap_or_default())
     }
 
     #[test]
