@@ -5,13 +5,14 @@
 //! (with its source) and the recipe that apply resolves; a secret is therefore never part of a value at
 //! all, only named by it. This module does not evaluate stacks and reads nothing.
 
-use std::collections::BTreeMap;
+mod map;
+pub mod shared;
+
 use std::fmt;
 
 use crate::address::Address;
 
-/// A map of attributes, in key order.
-pub type Map = BTreeMap<String, Value>;
+pub use map::Map;
 
 /// One attribute value.
 #[derive(Clone, PartialEq, Default)]
@@ -379,13 +380,7 @@ impl Value {
                 if object.len() == 1
                     && let Some((key, inner)) = object.iter().next().filter(|(key, _)| is_marker(key))
                 {
-                    if key == MARKER
-                        && let Ok(template) = serde_json::from_value::<Template>(inner.clone())
-                    {
-                        return Value::Deferred(Box::new(template));
-                    }
-                    let original = key.strip_prefix('$').unwrap_or(key).to_owned();
-                    return Value::Map(std::iter::once((original, Value::from_json(inner))).collect());
+                    return marked(key, inner);
                 }
                 Value::Map(object.iter().map(|(k, v)| (k.clone(), Value::from_json(v))).collect())
             }
@@ -400,6 +395,17 @@ fn is_marker(key: &str) -> bool {
     key.ends_with(MARKER) && key[..key.len() - MARKER.len()].bytes().all(|b| b == b'$')
 }
 
+/// What a map with the single entry `key`, a marker, means.
+fn marked(key: &str, inner: &serde_json::Value) -> Value {
+    if key == MARKER
+        && let Ok(template) = serde_json::from_value::<Template>(inner.clone())
+    {
+        return Value::Deferred(Box::new(template));
+    }
+    let original = key.strip_prefix('$').unwrap_or(key).to_owned();
+    Value::Map(std::iter::once((original, Value::from_json(inner))).collect())
+}
+
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.to_json())
@@ -407,14 +413,111 @@ impl fmt::Debug for Value {
 }
 
 impl serde::Serialize for Value {
+    /// The same as [`Value::to_json`] would be.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_json().serialize(serializer)
+        use serde::ser::SerializeMap;
+        match self {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(truth) => serializer.serialize_bool(*truth),
+            Value::Int(number) => serializer.serialize_i64(*number),
+            Value::Float(number) => serializer.serialize_f64(*number),
+            Value::String(text) => serializer.serialize_str(text),
+            Value::List(items) => serializer.collect_seq(items),
+            Value::Map(map) => match map.iter().next() {
+                Some((key, inner)) if map.len() == 1 && is_marker(key) => {
+                    serializer.collect_map([(format!("${key}"), inner)])
+                }
+                _ => serializer.collect_map(map),
+            },
+            Value::Deferred(template) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry(MARKER, template)?;
+                map.end()
+            }
+        }
     }
 }
 
 impl<'de> serde::Deserialize<'de> for Value {
+    /// The same as [`Value::from_json`] would make of it.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde_json::Value::deserialize(deserializer).map(|json| Value::from_json(&json))
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> serde::de::Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
+        Ok(Value::Bool(truth))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Int(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        #[expect(clippy::cast_precision_loss, reason = "what no i64 holds is a float")]
+        Ok(i64::try_from(number).map_or(Value::Float(number as f64), Value::Int))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Float(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(Value::String(text))
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        list.shrink_to_fit();
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        let mut first = entries.next_key::<String>()?;
+        if first.as_deref().is_some_and(is_marker) {
+            let key = first.take().unwrap_or_default();
+            let inner = entries.next_value::<serde_json::Value>()?;
+            first = entries.next_key()?;
+            if first.is_none() {
+                return Ok(marked(&key, &inner));
+            }
+            map.insert(key, Value::from_json(&inner));
+        }
+        while let Some(key) = first {
+            map.insert(key, entries.next_value()?);
+            first = entries.next_key()?;
+        }
+        map.shrink_to_fit();
+        Ok(Value::Map(map))
     }
 }
 

@@ -90,7 +90,7 @@ fn add_cluster(
     expansion.add(Resource {
         address: Address::new("cluster"),
         kind: "gke.cluster",
-        attrs: Value::from_json(&attrs),
+        attrs: Value::from_json(&attrs).into(),
         needs: Vec::new(),
         connection: None,
         ceded: Vec::new(),
@@ -190,7 +190,7 @@ fn add_pool(expansion: &mut Expansion<'_>, name: &str, pool: &NodePool, place: &
     expansion.add(Resource {
         address: Address::new(format!("node_pools.{name}")),
         kind: "gke.node_pool",
-        attrs: Value::from_json(&attrs),
+        attrs: Value::from_json(&attrs).into(),
         needs: vec![Need { on: Address::new("cluster"), reason: "the pool is part of the cluster".to_owned() }],
         connection: Some(Address::new("cluster")),
         ceded: Vec::new(),

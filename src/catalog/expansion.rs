@@ -102,7 +102,7 @@ impl<'a> Expansion<'a> {
             address: address.clone(),
             kind: "k8s.object",
             ceded: ceded::of(&new.manifest),
-            attrs: new.manifest,
+            attrs: new.manifest.into(),
             needs: Vec::new(),
             connection: self.connection(),
             timeout: new.timeout.filter(|_| slow).unwrap_or(timing.timeout),

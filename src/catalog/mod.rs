@@ -42,7 +42,7 @@ use crate::chart::{Answers, Library};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::resource::model::{Desired, Output, Resource};
 use crate::stack::{Loader, Stack};
-use crate::value::Value;
+use crate::value::{Map, Value};
 use expansion::Expansion;
 pub use expansion::STAND_IN;
 pub use sources::{capabilities, sources};
@@ -130,7 +130,7 @@ fn values(expansion: &mut Expansion<'_>) {
         expansion.add(Resource {
             address: Address::new(format!("values.{name}")),
             kind: "value",
-            attrs: Value::Map(BTreeMap::from([("input".to_owned(), stored.input.value.clone())])),
+            attrs: Value::Map(Map::from([("input".to_owned(), stored.input.value.clone())])).into(),
             needs: Vec::new(),
             connection: None,
             ceded: Vec::new(),
@@ -166,7 +166,7 @@ fn outputs(stack: &Stack) -> BTreeMap<String, Output> {
 
 fn used_secrets(resources: &[Resource], outputs: &BTreeMap<String, Output>) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let values = resources.iter().map(|resource| &resource.attrs).chain(outputs.values().map(|output| &output.value));
+    let values = resources.iter().map(|resource| &*resource.attrs).chain(outputs.values().map(|output| &output.value));
     for value in values {
         value.visit_templates(&mut |template| names.extend(template.secrets().map(str::to_owned)));
     }

@@ -2,6 +2,7 @@
 //! order. Not for rendering, see [`super::charts`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -222,7 +223,7 @@ fn add(
     let address = expansion.hook(Resource {
         address,
         kind: hook::KIND,
-        attrs: facts.attrs(hook.manifest.clone()),
+        attrs: facts.attrs(hook.manifest.clone()).into(),
         needs: Vec::new(),
         connection: expansion.connection(),
         ceded: Vec::new(),
@@ -255,7 +256,7 @@ pub(super) fn digest(resources: &mut [Resource]) {
         }
         let digest = digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         for resource in resources.iter_mut().filter(|r| upgrades(r) && r.address.component() == component) {
-            documents::set(&mut resource.attrs, &["rendered"], digest.as_str().into());
+            documents::set(Arc::make_mut(&mut resource.attrs), &["rendered"], digest.as_str().into());
         }
     }
 }
@@ -303,7 +304,7 @@ pub(super) fn cluster_scoped<'m>(
     expansion: &'m Expansion<'_>,
     objects: impl Iterator<Item = &'m Value>,
 ) -> BTreeSet<(String, String)> {
-    let own = expansion.resources.iter().map(|resource| &resource.attrs);
+    let own = expansion.resources.iter().map(|resource| &*resource.attrs);
     let mut found = BTreeSet::new();
     for manifest in own.chain(objects) {
         if text(manifest, &["kind"]) == Some("CustomResourceDefinition")

@@ -3,6 +3,8 @@
 //! A stack says `${workloads.qwen-3b.url}`; what the planner and the engine see is a text with the address of
 //! the Gateway object in it. `cluster`, pools and values are resources themselves and stay as they are.
 
+use std::sync::Arc;
+
 use crate::catalog::expansion::Expansion;
 use crate::catalog::text::simplified;
 use crate::diag::{Diagnostic, suggest};
@@ -19,7 +21,7 @@ pub(super) fn rewrite(expansion: &mut Expansion<'_>, values: &mut [&mut Value]) 
     let rewriter = Rewriter { expansion, known: &known };
     for resource in &mut resources {
         let mut missing = Vec::new();
-        rewriter.value(&mut resource.attrs, &mut missing);
+        rewriter.value(Arc::make_mut(&mut resource.attrs), &mut missing);
         let about = resource.address.clone();
         lost.extend(missing.into_iter().map(|diagnostic| diagnostic.about(about.clone())));
     }

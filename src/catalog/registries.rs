@@ -1,6 +1,7 @@
 //! `[registries]`: logins to container registries, brought to every namespace whose pods need them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -68,7 +69,8 @@ pub(super) fn wire(expansion: &mut Expansion<'_>) {
             let outer = &mut expansion.resources[at];
             let within: &[&str] = if outer.kind == hook::KIND { &[hook::MANIFEST] } else { &[] };
             if !has_login
-                && let Some(spec) = at_mut(&mut outer.attrs, within).and_then(|manifest| at_mut(manifest, pods))
+                && let Some(spec) =
+                    at_mut(Arc::make_mut(&mut outer.attrs), within).and_then(|manifest| at_mut(manifest, pods))
             {
                 add_secret(spec, &secret);
             }

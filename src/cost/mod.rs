@@ -214,7 +214,7 @@ mod tests {
         Resource {
             address: Address::new("node_pools.p"),
             kind,
-            attrs: Value::from_json(&attrs),
+            attrs: Value::from_json(&attrs).into(),
             needs: Vec::new(),
             connection: None,
             ceded: Vec::new(),

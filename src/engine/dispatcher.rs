@@ -195,7 +195,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let mut note = |value: &Value| {
             value.visit_templates(&mut |t| referenced.extend(t.references().map(|r| r.address.clone())));
         };
-        plan.changes.iter().filter_map(|c| c.after.as_ref()).for_each(&mut note);
+        plan.changes.iter().filter_map(|c| c.after.as_deref()).for_each(&mut note);
         plan.outputs.values().filter_map(|o| o.after.as_ref()).for_each(&mut note);
         plan.proofs.iter().for_each(|proof| {
             note(&proof.url);
@@ -607,7 +607,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 adopt: change.take,
                 address: change.address.clone(),
                 desired: desired.cloned(),
-                recorded: recorded.map(|r| Arc::new(r.record.clone())),
+                recorded: recorded.map(|r| r.record.clone()),
                 id: recorded.and_then(|r| r.id.clone()).or_else(|| change.id.clone()),
                 connection,
             },

@@ -65,7 +65,7 @@ pub async fn refresh(
                 address: recorded.address.clone(),
                 kind: recorded.kind.clone(),
                 desired: None,
-                recorded: Some(Arc::new(recorded.record.clone())),
+                recorded: Some(recorded.record.clone()),
                 id: recorded.id.clone(),
                 connection: recorded.connection.clone(),
                 adopt: false,
@@ -73,7 +73,7 @@ pub async fn refresh(
         );
     }
     for resource in &desired.resources {
-        let attrs = Some(Arc::new(resource.attrs.clone()));
+        let attrs = Some(resource.attrs.clone());
         wanted.entry(resource.address.identity()).and_modify(|w| w.desired.clone_from(&attrs)).or_insert_with(|| {
             Wanted {
                 address: resource.address.clone(),

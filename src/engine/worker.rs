@@ -302,7 +302,7 @@ impl Worker {
         self.commit(vec![Transition::Applied {
             identity: self.identity(),
             id: observed.id.clone(),
-            record,
+            record: Arc::new(record),
             secrets: self.secrets.clone(),
             ready,
         }])

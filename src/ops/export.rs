@@ -61,7 +61,7 @@ pub fn manifests(desired: &Desired) -> Result<Export, Diagnostics> {
         if Moment::of(&resource.address).is_some_and(Moment::is_installation)
             && let Some(manifest) = resource.attrs.get(MANIFEST)
         {
-            resource.attrs = manifest.clone();
+            resource.attrs = manifest.clone().into();
             resource.kind = OBJECT;
         }
     }
@@ -257,7 +257,7 @@ mod tests {
         Resource {
             address: Address::object("manifests.app", &key),
             kind: OBJECT,
-            attrs: Value::from_json(manifest),
+            attrs: Value::from_json(manifest).into(),
             needs: Vec::new(),
             connection: None,
             ceded: Vec::new(),

@@ -73,8 +73,8 @@ pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn 
         let subject = driver::Subject {
             adopt: false,
             address: change.address.clone(),
-            desired: change.after.clone().map(Arc::new),
-            recorded: recorded.map(|r| Arc::new(r.record.clone())),
+            desired: change.after.clone(),
+            recorded: recorded.map(|r| r.record.clone()),
             id: change.id.clone(),
             connection: connection(&change.connection),
         };

@@ -37,7 +37,7 @@ impl Planner<'_> {
                 reason,
                 moved_from: recorded.map(|r| &r.address).filter(|a| **a != resource.address).cloned(),
                 changes: Vec::new(),
-                after: (action != Action::NoOp || resume).then_some(after),
+                after: (action != Action::NoOp || resume).then(|| after.into()),
                 id: None,
                 needed: recorded.map(|r| r.needs.clone()).unwrap_or_default(),
                 connection: resource.connection.clone(),
@@ -70,7 +70,7 @@ impl Planner<'_> {
         if moment.is_deletion() {
             return match recorded {
                 None => (Action::Record, Reason::New, false),
-                Some(recorded) if recorded.pending.is_none() && recorded.record == *after => {
+                Some(recorded) if recorded.pending.is_none() && *recorded.record == *after => {
                     (Action::NoOp, Reason::Same, false)
                 }
                 Some(_) => (Action::Record, Reason::Changed, false),
@@ -130,7 +130,7 @@ impl Planner<'_> {
         };
         recorded.kind == KIND
             && Moment::of(address).is_some_and(Moment::is_deletion)
-            && recorded.record != Value::Null
+            && *recorded.record != Value::Null
             && recorded.pending.as_ref().is_none_or(|pending| pending.operation.as_deref() != Some(RAN))
             && recorded.connection.as_ref().is_none_or(there)
             && self.is_leaving(address.component())

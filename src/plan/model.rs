@@ -1,6 +1,7 @@
 //! A plan: every change, why, in which order, over which state. Plain data that is saved and shown as it is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::address::Address;
 use crate::resource::hook::{self, Moment};
@@ -158,8 +159,8 @@ pub struct ResourceChange {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// The attributes to apply, deferred parts included; `None` for delete and forget.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::value::shared::option")]
+    pub after: Option<Arc<Value>>,
     /// The platform's handle, when it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,

@@ -4,6 +4,7 @@
 //! reference will see is known, or known to be unknown, when its dependents are compared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::address::{Address, Identity};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
@@ -304,9 +305,12 @@ impl<'a> Planner<'a> {
             .filter(|c| matches!(self.actions.get(*c), Some(Action::Create | Action::Replace)));
         let observed = self.request.observed.get(&recorded_identity);
         let reachable = observed.filter(|_| replaced.is_none());
-        let after = resource.attrs.resolve_known(&self.outputs);
+        let after = match resource.attrs.is_known() {
+            true => resource.attrs.clone(),
+            false => Arc::new(resource.attrs.resolve_known(&self.outputs)),
+        };
         let prior = Prior {
-            recorded: recorded.map(|r| &r.record).filter(|record| **record != Value::Null),
+            recorded: recorded.map(|r| &*r.record).filter(|record| **record != Value::Null),
             observed: reachable,
         };
         let as_found = self.as_found(&after).filter(|_| reachable.is_some());
@@ -519,7 +523,7 @@ impl<'a> Planner<'a> {
         let ceded = desired.iter().map(|r| (&r.address, &r.ceded[..])).collect::<BTreeMap<_, _>>();
         for (identity, recorded) in &self.request.recorded.resources {
             // Objects of hooks come and go.
-            if recorded.pending.is_some() || recorded.record == Value::Null || recorded.kind == hook::KIND {
+            if recorded.pending.is_some() || *recorded.record == Value::Null || recorded.kind == hook::KIND {
                 continue;
             }
             let Some(kind) = self.request.kinds.get(&recorded.kind) else { continue };

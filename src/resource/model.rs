@@ -1,6 +1,7 @@
 //! Desired resources: what a stack expands to. Pure data.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
@@ -57,7 +58,7 @@ pub struct Resource {
     /// Its kind's name: `gke.cluster`, `gke.node_pool`, `k8s.object`, `value`.
     pub kind: &'static str,
     /// What it should be. For `k8s.object` the manifest.
-    pub attrs: Value,
+    pub attrs: Arc<Value>,
     /// Edges that cannot be read off the attributes; references and Kubernetes objects bring their own.
     pub needs: Vec<Need>,
     /// The resource whose outputs say how to reach the platform: the cluster, for `k8s.object`.

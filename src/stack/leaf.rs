@@ -2,7 +2,6 @@
 //!
 //! Each says how it is read and its JSON Schema. Tables are in `model`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::stack::decode::{Decode, Decoder, Entry, Words, quoted};
 use crate::stack::model::InputType;
 use crate::stack::names;
 use crate::stack::tree::{Node, Tree};
-use crate::value::Value;
+use crate::value::{Map, Value};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -497,7 +496,7 @@ impl Decode for GatewayTls {
 
 /// A table of a chart's or add-on's values; may hold references anywhere in its leaves.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct Values(pub BTreeMap<String, Value>);
+pub struct Values(pub Map);
 
 impl Decode for Values {
     const REFERABLE: bool = false;

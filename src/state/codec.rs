@@ -264,7 +264,7 @@ mod tests {
                 1 => Transition::Applied {
                     identity,
                     id: "x".into(),
-                    record: Value::from(i64::from(*name)),
+                    record: Value::from(i64::from(*name)).into(),
                     secrets: BTreeMap::new(),
                     ready: name % 2 == 0,
                 },

@@ -1,6 +1,7 @@
 //! The recorded state of one stack. Plain data; only [`super::transition`] changes it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::address::{Address, Identity};
 use crate::value::Value;
@@ -83,8 +84,8 @@ pub struct Recorded {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// What the kind keeps of the last apply; `null` until something was applied.
-    #[serde(default, skip_serializing_if = "is_null")]
-    pub record: Value,
+    #[serde(default, skip_serializing_if = "is_null", with = "crate::value::shared")]
+    pub record: Arc<Value>,
     /// What it needed, so that destroy knows the order without the stack.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<Address>,

@@ -3,6 +3,7 @@
 //! Every transition is constant work. A journal is a list of them; replaying it gives the state.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::address::{Address, Identity};
 use crate::state::model::{FORMAT, Intent, Pending, Recorded, State, Target};
@@ -52,7 +53,8 @@ pub enum Transition {
         /// The platform's handle.
         id: String,
         /// What the kind keeps.
-        record: Value,
+        #[serde(with = "crate::value::shared")]
+        record: Arc<Value>,
         /// Keyed digests of secret inputs.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         secrets: BTreeMap<String, String>,
@@ -178,7 +180,7 @@ impl State {
                             address: address.clone(),
                             kind: kind.clone(),
                             id: None,
-                            record: Value::Null,
+                            record: Arc::default(),
                             needs: needs.clone(),
                             connection: connection.clone(),
                             secrets: BTreeMap::new(),
@@ -190,7 +192,7 @@ impl State {
                         // A create of something recorded means that it vanished, or was pending already.
                         if *action == Intent::Create {
                             recorded.id = None;
-                            recorded.record = Value::Null;
+                            recorded.record = Arc::default();
                         }
                         recorded.address = address.clone();
                         recorded.needs.clone_from(needs);
@@ -253,7 +255,7 @@ impl State {
                     address: address.clone(),
                     kind: kind.clone(),
                     id: Some(id.clone()),
-                    record: Value::Null,
+                    record: Arc::default(),
                     needs: Vec::new(),
                     connection: None,
                     secrets: BTreeMap::new(),

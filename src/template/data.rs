@@ -181,6 +181,8 @@ pub struct List(Rc<ListBody>);
 struct ListBody {
     element: Element,
     items: Vec<Data>,
+    /// Go's nil slice: empty, and `null` where it is written as JSON or YAML.
+    nil: bool,
 }
 
 impl List {
@@ -191,7 +193,18 @@ impl List {
 
     /// A list with a declared element type.
     pub fn of(element: Element, items: Vec<Data>) -> Self {
-        List(Rc::new(ListBody { element, items }))
+        List(Rc::new(ListBody { element, items, nil: false }))
+    }
+
+    /// A list in which Go has put nothing: nil, unless there are items after all.
+    pub fn appended(element: Element, items: Vec<Data>) -> Self {
+        let nil = items.is_empty();
+        List(Rc::new(ListBody { element, items, nil }))
+    }
+
+    /// Whether it is Go's nil.
+    pub fn is_nil(&self) -> bool {
+        self.0.nil
     }
 
     /// The items.

@@ -76,6 +76,7 @@ impl Writer {
             Data::Text(text) => self.text(&text.str()),
             Data::Bytes(bytes) => self.text(&super::functions::encoding::base64(bytes.bytes())),
             Data::Time(moment) => self.text(&moment.rfc3339()),
+            Data::List(list) if list.is_nil() => self.out.push_str("null"),
             Data::List(list) => {
                 self.out.push('[');
                 for (at, item) in list.items().iter().enumerate() {

@@ -93,6 +93,8 @@ struct Spec {
     verb: char,
     minus: bool,
     plus: bool,
+    /// `+` of `%+v`: names of fields, and no sign.
+    plus_v: bool,
     sharp: bool,
     space: bool,
     zero: bool,
@@ -157,6 +159,8 @@ impl Spec {
 
     fn integer(&self, out: &mut Vec<u8>, data: &Data, kind: IntKind, number: i64) -> Result<(), Fault> {
         if matches!(self.verb, 'v' | 's')
+            // `%#v` is Go's own way of writing it, which asks no type how it prints.
+            && !(self.verb == 'v' && self.sharp)
             && let Some(text) = super::moment::named(kind, number)
         {
             return self.pad(out, text.as_bytes());
@@ -221,6 +225,12 @@ impl Spec {
             _ => "",
         };
         if number.is_finite() {
+            // After `%#v` it is the verb that keeps its zeros no more.
+            let digits = if self.sharp && !matches!(self.verb, 'b' | 'v') {
+                sharpened(&digits, self.verb, self.precision)
+            } else {
+                digits
+            };
             self.pad_number(out, sign, &digits)
         } else {
             Spec { zero: false, ..self.clone() }.pad(out, format!("{sign}{digits}").as_bytes())
@@ -297,8 +307,17 @@ impl Spec {
                     out.extend_from_slice(format!("[{}]", items.join(" ")).as_bytes());
                     Ok(())
                 }
-                _ => self.bytes(out, data, bytes.bytes()),
+                's' | 'q' | 'x' | 'X' => self.bytes(out, data, bytes.bytes()),
+                // Every other verb is asked of each byte.
+                _ => {
+                    let items = bytes.bytes().iter().map(|byte| Data::Int(IntKind::Uint8, i64::from(*byte)));
+                    self.list(out, "[]uint8", &items.collect::<Vec<_>>(), depth)
+                }
             },
+            Data::List(list) if list.is_nil() && self.verb == 'v' && self.sharp => {
+                out.extend_from_slice(format!("{}(nil)", data.type_name()).as_bytes());
+                Ok(())
+            }
             Data::List(list) => self.list(out, &data.type_name(), list.items(), depth),
             Data::Map(map) => {
                 let sharp = self.verb == 'v' && self.sharp;
@@ -370,7 +389,7 @@ impl Spec {
             if at > 0 {
                 out.extend_from_slice(if sharp { b", " } else { b" " });
             }
-            if self.verb == 'v' && (self.sharp || self.plus) {
+            if self.verb == 'v' && (self.sharp || self.plus_v) {
                 out.extend_from_slice(field.name.as_bytes());
                 out.push(b':');
             }
@@ -397,6 +416,25 @@ impl Spec {
 }
 
 /// `-0x1.8p+01`; the sign is in front.
+/// A number as `#` wants it: with a point, and with the zeros that `%g` and `%x` leave out.
+fn sharpened(digits: &str, verb: char, precision: Option<usize>) -> String {
+    let tail = digits.find(|c| matches!(c, 'p' | 'P') || matches!((c, verb), ('e' | 'E', v) if !matches!(v, 'x' | 'X')));
+    let (number, tail) = digits.split_at(tail.unwrap_or(digits.len()));
+    let mut missing = if matches!(verb, 'g' | 'G' | 'x') { precision.unwrap_or(6) } else { 0 };
+    // Counted as Go counts: from the first character that is no zero, the x of 0x among them.
+    let counted = number.chars().filter(|c| *c != '.').skip_while(|c| *c == '0').count();
+    missing = missing.saturating_sub(counted);
+    let mut text = number.to_owned();
+    if !number.contains('.') {
+        if number == "0" {
+            missing = missing.saturating_sub(1);
+        }
+        text.push('.');
+    }
+    text.push_str(&"0".repeat(missing));
+    text + tail
+}
+
 fn hex_float(number: f64, verb: char, precision: Option<usize>) -> String {
     let sign = if number.is_sign_negative() { "-" } else { "" };
     let bits = number.to_bits();
@@ -606,6 +644,9 @@ impl Printf<'_> {
         };
         self.at = (self.at + if verb == '\u{FFFD}' { 1 } else { verb.len_utf8() }).min(self.format.len());
         spec.verb = verb;
+        if verb == 'v' {
+            spec.plus_v = std::mem::take(&mut spec.plus);
+        }
         if verb == '%' {
             out.push(b'%');
             return Ok(());

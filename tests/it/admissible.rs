@@ -66,7 +66,7 @@ fn the_shipped_stacks_are_clean_against_the_real_definitions() {
             let key = resource.address.object_key().unwrap_or_default().to_owned();
             let crd = key.strip_prefix("CustomResourceDefinition.apiextensions.k8s.io/");
             if let Some(definition) = crd.and_then(|crd| real.get(crd)) {
-                resource.attrs = Value::from_json(definition);
+                resource.attrs = Value::from_json(definition).into();
                 replaced += 1;
             }
         }
@@ -84,7 +84,7 @@ fn object(manifest: &Json) -> Resource {
     Resource {
         address: Address::new(format!("manifests.app/{}/{name}", text(&manifest["kind"]))),
         kind: "k8s.object",
-        attrs: Value::from_json(manifest),
+        attrs: Value::from_json(manifest).into(),
         needs: Vec::new(),
         connection: Some(Address::new("cluster")),
         ceded: Vec::new(),

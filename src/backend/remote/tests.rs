@@ -46,7 +46,7 @@ fn made(name: &str) -> Vec<Transition> {
     let applied = Transition::Applied {
         identity,
         id: name.to_owned(),
-        record: crate::value::Value::map(),
+        record: crate::value::Value::map().into(),
         secrets: std::collections::BTreeMap::new(),
         ready: true,
     };

@@ -85,7 +85,7 @@ impl Dispatcher<'_, '_> {
         transitions.push(self.intent(change, if is_known { Intent::Update } else { Intent::Create }));
         let record = change.after.as_ref().map(|after| after.resolve_known(&self.everything())).unwrap_or_default();
         let (id, secrets) = (String::new(), BTreeMap::new());
-        transitions.push(Transition::Applied { identity, id, record, secrets, ready: true });
+        transitions.push(Transition::Applied { identity, id, record: record.into(), secrets, ready: true });
     }
 
     /// A worker for a hook whose turn it is.
@@ -144,7 +144,7 @@ impl Dispatcher<'_, '_> {
 
 /// Whether the object of a hook is removed. At a deletion nothing stays but what failed.
 fn clears(change: &ResourceChange, succeeded: bool) -> bool {
-    let attrs = change.after.as_ref().unwrap_or(&Value::Null);
+    let attrs = change.after.as_deref().unwrap_or(&Value::Null);
     let hook = Hook::of(attrs);
     let definition = attrs.at(&[MANIFEST, "kind"]).and_then(Value::as_str) == Some("CustomResourceDefinition");
     match (succeeded, change.is_leaving()) {

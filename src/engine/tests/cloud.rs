@@ -215,11 +215,11 @@ pub(super) fn desired(things: &[(&str, i64, &str, &[&str])]) -> Desired {
         Resource {
             address: Address::new(name),
             kind: "thing",
-            attrs: Value::Map(Map::from([
+            attrs: Arc::new(Value::Map(Map::from([
                 ("size".to_owned(), Value::from(*size)),
                 ("zone".to_owned(), Value::from(*zone)),
                 ("from".to_owned(), Value::List(references.collect())),
-            ])),
+            ]))),
             needs: Vec::new(),
             connection: None,
             ceded: Vec::new(),

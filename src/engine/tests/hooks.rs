@@ -139,7 +139,7 @@ fn component(size: i64, hooks: &[(Moment, &str, i64, bool)]) -> Desired {
         stack.resources.push(Resource {
             address,
             kind: hook::KIND,
-            attrs: facts.attrs(manifest),
+            attrs: facts.attrs(manifest).into(),
             needs,
             ..stack.resources[0].clone()
         });

@@ -25,7 +25,7 @@ fn resource(component: &str, manifest: &Json) -> Resource {
     Resource {
         address: Address::object(component, &key),
         kind: OBJECT,
-        attrs: Value::from_json(manifest),
+        attrs: Value::from_json(manifest).into(),
         needs: Vec::new(),
         connection: Some(Address::new("cluster")),
         ceded: Vec::new(),

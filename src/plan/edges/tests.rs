@@ -18,7 +18,7 @@ fn object(manifest: serde_json::Value) -> Resource {
     Resource {
         address: Address::object("manifests.m", &key),
         kind: OBJECT,
-        attrs: Value::from_json(&manifest),
+        attrs: Value::from_json(&manifest).into(),
         needs: Vec::new(),
         connection: None,
         ceded: Vec::new(),

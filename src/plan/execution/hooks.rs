@@ -21,7 +21,7 @@ fn groups(plan: &Plan) -> Groups<'_> {
             groups.entry((change.address.component(), moment)).or_default().push(change);
         }
     }
-    let place = |change: &ResourceChange| Hook::of(change.after.as_ref().unwrap_or(&Value::Null)).place;
+    let place = |change: &ResourceChange| Hook::of(change.after.as_deref().unwrap_or(&Value::Null)).place;
     groups.values_mut().for_each(|hooks| hooks.sort_by_key(|change| place(change)));
     groups
 }

@@ -400,7 +400,7 @@ fn mistakes_are_found_without_asking() {
         let resource = Resource {
             address: "node_pools.x".into(),
             kind: "gke.node_pool",
-            attrs: value(attrs),
+            attrs: value(attrs).into(),
             needs: vec![],
             connection: None,
             ceded: vec![],

@@ -268,7 +268,7 @@ pub(super) fn deep_equal(c: &Call<'_, '_>, a: &Data, b: &Data, depth: usize) -> 
         (Data::Text(a), Data::Text(b)) | (Data::Bytes(a), Data::Bytes(b)) => a == b,
         (Data::Time(a), Data::Time(b)) => a == b,
         (Data::List(a), Data::List(b)) => {
-            if a.element() != b.element() || a.items().len() != b.items().len() {
+            if a.element() != b.element() || a.is_nil() != b.is_nil() || a.items().len() != b.items().len() {
                 return Ok(false);
             }
             for (a, b) in a.items().iter().zip(b.items()) {

@@ -138,6 +138,7 @@ fn deep_copy(c: &Call<'_, '_>, data: &Data, depth: usize) -> Outcome {
         return Err(Fault::limit("the value to copy is nested too deeply, or holds itself"));
     }
     Ok(match data {
+        Data::List(list) if list.is_nil() => data.clone(),
         Data::List(list) => {
             c.items(list.items().len())?;
             let items = list.items().iter().map(|item| deep_copy(c, item, depth + 1)).collect::<Result<_, _>>()?;

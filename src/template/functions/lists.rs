@@ -83,14 +83,19 @@ fn last(c: &Call<'_, '_>) -> Outcome {
     Ok(items(c, 0, "Cannot find last on type")?.items().last().cloned().unwrap_or(Data::Nil))
 }
 
+/// What Go's functions return for a list in which there is nothing.
+fn nil() -> Data {
+    Data::List(List::appended(Element::Any, Vec::new()))
+}
+
 fn rest(c: &Call<'_, '_>) -> Outcome {
     let list = items(c, 0, "Cannot find rest on type")?;
-    Ok(list.items().split_first().map_or(Data::list(Vec::new()), |(_, rest)| Data::list(rest.to_vec())))
+    Ok(list.items().split_first().map_or_else(nil, |(_, rest)| Data::list(rest.to_vec())))
 }
 
 fn initial(c: &Call<'_, '_>) -> Outcome {
     let list = items(c, 0, "Cannot find initial on type")?;
-    Ok(list.items().split_last().map_or(Data::list(Vec::new()), |(_, rest)| Data::list(rest.to_vec())))
+    Ok(list.items().split_last().map_or_else(nil, |(_, rest)| Data::list(rest.to_vec())))
 }
 
 fn reverse(c: &Call<'_, '_>) -> Outcome {
@@ -168,7 +173,7 @@ fn concat(c: &Call<'_, '_>) -> Outcome {
         c.items(out.len() + list.items().len())?;
         out.extend_from_slice(list.items());
     }
-    Ok(Data::list(out))
+    Ok(Data::List(List::appended(Element::Any, out)))
 }
 
 fn chunk(c: &Call<'_, '_>) -> Outcome {
@@ -194,10 +199,12 @@ fn seq(c: &Call<'_, '_>) -> Outcome {
         3 => (c.int(0), c.int(1), c.int(2)),
         _ => return Ok(Data::from("")),
     };
-    if c.arguments().len() == 3 && (step == 0 || (end > start) != (step > 0) && end != start) {
+    // With a step of its own the end is one further up where it is not below the start, whichever way the step goes.
+    let down = if c.arguments().len() == 3 { end < start } else { step < 0 };
+    if c.arguments().len() == 3 && (step == 0 || down != (step < 0)) {
         return Ok(Data::from(""));
     }
-    let end = end.saturating_add(if step < 0 { -1 } else { 1 });
+    let end = end.saturating_add(if down { -1 } else { 1 });
     let Data::List(list) = range(c, start, end, step)? else { return Ok(Data::from("")) };
     let numbers = list.items().iter().map(super::to_text).collect::<Result<Vec<_>, _>>()?;
     let numbers = numbers.iter().map(|n| n.bytes()).collect::<Vec<_>>();

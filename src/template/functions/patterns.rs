@@ -8,7 +8,7 @@ use regex::bytes::{Captures, Regex, RegexBuilder};
 use super::builtin::text_list;
 use super::{Call, Function, T};
 use crate::template::budget::MAX_TEXT;
-use crate::template::data::{Data, Text};
+use crate::template::data::{Data, Element, List, Text};
 use crate::template::fault::{Fault, Outcome};
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -292,7 +292,7 @@ fn find_all(c: &Call<'_, '_>) -> Outcome {
     let found = pattern.find_iter(text).filter(|found| !(found.is_empty() && within(text, found.start())));
     let found = found.take(limit(c.int(2))).map(|m| Text::from(m.as_bytes())).collect::<Vec<_>>();
     c.items(found.len())?;
-    Ok(text_list(found))
+    Ok(Data::List(List::appended(Element::Text, found.into_iter().map(Data::Text).collect())))
 }
 
 fn replace(c: &Call<'_, '_>, expands: bool) -> Outcome {
@@ -361,7 +361,7 @@ fn expand(out: &mut Vec<u8>, captures: &Captures<'_>, new: &[u8]) {
 fn split(c: &Call<'_, '_>) -> Outcome {
     let (pattern, text, count) = (pattern(c)?, c.bytes(1), c.int(2));
     if count == 0 {
-        return Ok(text_list(Vec::new()));
+        return Ok(Data::List(List::appended(Element::Text, Vec::new())));
     }
     let most = limit(count);
     let mut parts = Vec::new();

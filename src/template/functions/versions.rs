@@ -144,14 +144,19 @@ impl Object for Version {
             "Metadata" => Data::from(self.build.as_str()),
             "Original" => Data::from(self.original.as_str()),
             "String" => Data::from(self.to_string()),
-            "IncMajor" => Data::Object(Rc::new(Version::plain([self.numbers[0] + 1, 0, 0]))),
-            "IncMinor" => Data::Object(Rc::new(Version::plain([self.numbers[0], self.numbers[1] + 1, 0]))),
+            "IncMajor" => Data::Object(Rc::new(Version::plain([self.numbers[0].wrapping_add(1), 0, 0]))),
+            "IncMinor" => Data::Object(Rc::new(Version::plain([self.numbers[0], self.numbers[1].wrapping_add(1), 0]))),
             "IncPatch" => {
                 let [major, minor, patch] = self.numbers;
-                Data::Object(Rc::new(Version::plain([major, minor, patch + u64::from(self.pre.is_empty())])))
+                Data::Object(Rc::new(Version::plain([major, minor, patch.wrapping_add(u64::from(self.pre.is_empty()))])))
             }
             _ => return None,
         })
+    }
+
+    // All its fields are its own: a deep copy is a version of nothing.
+    fn copied(&self) -> Option<Rc<dyn Object>> {
+        Some(Rc::new(Version::plain([0; 3])))
     }
 
     fn method(&self, name: &str, call: &Call<'_, '_>) -> Option<Outcome> {

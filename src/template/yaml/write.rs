@@ -304,6 +304,7 @@ impl Writer {
                 }
                 None => return self.node(&object.plain(), place, depth + 1),
             },
+            Data::List(list) if list.is_nil() => self.word(if self.indented { "[]" } else { "null" }),
             Data::List(list) if list.items().is_empty() => self.word("[]"),
             Data::Map(map) if map.is_empty() => self.word("{}"),
             Data::List(list) => {

@@ -1,7 +1,8 @@
 //! Rendering a chart by the real helm and by us, to the same shape.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use stackwright::chart::set::Style;
 use stackwright::chart::{
@@ -18,6 +19,30 @@ pub type Objects = Vec<(String, Value)>;
 /// Objects, or the words of the refusal.
 pub type Outcome = Result<Objects, String>;
 
+/// A template by chance may count to 10^11, which helm does and we refuse.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// What a process printed, if it ends in time.
+fn ended(command: &mut Command) -> Option<Output> {
+    let (out, err) = (tempfile::NamedTempFile::new().expect("a file"), tempfile::NamedTempFile::new().expect("a file"));
+    let file = |file: &tempfile::NamedTempFile| file.reopen().expect("the file");
+    let mut child = command.stdout(file(&out)).stderr(file(&err)).spawn().expect("helm runs");
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("waited") {
+            break status;
+        }
+        if begun.elapsed() > LONGEST {
+            child.kill().expect("killed");
+            child.wait().expect("waited");
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let read = |file: &tempfile::NamedTempFile| std::fs::read(file.path()).expect("what it printed");
+    Some(Output { status, stdout: read(&out), stderr: read(&err) })
+}
+
 /// The real helm.
 pub struct Helm {
     binary: PathBuf,
@@ -33,16 +58,16 @@ impl Helm {
     }
 
     fn run(&self, arguments: &[&str], further: &[String], beside: &Path) -> Result<String, String> {
-        let output = Command::new(&self.binary)
+        let mut command = Command::new(&self.binary);
+        command
             .args(arguments)
             .args(further)
             .current_dir(beside)
             .env_clear()
             .env("HOME", self.home.path())
             // Nothing may be reached: no cluster, no registry.
-            .env("KUBECONFIG", "/dev/null")
-            .output()
-            .expect("helm runs");
+            .env("KUBECONFIG", "/dev/null");
+        let Some(output) = ended(&mut command) else { return Err("helm came to no end".to_owned()) };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
