@@ -152,7 +152,7 @@ fn hosts(spec: &Value) -> BTreeSet<String> {
 
 fn at_mut<'v>(value: &'v mut Value, path: &[&str]) -> Option<&'v mut Value> {
     path.iter().try_fold(value, |value, key| match value {
-        Value::Map(map) => map.get_mut(*key),
+        Value::Map(map) => map.get_mut(key),
         _ => None,
     })
 }

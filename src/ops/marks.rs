@@ -67,7 +67,7 @@ pub async fn claims(platforms: &Platforms, desired: &Desired) -> Result<Vec<Clai
     let Some(driver) = platforms.drivers.get(kind).filter(|_| !asked.is_empty()) else { return Ok(Vec::new()) };
     let subjects = asked.iter().map(|resource| Subject {
         address: resource.address.clone(),
-        desired: Some(std::sync::Arc::new(resource.attrs.clone())),
+        desired: Some(resource.attrs.clone()),
         recorded: None,
         id: None,
         connection: None,

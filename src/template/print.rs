@@ -418,7 +418,8 @@ impl Spec {
 /// `-0x1.8p+01`; the sign is in front.
 /// A number as `#` wants it: with a point, and with the zeros that `%g` and `%x` leave out.
 fn sharpened(digits: &str, verb: char, precision: Option<usize>) -> String {
-    let tail = digits.find(|c| matches!(c, 'p' | 'P') || matches!((c, verb), ('e' | 'E', v) if !matches!(v, 'x' | 'X')));
+    let tail =
+        digits.find(|c| matches!(c, 'p' | 'P') || matches!((c, verb), ('e' | 'E', v) if !matches!(v, 'x' | 'X')));
     let (number, tail) = digits.split_at(tail.unwrap_or(digits.len()));
     let mut missing = if matches!(verb, 'g' | 'G' | 'x') { precision.unwrap_or(6) } else { 0 };
     // Counted as Go counts: from the first character that is no zero, the x of 0x among them.

@@ -148,7 +148,11 @@ impl Object for Version {
             "IncMinor" => Data::Object(Rc::new(Version::plain([self.numbers[0], self.numbers[1].wrapping_add(1), 0]))),
             "IncPatch" => {
                 let [major, minor, patch] = self.numbers;
-                Data::Object(Rc::new(Version::plain([major, minor, patch.wrapping_add(u64::from(self.pre.is_empty()))])))
+                Data::Object(Rc::new(Version::plain([
+                    major,
+                    minor,
+                    patch.wrapping_add(u64::from(self.pre.is_empty())),
+                ])))
             }
             _ => return None,
         })
