@@ -1,4 +1,5 @@
-//! State in a directory: `snapshot`, `journal`, `lock`. The files are the owner's only (0600).
+//! State in a directory: `snapshot`, `journal`, `lock`, and journals that were folded under `history/`. The files
+//! are the owner's only (0600).
 //!
 //! The lock is the operating system's and goes with the process; the file's text only says who has it.
 //! See `docs/state-format.md` for the bytes.
@@ -11,6 +12,7 @@ use crate::backend::{BackendError, Session};
 use crate::env::disk::{Append, Disk, Held};
 use crate::env::process;
 use crate::state::codec;
+use crate::state::history::{self, Chapter};
 use crate::state::model::State;
 use crate::state::transition::Transition;
 
@@ -23,6 +25,9 @@ const HOLDER_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 /// A journal is folded into the snapshot once it is this many bytes and larger than the snapshot, so that
 /// folding costs a constant share of what was written.
 const FOLD_AFTER: usize = 64 * 1024;
+
+/// Folded journals that are kept, to go back to.
+const KEPT: usize = 10;
 
 /// One stack's directory.
 pub struct LocalBackend {
@@ -104,24 +109,15 @@ impl LocalBackend {
     /// # Errors
     /// [`BackendError::Locked`] when another run has it, and as [`LocalBackend::read`].
     pub fn open(&self, holder: &str) -> Result<LocalSession, BackendError> {
-        let lock_path = self.directory.join("lock");
-        let failed = |what, path: &Path| {
-            let place = path.display().to_string();
-            move |error| BackendError::Storage { what, place, error }
-        };
-        let held = self.disk.lock(&lock_path).map_err(failed("lock", &lock_path))?;
-        let holder_path = self.directory.join("holder");
-        let Some(held) = held else {
-            let holder = self.named_holder();
-            return Err(BackendError::Locked { stack: self.stack.clone(), holder });
-        };
-        self.disk.write(&holder_path, holder.as_bytes()).map_err(failed("write", &holder_path))?;
+        let held = self.lock(holder)?;
         let loaded = self.load()?;
         let journal_path = self.directory.join("journal");
-        let mut journal = self.disk.open_append(&journal_path).map_err(failed("open", &journal_path))?;
+        let journal = self.disk.open_append(&journal_path);
+        let mut journal = journal.map_err(|error| self.storage("open", &journal_path, error))?;
         let mut notes = Vec::new();
         if loaded.intact < loaded.journal_length {
-            journal.truncate(loaded.intact as u64).map_err(failed("cut", &journal_path))?;
+            let cut = journal.truncate(loaded.intact as u64);
+            cut.map_err(|error| self.storage("cut", &journal_path, error))?;
             notes.push(format!(
                 "{}: cut {} bytes of an unfinished record left by an interrupted write",
                 journal_path.display(),
@@ -137,19 +133,101 @@ impl LocalBackend {
             snapshot_length: loaded.snapshot_length,
             notes,
             broken: false,
+            holder: Some(holder.to_owned()),
             _held: held,
         })
     }
 
-    fn load(&self) -> Result<Loaded, BackendError> {
-        let read = |name: &str| -> Result<Option<Vec<u8>>, BackendError> {
-            let path = self.directory.join(name);
-            match self.disk.read(&path) {
-                Ok(bytes) => Ok(Some(bytes)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(BackendError::Storage { what: "read", place: path.display().to_string(), error }),
-            }
+    /// Everything that can be read of what the state was, oldest first: also where the state itself is damaged.
+    ///
+    /// # Errors
+    /// When a file is there and the disk does not give it out.
+    pub fn chapters(&self) -> Result<Vec<Chapter>, BackendError> {
+        let folder = self.directory.join("history");
+        let names = self.disk.list(&folder).map_err(|error| self.storage("read", &folder, error))?;
+        let mut chapters = Vec::new();
+        for name in names.iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+            let Some(bytes) = self.file(&Path::new("history").join(name))? else { continue };
+            // The first of a history has no snapshot to begin with.
+            let end = bytes.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            chapters.extend(match codec::decode_snapshot(&bytes[..end]) {
+                Ok(base) => Some(Chapter { base, journal: bytes[end..].to_vec() }),
+                Err(_) if name.bytes().all(|byte| byte == b'0') => {
+                    Some(Chapter { base: State::empty(&self.stack), journal: bytes })
+                }
+                Err(_) => None,
+            });
+        }
+        let journal = self.file(Path::new("journal"))?.unwrap_or_default();
+        let snapshot = self.file(Path::new("snapshot"))?;
+        let base = snapshot.and_then(|bytes| codec::decode_snapshot(&bytes).ok());
+        // Where the snapshot is damaged, the end of the last chapter says the same.
+        let base = base.or_else(|| history::last(&chapters)).unwrap_or_else(|| State::empty(&self.stack));
+        chapters.push(Chapter { base, journal });
+        Ok(chapters)
+    }
+
+    /// Puts `state` in the place of one that cannot be read. What is there is kept beside it, under a name that is
+    /// returned.
+    ///
+    /// # Errors
+    /// [`BackendError::Locked`] when another run has it; when the disk refuses.
+    pub fn repair(&self, holder: &str, state: &State) -> Result<Vec<PathBuf>, BackendError> {
+        let _held = self.lock(holder)?;
+        let mut aside = Vec::new();
+        let mut highest = state.serial;
+        for name in ["snapshot", "journal"] {
+            let Some(bytes) = self.file(Path::new(name))?.filter(|bytes| !bytes.is_empty()) else { continue };
+            highest = highest.max(codec::highest_serial(&bytes));
+            let mut number = 1;
+            let free = loop {
+                let path = self.directory.join(format!("{name}.damaged-{number}"));
+                if self.disk.stat(&path).is_err() {
+                    break path;
+                }
+                number += 1;
+            };
+            self.disk.write(&free, &bytes).map_err(|error| self.storage("write", &free, error))?;
+            aside.push(free);
+        }
+        let state = State { serial: highest + 1, departed: None, ..state.clone() };
+        let path = self.directory.join("snapshot");
+        let written = self.disk.write(&path, &codec::encode_snapshot(&state));
+        written.map_err(|error| self.storage("write", &path, error))?;
+        let path = self.directory.join("journal");
+        self.disk.write(&path, b"").map_err(|error| self.storage("write", &path, error))?;
+        Ok(aside)
+    }
+
+    fn storage(&self, what: &'static str, path: &Path, error: io::Error) -> BackendError {
+        BackendError::Storage { what, place: path.display().to_string(), error }
+    }
+
+    /// The contents of a file of the directory; `None` when it is not there.
+    fn file(&self, name: &Path) -> Result<Option<Vec<u8>>, BackendError> {
+        let path = self.directory.join(name);
+        match self.disk.read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.storage("read", &path, error)),
+        }
+    }
+
+    fn lock(&self, holder: &str) -> Result<Box<dyn Held>, BackendError> {
+        let lock_path = self.directory.join("lock");
+        let held = self.disk.lock(&lock_path).map_err(|error| self.storage("lock", &lock_path, error))?;
+        let holder_path = self.directory.join("holder");
+        let Some(held) = held else {
+            let holder = self.named_holder();
+            return Err(BackendError::Locked { stack: self.stack.clone(), holder });
         };
+        let written = self.disk.write(&holder_path, holder.as_bytes());
+        written.map_err(|error| self.storage("write", &holder_path, error))?;
+        Ok(held)
+    }
+
+    fn load(&self) -> Result<Loaded, BackendError> {
+        let read = |name: &str| self.file(Path::new(name));
         let damaged = |name: &str| {
             let place = self.directory.join(name).display().to_string();
             move |error| BackendError::Damaged { place, error }
@@ -194,6 +272,8 @@ pub struct LocalSession {
     snapshot_length: usize,
     notes: Vec<String>,
     broken: bool,
+    /// Who writes, until the records say so.
+    holder: Option<String>,
     _held: Box<dyn Held>,
 }
 
@@ -201,6 +281,24 @@ impl LocalSession {
     fn failed(&mut self, what: &'static str, name: &str, error: io::Error) -> BackendError {
         self.broken = true;
         BackendError::Storage { what, place: self.directory.join(name).display().to_string(), error }
+    }
+
+    /// Keeps what is about to be folded. A crash after it leaves a chapter that the next fold writes again, longer.
+    fn keep(&self) -> io::Result<()> {
+        let read = |name: &str| match self.disk.read(&self.directory.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            read => read,
+        };
+        let mut bytes = read("snapshot")?;
+        let base = codec::decode_snapshot(&bytes).map_or(0, |state| state.serial);
+        bytes.extend(read("journal")?);
+        let folder = self.directory.join("history");
+        self.disk.write(&folder.join(format!("{base:016}")), &bytes)?;
+        let names = self.disk.list(&folder)?;
+        for old in &names[..names.len().saturating_sub(KEPT)] {
+            self.disk.remove(&folder.join(old))?;
+        }
+        Ok(())
     }
 }
 
@@ -225,7 +323,8 @@ impl Session for LocalSession {
                 self.broken = true;
                 return Err(illegal.into());
             }
-            codec::encode_record(self.state.serial, transition, &mut bytes);
+            codec::encode_record_of(self.holder.as_deref(), self.state.serial, transition, &mut bytes);
+            self.holder = None;
         }
         if let Err(error) = self.journal.append(&bytes).and_then(|()| self.journal.sync()) {
             return Err(self.failed("append to", "journal", error));
@@ -237,6 +336,9 @@ impl Session for LocalSession {
     async fn compact(&mut self) -> Result<(), BackendError> {
         if self.broken || self.journal_length < FOLD_AFTER.max(self.snapshot_length) {
             return Ok(());
+        }
+        if let Err(error) = self.keep() {
+            return Err(self.failed("write", "history", error));
         }
         let snapshot = codec::encode_snapshot(&self.state);
         if let Err(error) = self.disk.write(&self.directory.join("snapshot"), &snapshot) {
@@ -320,6 +422,52 @@ mod tests {
         drop(session);
         assert_eq!(std::fs::metadata(directory.path().join("journal")).expect("journal").len(), 0);
         assert_eq!(backend.read().expect("read"), before);
+    }
+
+    #[test]
+    fn what_was_folded_is_kept_for_a_while() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let backend = LocalBackend::new(Arc::new(RealDisk), directory.path(), "demo");
+        let outputs = |run: usize| {
+            let outputs = (0..4000).map(|n| (format!("output-{n}"), crate::value::Value::from((n + run) as i64)));
+            Transition::Outputs(outputs.collect())
+        };
+        for run in 0..15 {
+            let mut session = backend.open(&format!("run {run}")).expect("open");
+            let first = session.state().is_new().then(begin);
+            now(session.commit(first.into_iter().chain([outputs(run), outputs(run + 1)]).collect())).expect("commit");
+            now(session.compact()).expect("fold");
+        }
+        let chapters = backend.chapters().expect("readable");
+        let runs = crate::state::history::runs(&chapters);
+        assert_eq!(chapters.len(), KEPT + 1);
+        let told = runs.iter().filter_map(|run| run.holder.as_deref()).collect::<Vec<_>>();
+        assert_eq!((told.first(), told.last()), (Some(&"run 5"), Some(&"run 14")), "{told:?}");
+        let last = backend.read().expect("read");
+        assert_eq!(last.serial, 31);
+        let earlier = crate::state::history::at(&chapters, 30).expect("kept");
+        assert_eq!(Transition::Outputs(earlier.outputs), outputs(14));
+        // Not even a damaged journal takes that away.
+        std::fs::write(directory.path().join("journal"), b"rubbish\nmore rubbish\n").expect("write");
+        assert!(matches!(backend.read(), Err(BackendError::Damaged { .. })));
+        assert_eq!(crate::state::history::last(&backend.chapters().expect("readable")), Some(last.clone()));
+        let aside = backend.repair("mender", &last).expect("repaired");
+        assert_eq!(aside.len(), 2, "{aside:?}");
+        let mended = backend.read().expect("read");
+        assert!(mended.agrees(&last) && mended.serial == 32, "{}", mended.serial);
+        // Nor an empty snapshot.
+        let mut session = backend.open("x").expect("open");
+        now(session.commit(vec![Transition::Outputs(std::collections::BTreeMap::new())])).expect("commit");
+        let last = session.state().clone();
+        drop(session);
+        std::fs::write(directory.path().join("snapshot"), b"").expect("write");
+        assert!(matches!(backend.read(), Err(BackendError::Damaged { .. })));
+        let chapters = backend.chapters().expect("readable");
+        assert_eq!(crate::state::history::at(&chapters, 31).map(|state| state.serial), Some(31));
+        std::fs::write(directory.path().join("journal"), b"").expect("write");
+        std::fs::remove_dir_all(directory.path().join("history")).expect("removed");
+        assert_eq!(crate::state::history::last(&backend.chapters().expect("readable")), None);
+        assert_ne!(last.serial, 31);
     }
 
     #[test]

@@ -56,6 +56,14 @@ pub enum BackendError {
         /// Whose was wanted.
         wanted: String,
     },
+    /// The state is kept elsewhere now.
+    #[error("the state that was in {place} is kept in {to} now")]
+    Departed {
+        /// Where this copy is.
+        place: String,
+        /// Where it went, as `[state] backend` names it.
+        to: String,
+    },
     /// Another run has added to the history since.
     #[error("another run has taken over {place}: what this one did since was not written there")]
     Overtaken {

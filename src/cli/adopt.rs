@@ -11,11 +11,9 @@ use crate::env::vars::Vars;
 
 pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let address = Address::new(args.address.clone());
-    let cloud = address.object_key().is_none()
-        && ["cluster", "node_pools", "values"].contains(&args.address.split('.').next().unwrap_or_default());
-    if cloud {
-        return Err(Diagnostic::error(format!("{address} cannot be adopted: it is no Kubernetes object"))
-            .hint("clusters and pools are found again by their labels; others\u{2019} are left alone")
+    if address.component().split('.').next() == Some("values") {
+        return Err(Diagnostic::error(format!("{address} cannot be adopted: a value is nowhere but in the state"))
+            .hint("apply makes it")
             .into());
     }
     let planning = PlanningArgs {
@@ -36,6 +34,7 @@ pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         refresh_only: false,
         saved: None,
         adopt: vec![address],
+        adopt_id: args.id.as_deref(),
         abandon: Vec::new(),
     };
     run_job(job, vars, terminal)

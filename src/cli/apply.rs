@@ -46,6 +46,8 @@ pub(super) struct Job<'a> {
     pub saved: Option<Plan>,
     /// Take over what is there.
     pub adopt: Vec<Address>,
+    /// Only if the platform calls it so.
+    pub adopt_id: Option<&'a str>,
     /// Leave it there when everything else goes.
     pub abandon: Vec<Address>,
 }
@@ -81,6 +83,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         refresh_only,
         saved,
         adopt: Vec::new(),
+        adopt_id: None,
         abandon: Vec::new(),
     };
     run_job(job, vars, terminal)
@@ -95,7 +98,8 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
     }
     let kept = Kept::of(job.stack, &place, planned.stack())?;
     let command = if job.destroy { "stackwright destroy" } else { "stackwright apply" };
-    let opening = Opening { lock_timeout: job.planning.lock_timeout.as_deref(), vars, command, terminal };
+    let opening =
+        Opening { lock_timeout: job.planning.lock_timeout.as_deref(), vars, command, terminal, even_departed: false };
     let folder = kept.open_folder(&opening)?;
     with_platforms(&place, planned.site(), async |platforms| {
         let mut session = match folder {
@@ -145,6 +149,7 @@ async fn carry(
         let view = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
         terminal.print(&plan_text::plan(&plan, view));
     }
+    check_adopted(job, &plan)?;
     if plan.is_empty() {
         return Ok(finish_empty(job, terminal));
     }
@@ -267,6 +272,37 @@ fn check_observation(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
         .detail(format!("Since it was made, {first} has changed: the plan would now be another."))
         .hint("make a new plan and review it")
         .into())
+}
+
+/// What is adopted must be what the user meant, and must be able to stay what it is.
+fn check_adopted(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
+    let adopted = plan.changes.iter().filter(|change| change.reason == Reason::Wanted).collect::<Vec<_>>();
+    if let Some(wanted) = job.adopt_id
+        && !adopted.iter().any(|change| change.id.as_deref() == Some(wanted))
+    {
+        let there = adopted.iter().map(|change| change.id.as_deref().unwrap_or("without an id")).collect::<Vec<_>>();
+        let there = if there.is_empty() { "nothing that could be adopted".to_owned() } else { there.join(", ") };
+        return Err(Diagnostic::error(format!("{wanted} is not what is there"))
+            .detail(format!("There is {there}. Nothing was changed."))
+            .hint("check the id, and the names and places in the stack file")
+            .into());
+    }
+    let mut mistakes = Vec::new();
+    for change in adopted {
+        let forcing = change.changes.iter().filter(|difference| difference.forces_replace);
+        let forcing = forcing.map(|difference| difference.path.join(".")).collect::<Vec<_>>();
+        if !forcing.is_empty() {
+            mistakes.push(
+                Diagnostic::error(format!("{} cannot be adopted: it would have to be made anew", change.address))
+                    .detail(format!(
+                        "What cannot be changed in place differs: {}. Nothing was changed.",
+                        forcing.join(", ")
+                    ))
+                    .hint("let the stack file say what is there, then adopt again"),
+            );
+        }
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(Diagnostics(mistakes)) }
 }
 
 /// What is still there after a destroy of everything.

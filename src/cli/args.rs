@@ -34,8 +34,10 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Take everything away that the stack made.
     Destroy(DestroyArgs),
-    /// Make Kubernetes objects that are there already part of the stack, without making them anew.
+    /// Make objects, a cluster or a pool that are there already part of the stack, without making them anew.
     Adopt(AdoptArgs),
+    /// Drop a resource from the state and leave it where it is.
+    Forget(ForgetArgs),
     /// Write the stack's Kubernetes manifests as files, for kubectl.
     Export(ExportArgs),
     /// Show the state, or a saved plan.
@@ -50,6 +52,8 @@ pub(super) enum Command {
     Lock(super::lock::LockArgs),
     /// Look at and mend the state.
     State(StateArgs),
+    /// Show what the state was, and go back to it.
+    History(HistoryArgs),
     /// Show who has the state, or take it from a run that cannot let go of it.
     Lease(LeaseArgs),
     /// The embedded simulator: serve it, print its environment, empty it.
@@ -250,9 +254,12 @@ pub(super) struct DestroyArgs {
 
 #[derive(Debug, Args, Clone)]
 pub(super) struct AdoptArgs {
-    /// The object, or the component whose objects are all there.
+    /// The cluster, the node pool or the object, or the component whose objects are all there.
     #[arg(value_name = "ADDRESS")]
     pub address: String,
+    /// Only if the platform calls it so: a cluster's id, a node pool's full name, an object's uid.
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
     #[command(flatten)]
     pub stack: StackArgs,
     #[command(flatten)]
@@ -321,6 +328,56 @@ pub(super) struct GraphArgs {
     pub components: bool,
 }
 
+/// What to drop from the state.
+#[derive(Debug, Args, Clone)]
+pub(super) struct ForgetArgs {
+    /// The resource.
+    pub address: String,
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// Only say what would happen.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct HistoryArgs {
+    #[command(subcommand)]
+    pub command: HistoryCommand,
+}
+
+#[derive(Debug, Subcommand, Clone)]
+pub(super) enum HistoryCommand {
+    /// List the runs that have changed the state, with the serial that each ended with.
+    List {
+        #[command(flatten)]
+        stack: StackArgs,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the state was, and how it differs from now.
+    Show {
+        /// The serial; any since the oldest that is kept.
+        serial: u64,
+        #[command(flatten)]
+        stack: StackArgs,
+        /// Print it as `state pull` does.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the state what it was. Nothing in the world is changed by it.
+    Restore {
+        /// The serial; any since the oldest that is kept.
+        serial: u64,
+        #[command(flatten)]
+        stack: StackArgs,
+        /// Only say what would happen.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
 #[derive(Debug, Args, Clone)]
 pub(super) struct StateArgs {
     #[command(subcommand)]
@@ -353,20 +410,53 @@ pub(super) enum StateCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Forget a resource; it stays where it is.
-    Rm {
-        /// The resource.
-        address: String,
-        #[command(flatten)]
-        stack: StackArgs,
-        /// Only say what would happen.
-        #[arg(long)]
-        dry_run: bool,
-    },
+    /// Drop a resource from the state; it stays where it is.
+    Rm(ForgetArgs),
     /// Print the state as JSON.
     Pull {
         #[command(flatten)]
         stack: StackArgs,
+    },
+    /// Put a state that was pulled in the place of what is there: a newer one of the same lineage.
+    Push {
+        /// What `state pull` printed; - for standard input.
+        #[arg(value_name = "FILE")]
+        pushed: PathBuf,
+        #[command(flatten)]
+        stack: StackArgs,
+        /// Also an older one, or one of another lineage.
+        #[arg(long)]
+        force: bool,
+        /// Only say what would happen.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Carry the state to another place, and mark the old one.
+    Migrate {
+        #[command(flatten)]
+        stack: StackArgs,
+        /// Where it is, as [state] backend named it; default: where [state] says.
+        #[arg(long, value_name = "BACKEND")]
+        from: Option<String>,
+        /// Where it goes; default: where [state] says.
+        #[arg(long, value_name = "BACKEND")]
+        to: Option<String>,
+    },
+    /// Make a state that is lost again from what carries the stack's labels.
+    Rebuild {
+        #[command(flatten)]
+        stack: StackArgs,
+        #[command(flatten)]
+        charts: BundleArgs,
+        /// The stack id, where the labels say several or none.
+        #[arg(long, value_name = "ID")]
+        stack_id: Option<String>,
+        /// Wait this long for another run to release the state, for example 5m.
+        #[arg(long, value_name = "DURATION")]
+        lock_timeout: Option<String>,
+        /// Do not ask.
+        #[arg(long)]
+        auto_approve: bool,
     },
 }
 

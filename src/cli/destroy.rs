@@ -20,6 +20,7 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         refresh_only: false,
         saved: None,
         adopt: Vec::new(),
+        adopt_id: None,
         abandon: args.abandon.iter().map(Address::new).collect(),
     };
     run_job(job, vars, terminal)

@@ -21,6 +21,7 @@ use crate::env::random::{Random, SystemRandom};
 use crate::env::vars::Vars;
 use crate::ops::layout;
 use crate::stack::Stack;
+use crate::state::history::{self, Chapter};
 use crate::state::model::State;
 
 /// A backend.
@@ -32,9 +33,12 @@ pub(super) enum Kept {
 impl Kept {
     /// The state of a stack in a place.
     pub(super) fn of(args: &StackArgs, place: &Place, stack: &Stack) -> Result<Self, Diagnostics> {
-        let name = stack.name.value.to_string();
-        let backend = stack.state.as_ref().and_then(|state| state.backend.as_ref()).map(|url| url.value.to_string());
-        let local = |directory: &Path| Kept::Local(LocalBackend::new(Arc::new(RealDisk), directory, &name));
+        Kept::at(args, place, &stack.name.value, backend(stack).as_deref())
+    }
+
+    /// The state of a stack in a place, where `[state] backend` were this.
+    pub(super) fn at(args: &StackArgs, place: &Place, name: &str, backend: Option<&str>) -> Result<Self, Diagnostics> {
+        let local = |directory: &Path| Kept::Local(LocalBackend::new(Arc::new(RealDisk), directory, name));
         Ok(match backend {
             Some(url) if !place.is_simulated() && url.contains("://") => {
                 let store = bucket::open(&format!("{}/{name}", url.trim_end_matches('/'))).map_err(|why| {
@@ -44,31 +48,96 @@ impl Kept {
                             .hint("check the address in [state], and that this machine is logged in"),
                     )
                 })?;
-                let spill = layout::state(&args.file, None, &name).join("unpushed");
+                let spill = layout::state(&args.file, None, name).join("unpushed");
                 let clock = Arc::new(WallClock::new());
-                Kept::Remote(RemoteBackend::new(store, clock, &name, Arc::new(RealDisk), spill, process::is_alive))
+                Kept::Remote(RemoteBackend::new(store, clock, name, Arc::new(RealDisk), spill, process::is_alive))
             }
             Some(folder) if !place.is_simulated() => {
-                local(&args.file.parent().unwrap_or(Path::new("")).join(folder).join(&name))
+                local(&args.file.parent().unwrap_or(Path::new("")).join(folder).join(name))
             }
-            _ => local(&layout::state(&args.file, place.world(), &name)),
+            _ => local(&layout::state(&args.file, place.world(), name)),
         })
+    }
+
+    /// Where it is.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Kept::Local(backend) => backend.directory().display().to_string(),
+            Kept::Remote(backend) => backend.place(),
+        }
     }
 
     /// Reads the state without taking it. Not inside a runtime.
     pub(super) fn read(&self, terminal: &Terminal) -> Result<State, Diagnostics> {
+        let state = self.read_as_it_is(terminal).map_err(|error| refused(&error))?;
+        self.stays(state).map_err(|error| refused(&error))
+    }
+
+    /// Reads the state without taking it, even where it says that it is kept elsewhere now. Not inside a runtime.
+    pub(super) fn read_as_it_is(&self, terminal: &Terminal) -> Result<State, BackendError> {
         match self {
             Kept::Local(backend) => {
-                let (state, note) = backend.inspect().map_err(|error| refused(&error))?;
+                let (state, note) = backend.inspect()?;
                 if let Some(note) = note {
                     terminal.say(&terminal.err.yellow(&format!("Note: {note}")));
                 }
                 Ok(state)
             }
             Kept::Remote(backend) => {
-                let loaded = wall_clock_runtime()?.block_on(backend.read()).map_err(|error| refused(&error))?;
-                Ok(loaded.state)
+                let runtime = wall_clock_runtime().map_err(|Diagnostics(said)| BackendError::Storage {
+                    what: "read",
+                    place: backend.place(),
+                    error: std::io::Error::other(said.first().map(|d| d.summary.clone()).unwrap_or_default()),
+                })?;
+                runtime.block_on(backend.read()).map(|loaded| loaded.state)
             }
+        }
+    }
+
+    /// Reads the state once more, while a session is open.
+    pub(super) async fn read_back(&self) -> Result<State, BackendError> {
+        match self {
+            Kept::Local(backend) => backend.read(),
+            Kept::Remote(backend) => backend.read().await.map(|loaded| loaded.state),
+        }
+    }
+
+    /// Everything that can be read of what the state was. Not inside a runtime.
+    pub(super) fn chapters(&self) -> Result<Vec<Chapter>, Diagnostics> {
+        match self {
+            Kept::Local(backend) => backend.chapters(),
+            Kept::Remote(backend) => wall_clock_runtime()?.block_on(backend.chapters()),
+        }
+        .map_err(|error| refused(&error))
+    }
+
+    /// The last state that can be read, for one that is damaged; nothing where there is none. Not inside a runtime.
+    pub(super) fn remains(&self, stack: &str) -> Result<State, Diagnostics> {
+        Ok(history::last(&self.chapters()?).unwrap_or_else(|| State::empty(stack)))
+    }
+
+    /// Puts a state in the place of one that cannot be read; says where that is kept.
+    pub(super) async fn repair(&self, opening: &Opening<'_>, state: &State) -> Result<(), Diagnostics> {
+        match self {
+            Kept::Local(backend) => {
+                let holder = layout::holder(opening.vars, opening.command, WallClock::real_now());
+                let aside = backend.repair(&holder, state).map_err(|error| refused(&error))?;
+                for path in aside {
+                    opening.terminal.say(&format!("What could not be read is kept as {}.", path.display()));
+                }
+                Ok(())
+            }
+            Kept::Remote(backend) => {
+                let repaired = backend.repair(&me(opening.vars, opening.command), state).await;
+                repaired.map_err(|error| refused(&error))
+            }
+        }
+    }
+
+    fn stays(&self, state: State) -> Result<State, BackendError> {
+        match state.departed {
+            Some(to) => Err(BackendError::Departed { place: self.place(), to }),
+            None => Ok(state),
         }
     }
 
@@ -79,7 +148,15 @@ impl Kept {
         let limit = opening.limit()?;
         let session = wait(backend, opening, limit).map_err(|error| refused(&error))?;
         opening.tell(&session);
+        self.admits(session.state(), opening).map_err(|error| refused(&error))?;
         Ok(Some(Box::new(session)))
+    }
+
+    fn admits(&self, state: &State, opening: &Opening<'_>) -> Result<(), BackendError> {
+        match &state.departed {
+            Some(to) if !opening.even_departed => Err(BackendError::Departed { place: self.place(), to: to.clone() }),
+            _ => Ok(()),
+        }
     }
 
     /// Takes the state for writing, waiting for another run as long as the user allows.
@@ -91,8 +168,12 @@ impl Kept {
         let limit = opening.limit()?;
         let me = me(opening.vars, opening.command);
         let session = backend.open(&me, limit, &|holder| opening.wait_for(holder)).await;
-        let session = session.map_err(|error| refused(&error))?;
+        let mut session = session.map_err(|error| refused(&error))?;
         opening.tell(&session);
+        if let Err(error) = self.admits(session.state(), opening) {
+            session.close().await;
+            return Err(refused(&error));
+        }
         Ok(Box::new(session))
     }
 }
@@ -104,6 +185,13 @@ pub(super) struct Opening<'a> {
     /// The command, for the message that somebody else will read.
     pub command: &'a str,
     pub terminal: &'a Terminal,
+    /// Also where it says that it is kept elsewhere now.
+    pub even_departed: bool,
+}
+
+/// What a stack says about where its state is kept.
+pub(super) fn backend(stack: &Stack) -> Option<String> {
+    stack.state.as_ref().and_then(|state| state.backend.as_ref()).map(|url| url.value.to_string())
 }
 
 impl Opening<'_> {

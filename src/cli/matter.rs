@@ -39,6 +39,7 @@ impl<'a> Planning<'a> {
         let looked = self.planned.look(platforms, state, self.options, self.terminal).await?;
         let known = self.planned.known();
         let mut matter = Matter { options: self.options, known, looked, secrets: BTreeMap::new() };
+        run::recognise(platforms, self.args, matter.wanted(), state, self.options).await?;
         matter.secrets = run::digests(self.args, self.place, matter.wanted(), self.create_key)?;
         Ok(matter)
     }

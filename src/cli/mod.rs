@@ -10,13 +10,16 @@ mod chart;
 mod destroy;
 mod export;
 mod graph;
+mod history;
 mod inspect;
 mod kept;
 mod lease;
 mod lock;
 mod matter;
 mod plan;
+mod push;
 mod reach;
+mod rebuild;
 mod run;
 mod scaffold;
 mod sim;
@@ -63,6 +66,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Graph(args) => graph::graph(&args, &vars, &terminal),
         args::Command::Lock(args) => lock::lock(&args, &vars, &terminal),
         args::Command::State(args) => state::state(&args, &vars, &terminal),
+        args::Command::Forget(args) => state::forget(&args, &vars, &terminal),
+        args::Command::History(args) => history::history(&args, &vars, &terminal),
         args::Command::Lease(args) => lease::lease(&args, &vars, &terminal),
         args::Command::Sim(args) => sim::sim(&args, &vars, &terminal),
         args::Command::Chart(args) => chart::chart(&args, &vars, &terminal),

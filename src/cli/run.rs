@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::address::Address;
 use crate::backend::BackendError;
+use crate::catalog;
 use crate::cli::args::{PlanningArgs, StackArgs};
 use crate::cli::reach::Place;
 use crate::cli::source::Wanted;
@@ -16,7 +17,11 @@ use crate::env::disk::RealDisk;
 use crate::env::process;
 use crate::env::random::SystemRandom;
 use crate::ops::layout;
+use crate::ops::marks;
+use crate::ops::platforms::Platforms;
 use crate::plan::planner::Options;
+use crate::state::codec::DecodeError;
+use crate::state::model::State;
 
 /// A backend's refusal with the ways out.
 pub(super) fn refused(error: &BackendError) -> Diagnostics {
@@ -25,9 +30,18 @@ pub(super) fn refused(error: &BackendError) -> Diagnostics {
         BackendError::Locked { .. } => diagnostic
             .detail("Two runs at once would undo each other.")
             .hint("wait until it is over, or use --lock-timeout 10m"),
-        BackendError::Damaged { .. } => diagnostic
-            .detail("Nothing was changed. What the stack made is still there and carries its labels.")
-            .hint("restore the file from a backup; never delete the state of a stack that exists"),
+        BackendError::Damaged { error: DecodeError::Newer { .. } | DecodeError::Unknown { .. }, .. } => diagnostic
+            .detail("Nothing was changed, and nothing is wrong with the state.")
+            .hint("use the stackwright that wrote it, or a newer one"),
+        BackendError::Damaged { .. } => {
+            diagnostic.detail("Nothing was changed. What the stack made is still there and carries its labels.").hint(
+                "`stackwright history list` shows what can still be read and `history restore` brings it back; \
+                 `stackwright state rebuild` makes the state again from what is there",
+            )
+        }
+        BackendError::Departed { to, .. } => diagnostic
+            .detail("This copy is history: what was done since is recorded there alone. Nothing was changed.")
+            .hint(format!("set `backend = \"{to}\"` in [state] of the stack file")),
         BackendError::Storage { place, .. } if place.contains("://") => diagnostic
             .hint("check the network, the address in [state] and the login for it, then run the same command again"),
         BackendError::Storage { .. } => {
@@ -65,6 +79,20 @@ pub(super) fn digests(
     let Some(key) = key else { return Ok(BTreeMap::new()) };
     let digest = |(name, value): (&String, &String)| (name.clone(), layout::secret_digest(&key, name, value));
     Ok(wanted.secrets.iter().map(digest).collect())
+}
+
+/// Refuses to plan what is there already and the state does not know: a state that is lost, or of another stack.
+pub(super) async fn recognise(
+    platforms: &Platforms,
+    stack: &StackArgs,
+    wanted: &Wanted,
+    state: &State,
+    options: &Options,
+) -> Result<(), Diagnostics> {
+    let alone = catalog::cluster_alone(&wanted.stack);
+    // What is to go is not expanded; its cluster says whose it is all the same.
+    let desired = if alone.resources.is_empty() { &wanted.desired } else { &alone };
+    marks::recognise(platforms, desired, state, options, &stack.file.display().to_string()).await
 }
 
 /// The planner's options from flags.

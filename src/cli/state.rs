@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use crate::address::Address;
-use crate::cli::args::{StackArgs, StateArgs, StateCommand};
+use crate::cli::args::{ForgetArgs, StackArgs, StateArgs, StateCommand};
 use crate::cli::kept::{Kept, Opening};
 use crate::cli::reach::{Place, wall_clock_runtime};
+use crate::cli::rebuild::Rebuild;
 use crate::cli::terminal::Terminal;
-use crate::cli::{run, source};
+use crate::cli::{push, rebuild, run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::env::vars::Vars;
 use crate::state::model::State;
@@ -30,7 +31,10 @@ pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> R
             terminal.print(&state_text::resource(recorded, terminal.out));
         }
         StateCommand::Pull { stack } => {
-            let (_, state) = look(stack, vars, terminal)?;
+            let place = Place::of(&stack.place, &stack.file);
+            let kept = Kept::of(stack, &place, &source::leaving(stack, vars, true)?.stack)?;
+            // Also of a copy that is history.
+            let state = kept.read_as_it_is(terminal).map_err(|error| run::refused(&error))?;
             let json = serde_json::to_string_pretty(&state).expect("state has only string keys");
             terminal.print(&format!("{json}\n"));
         }
@@ -39,15 +43,30 @@ pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> R
             let (from, to) = (find(&state, from)?, Address::new(to));
             let said = format!("{from} is called {to} from now on.");
             let transition = Transition::Moved { from: from.identity(), to };
-            change(&kept, transition, *dry_run, &said, vars, terminal)?;
+            change(&kept, transition, "stackwright state mv", (*dry_run, &said), vars, terminal)?;
         }
-        StateCommand::Rm { address, stack, dry_run } => {
-            let (kept, state) = look(stack, vars, terminal)?;
-            let address = find(&state, address)?;
-            let said = format!("{address} is forgotten: it stays where it is, and stackwright no longer manages it.");
-            change(&kept, Transition::Forgotten(address.identity()), *dry_run, &said, vars, terminal)?;
+        StateCommand::Rm(args) => return forget(args, vars, terminal),
+        StateCommand::Push { pushed, stack, force, dry_run } => {
+            push::push(pushed, stack, (*force, *dry_run), vars, terminal)?;
+        }
+        StateCommand::Migrate { stack, from, to } => {
+            push::migrate(from.as_deref(), to.as_deref(), stack, vars, terminal)?;
+        }
+        StateCommand::Rebuild { stack, charts, stack_id, lock_timeout, auto_approve } => {
+            let (stack_id, lock_timeout, auto_approve) = (stack_id.as_deref(), lock_timeout.as_deref(), *auto_approve);
+            rebuild::rebuild(&Rebuild { stack, charts, stack_id, lock_timeout, auto_approve }, vars, terminal)?;
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `forget`, and `state rm`, which is Terraform's name for it.
+pub(super) fn forget(args: &ForgetArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let (kept, state) = look(&args.stack, vars, terminal)?;
+    let address = find(&state, &args.address)?;
+    let said = format!("{address} is forgotten: it stays where it is, and stackwright no longer manages it.");
+    let transition = Transition::Forgotten(address.identity());
+    change(&kept, transition, "stackwright forget", (args.dry_run, &said), vars, terminal)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -75,8 +94,8 @@ fn find(state: &State, text: &str) -> Result<Address, Diagnostics> {
 fn change(
     kept: &Kept,
     transition: Transition,
-    dry_run: bool,
-    said: &str,
+    command: &str,
+    (dry_run, said): (bool, &str),
     vars: &dyn Vars,
     terminal: &Terminal,
 ) -> Result<(), Diagnostics> {
@@ -86,7 +105,7 @@ fn change(
         terminal.say(&format!("Dry run: {said}"));
         return Ok(());
     }
-    let opening = Opening { lock_timeout: None, vars, command: "stackwright state", terminal };
+    let opening = Opening { lock_timeout: None, vars, command, terminal, even_departed: false };
     wall_clock_runtime()?.block_on(async {
         let mut session = kept.open(&opening).await?;
         let changed = session.commit(vec![transition]).await;

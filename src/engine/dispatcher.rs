@@ -557,14 +557,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
     }
 
     fn intent(&self, change: &ResourceChange, action: Intent) -> Transition {
-        let mut needs = Vec::new();
-        if action != Intent::Delete {
-            let start = self.plan.edges.partition_point(|e| e.dependent < change.address);
-            let own = self.plan.edges[start..].iter().take_while(|e| e.dependent == change.address);
-            for edge in own {
-                self.expand(&edge.dependency, &mut needs);
-            }
-        }
+        let needs = if action == Intent::Delete { Vec::new() } else { self.plan.needs(&change.address) };
         Transition::Intent {
             address: change.address.clone(),
             kind: change.kind.clone(),
@@ -572,19 +565,6 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             at: self.run.clock.now().0,
             needs,
             connection: change.connection.clone(),
-        }
-    }
-
-    /// A need of a whole component is recorded as such; any other barrier is stood for by its members.
-    fn expand(&self, dependency: &Address, needs: &mut Vec<Address>) {
-        let is_component = dependency.object_key().is_none();
-        if is_component || self.plan.change(dependency).is_some() {
-            needs.push(dependency.clone());
-            return;
-        }
-        let start = self.plan.edges.partition_point(|e| e.dependent < *dependency);
-        for edge in self.plan.edges[start..].iter().take_while(|e| e.dependent == *dependency) {
-            self.expand(&edge.dependency, needs);
         }
     }
 

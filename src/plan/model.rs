@@ -299,6 +299,26 @@ impl Plan {
             && (!self.refresh_only || self.drift.is_empty())
     }
 
+    /// What a resource needs, as state keeps it: a need of a whole component is recorded as such, and any other
+    /// barrier is stood for by its members.
+    pub fn needs(&self, dependent: &Address) -> Vec<Address> {
+        let mut needs = Vec::new();
+        self.gather_needs(dependent, &mut needs);
+        needs
+    }
+
+    fn gather_needs(&self, dependent: &Address, needs: &mut Vec<Address>) {
+        let start = self.edges.partition_point(|edge| edge.dependent < *dependent);
+        for edge in self.edges[start..].iter().take_while(|edge| edge.dependent == *dependent) {
+            let is_component = edge.dependency.object_key().is_none();
+            if is_component || self.change(&edge.dependency).is_some() {
+                needs.push(edge.dependency.clone());
+            } else {
+                self.gather_needs(&edge.dependency, needs);
+            }
+        }
+    }
+
     /// The change of that address.
     pub fn change(&self, address: &Address) -> Option<&ResourceChange> {
         let at = self.changes.binary_search_by(|c| c.address.cmp(address)).ok()?;

@@ -86,6 +86,24 @@ pub struct Poll {
     pub observed: Option<Observed>,
 }
 
+/// Whose a resource is, as its labels say.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// The stack id.
+    pub id: String,
+    /// The stack's name, where the platform's labels hold it.
+    pub stack: Option<String>,
+}
+
+/// Something that carries a stack's mark.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Its name among its kind: for a Kubernetes object its key.
+    pub name: String,
+    /// As it is.
+    pub observed: Observed,
+}
+
 /// Does things to resources of one kind.
 #[async_trait]
 pub trait Driver: Send + Sync {
@@ -106,6 +124,26 @@ pub trait Driver: Send + Sync {
     async fn release(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
         let _ = (subject, observed);
         Ok(Ack::default())
+    }
+
+    /// Whose marks the subjects carry, whoever that is, in the same order; `None` for what is not there or nobody's.
+    /// Kinds without a platform have no marks.
+    async fn marks(&self, subjects: &[Subject]) -> Result<Vec<Option<Mark>>, ProviderError> {
+        Ok(vec![None; subjects.len()])
+    }
+
+    /// Everything of this kind that carries the stack's mark and was made by it, where `connection` leads: also what
+    /// no subject names. Kinds without a platform find nothing.
+    async fn find(&self, connection: Option<&Value>, ownership: &Ownership) -> Result<Vec<Found>, ProviderError> {
+        let _ = (connection, ownership);
+        Ok(Vec::new())
+    }
+
+    /// Whether an update would leave the resource as it is. The platform is asked without being changed; where it
+    /// cannot be asked so, only a difference of attributes can tell, and the answer is no.
+    async fn would_keep(&self, request: &ApplyRequest) -> Result<bool, ProviderError> {
+        let _ = request;
+        Ok(false)
     }
 
     /// Looks once: is it ready, or gone? `operation` is the one that [`Ack`] named, if it did.

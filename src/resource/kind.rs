@@ -88,6 +88,13 @@ pub trait Kind: Send + Sync {
     /// record's place finds nothing as long as the resource stays as `observed`. Never holds a secret value.
     fn seen(&self, recorded: &Value, ceded: &[Ceded], observed: &Observed) -> Value;
 
+    /// What to keep of a resource that is found again without a record, and is not known to be as `desired`: enough
+    /// to find it, and nothing that would hide how it differs.
+    fn record_found(&self, desired: Option<&Value>, ceded: &[Ceded], observed: &Observed) -> Value {
+        let _ = desired;
+        self.record(&Value::Null, ceded, observed)
+    }
+
     /// What references can read of an existing resource.
     fn outputs(&self, observed: &Observed) -> Value;
 

@@ -11,6 +11,9 @@ use crate::state::transition::{Illegal, Transition};
 #[serde(deny_unknown_fields)]
 struct Record {
     serial: u64,
+    /// Who began to write with this record.
+    #[serde(default)]
+    run: Option<String>,
     transition: Transition,
 }
 
@@ -49,6 +52,14 @@ pub enum DecodeError {
         /// The format it says it has.
         found: u64,
     },
+    /// An intact record that means nothing to this version.
+    #[error("the record at byte {offset} is of a newer stackwright: {what}")]
+    Unknown {
+        /// From the start of the file.
+        offset: usize,
+        /// What is not understood.
+        what: String,
+    },
     /// Nothing in it.
     #[error("the file is empty")]
     Empty,
@@ -85,12 +96,19 @@ pub fn encode_snapshot(state: &State) -> Vec<u8> {
 
 /// Appends the record of `transition`, which leads to `serial`, to `out`.
 pub fn encode_record(serial: u64, transition: &Transition, out: &mut Vec<u8>) {
+    encode_record_of(None, serial, transition, out);
+}
+
+/// As [`encode_record`]; `run` says who begins to write with it: process, user, command and time.
+pub fn encode_record_of(run: Option<&str>, serial: u64, transition: &Transition, out: &mut Vec<u8>) {
     #[derive(serde::Serialize)]
     struct Borrowed<'a> {
         serial: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        run: Option<&'a str>,
         transition: &'a Transition,
     }
-    let payload = serde_json::to_vec(&Borrowed { serial, transition }).expect("records have only string keys");
+    let payload = serde_json::to_vec(&Borrowed { serial, run, transition }).expect("records have only string keys");
     line(&payload, out);
 }
 
@@ -125,7 +143,9 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<State, DecodeError> {
     if header.format > u64::from(FORMAT) {
         return Err(DecodeError::Newer { found: header.format });
     }
-    serde_json::from_slice(payload).map_err(|e| damaged(e.to_string()))
+    // A state of an earlier format is a state of this one without what that did not have.
+    let state: State = serde_json::from_slice(payload).map_err(|e| damaged(e.to_string()))?;
+    Ok(State { format: FORMAT, ..state })
 }
 
 /// What replaying a journal gave.
@@ -142,6 +162,19 @@ pub struct Replayed {
 /// # Errors
 /// [`DecodeError`] for everything but a torn last line, which an interrupted write leaves behind.
 pub fn replay(state: &mut State, bytes: &[u8]) -> Result<Replayed, DecodeError> {
+    walk(state, bytes, &mut |_, _| true)
+}
+
+/// Replays as long as `goes_on`, which is asked before each record that is applied, with the state before it and
+/// who begins to write with it.
+///
+/// # Errors
+/// As [`replay`]; the state is then as of the last record before.
+pub fn walk(
+    state: &mut State,
+    bytes: &[u8],
+    goes_on: &mut dyn FnMut(&State, Option<&str>) -> bool,
+) -> Result<Replayed, DecodeError> {
     let mut offset = 0;
     let mut applied = 0;
     while offset < bytes.len() {
@@ -154,11 +187,14 @@ pub fn replay(state: &mut State, bytes: &[u8]) -> Result<Replayed, DecodeError> 
             Err(_) if is_last => break,
             Err(what) => return Err(DecodeError::Damaged { offset, what }),
         };
-        let record: Record =
-            serde_json::from_slice(payload).map_err(|e| DecodeError::Damaged { offset, what: e.to_string() })?;
+        let record: Record = serde_json::from_slice(payload).map_err(|e| not_understood(payload, offset, &e))?;
         if record.serial > state.serial {
-            if record.serial != state.serial + 1 {
-                return Err(DecodeError::Gap { offset, found: record.serial, expected: state.serial + 1 });
+            let expected = state.serial_after(&record.transition);
+            if record.serial != expected {
+                return Err(DecodeError::Gap { offset, found: record.serial, expected });
+            }
+            if !goes_on(state, record.run.as_deref()) {
+                break;
             }
             state.apply(&record.transition).map_err(|error| DecodeError::Illegal { offset, error })?;
             applied += 1;
@@ -166,6 +202,29 @@ pub fn replay(state: &mut State, bytes: &[u8]) -> Result<Replayed, DecodeError> 
         offset = end;
     }
     Ok(Replayed { applied, intact: offset })
+}
+
+/// The checksum is right, so that somebody has meant it.
+fn not_understood(payload: &[u8], offset: usize, error: &serde_json::Error) -> DecodeError {
+    #[derive(serde::Deserialize)]
+    struct Any {
+        serial: u64,
+    }
+    let what = error.to_string();
+    match serde_json::from_slice::<Any>(payload) {
+        Ok(any) if any.serial > 0 => DecodeError::Unknown { offset, what },
+        _ => DecodeError::Damaged { offset, what },
+    }
+}
+
+/// The highest serial that an intact record of a journal names, whatever else is wrong with it; 0 without any.
+pub fn highest_serial(bytes: &[u8]) -> u64 {
+    #[derive(serde::Deserialize)]
+    struct Any {
+        serial: u64,
+    }
+    let lines = bytes.split(|&byte| byte == b'\n').filter_map(|text| payload(text).ok());
+    lines.filter_map(|payload| serde_json::from_slice::<Any>(payload).ok()).map(|any| any.serial).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -216,6 +275,35 @@ mod tests {
             push(&mut state, t);
         }
         (state, journal)
+    }
+
+    /// States written by earlier versions are read for ever: each format has a folder with what it was.
+    #[test]
+    fn a_state_of_format_1_is_read() {
+        let snapshot = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/snapshot"));
+        let journal = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/journal"));
+        let expected = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/state.json"));
+        let mut state = decode_snapshot(snapshot).expect("a snapshot");
+        let done = replay(&mut state, journal).expect("a journal");
+        assert_eq!((done.applied, done.intact), (5, journal.len()));
+        assert_eq!(state, serde_json::from_str::<State>(expected).expect("a state"));
+        // What is written from here on is of this format.
+        assert_eq!(decode_snapshot(&encode_snapshot(&state)), Ok(state));
+    }
+
+    #[test]
+    fn what_a_newer_version_wrote_is_called_so() {
+        let mut snapshot = State::empty("s");
+        snapshot.format = FORMAT + 1;
+        let newer = DecodeError::Newer { found: u64::from(FORMAT) + 1 };
+        assert_eq!(decode_snapshot(&encode_snapshot(&snapshot)), Err(newer));
+        let mut journal = Vec::new();
+        line(br#"{"serial":1,"transition":{"transmuted":{"into":"gold"}}}"#, &mut journal);
+        let found = replay(&mut State::empty("s"), &journal);
+        assert!(matches!(found, Err(DecodeError::Unknown { offset: 0, .. })), "{found:?}");
+        let mut rubbish = Vec::new();
+        line(b"{\"serial\":", &mut rubbish);
+        assert!(matches!(replay(&mut State::empty("s"), &rubbish), Err(DecodeError::Damaged { .. })));
     }
 
     proptest! {

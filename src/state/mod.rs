@@ -1,6 +1,8 @@
-//! What was recorded: the snapshot, the transitions that change it, and the text form of both. Pure.
+//! What was recorded: the snapshot, the transitions that change it, the text form of both, and what was
+//! recorded earlier. Pure.
 
 pub mod codec;
+pub mod history;
 pub mod model;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::address::{Address, Identity};
-use crate::state::model::{Intent, Pending, Recorded, State, Target};
+use crate::state::model::{FORMAT, Intent, Pending, Recorded, State, Target};
 use crate::value::Value;
 
 /// One step of a state's history.
@@ -94,6 +94,13 @@ pub enum Transition {
     },
     /// The outputs of a complete apply.
     Outputs(BTreeMap<String, Value>),
+    /// The whole state is another one from now on: pushed, restored, or rebuilt.
+    Replaced(Box<State>),
+    /// The state is kept elsewhere from now on; nothing but a replacement can follow.
+    Departed {
+        /// The place, as `[state] backend` names it.
+        to: String,
+    },
 }
 
 /// A transition that the state does not allow.
@@ -120,6 +127,12 @@ pub enum Illegal {
     /// The new name is taken.
     #[error("{0} is recorded already")]
     Taken(Identity),
+    /// The state is kept elsewhere.
+    #[error("the state is kept in {0} now")]
+    Departed(String),
+    /// What would replace the state is the state of something else, or of nothing.
+    #[error("what would replace the state {0}")]
+    Replacement(&'static str),
 }
 
 impl State {
@@ -128,12 +141,29 @@ impl State {
     /// # Errors
     /// [`Illegal`]; the state is then as before.
     pub fn apply(&mut self, transition: &Transition) -> Result<(), Illegal> {
+        let serial = self.serial_after(transition);
         self.change(transition)?;
-        self.serial += 1;
+        self.serial = serial;
         Ok(())
     }
 
+    /// The serial that a transition leads to: the next one, but for a replacement, which is newer than both what it
+    /// replaces and what it was. Where there was nothing, it keeps its own.
+    pub fn serial_after(&self, transition: &Transition) -> u64 {
+        match transition {
+            Transition::Replaced(other) if self.is_new() => other.serial,
+            Transition::Replaced(other) => self.serial.max(other.serial) + 1,
+            _ => self.serial + 1,
+        }
+    }
+
     fn change(&mut self, transition: &Transition) -> Result<(), Illegal> {
+        if let Transition::Replaced(other) = transition {
+            return self.replace(other);
+        }
+        if let Some(place) = &self.departed {
+            return Err(Illegal::Departed(place.clone()));
+        }
         if matches!(transition, Transition::Begin { .. }) != self.lineage.is_empty() {
             return Err(Illegal::Begin);
         }
@@ -255,7 +285,20 @@ impl State {
                 self.resources.insert(identity, recorded);
             }
             Transition::Outputs(outputs) => self.outputs.clone_from(outputs),
+            Transition::Departed { to } => self.departed = Some(to.clone()),
+            Transition::Replaced(other) => self.replace(other)?,
         }
+        Ok(())
+    }
+
+    fn replace(&mut self, other: &State) -> Result<(), Illegal> {
+        if other.stack != self.stack {
+            return Err(Illegal::Replacement("is that of another stack"));
+        }
+        if other.lineage.is_empty() || other.serial == 0 {
+            return Err(Illegal::Replacement("has no history: nothing was ever recorded in it"));
+        }
+        *self = State { format: FORMAT, departed: None, ..other.clone() };
         Ok(())
     }
 
@@ -265,5 +308,46 @@ impl State {
 
     fn pending(&mut self, identity: &Identity) -> Result<&mut Pending, Illegal> {
         self.recorded(identity)?.pending.as_mut().ok_or_else(|| Illegal::NoIntent(identity.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(serial: u64) -> State {
+        let mut state = State::empty("s");
+        state.apply(&Transition::Begin { lineage: "l".into(), stack_id: "i".into() }).expect("begins");
+        for _ in 1..serial {
+            state.apply(&Transition::Outputs(BTreeMap::new())).expect("legal");
+        }
+        state
+    }
+
+    #[test]
+    fn a_replacement_is_newer_than_both() {
+        let (old, new) = (begun(3), begun(7));
+        for (mut state, other, serial) in
+            [(old.clone(), &new, 8), (new.clone(), &old, 8), (State::empty("s"), &new, 7), (new.clone(), &new, 8)]
+        {
+            state.apply(&Transition::Replaced(Box::new(other.clone()))).expect("legal");
+            assert_eq!(state.serial, serial);
+            assert!(state.agrees(other));
+        }
+        let nothing = Transition::Replaced(Box::new(State::empty("s")));
+        assert!(matches!(old.clone().apply(&nothing), Err(Illegal::Replacement(_))));
+        let others = Transition::Replaced(Box::new(State { stack: "t".into(), ..new }));
+        assert!(matches!(old.clone().apply(&others), Err(Illegal::Replacement(_))));
+    }
+
+    #[test]
+    fn what_has_departed_takes_nothing_but_a_replacement() {
+        let mut state = begun(2);
+        state.apply(&Transition::Departed { to: "gs://b".into() }).expect("legal");
+        let before = state.clone();
+        assert_eq!(state.apply(&Transition::Outputs(BTreeMap::new())), Err(Illegal::Departed("gs://b".into())));
+        assert_eq!(state, before);
+        state.apply(&Transition::Replaced(Box::new(begun(2)))).expect("it comes back");
+        assert_eq!((state.departed.clone(), state.serial), (None, 4));
     }
 }

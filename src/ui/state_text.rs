@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::address::Address;
 use crate::resource::readiness::Readiness;
+use crate::state::history::{Difference, Run, difference};
 use crate::state::model::{Recorded, State};
 use crate::ui::paint::{Paint, count, tame};
 use crate::ui::values;
@@ -47,6 +48,64 @@ pub fn resource(recorded: &Recorded, paint: Paint) -> String {
     out.push_str("}\n");
     if let Some(pending) = &recorded.pending {
         out.push_str(&paint.yellow(&format!("  unfinished: {:?}\n", pending.action)));
+    }
+    out
+}
+
+/// The runs that the history tells of, oldest first.
+pub fn runs(runs: &[Run]) -> String {
+    if runs.is_empty() {
+        return "There is no history: nothing was ever recorded.\n".to_owned();
+    }
+    let mut out = format!("{:>8}  {:<18}  {:>9}  RUN\n", "SERIAL", "CHANGES", "RESOURCES");
+    for run in runs {
+        let changes = format!("+{} ~{} -{}", run.added, run.changed, run.removed);
+        let holder = run.holder.as_deref().map_or("(not told any more)".to_owned(), tame);
+        out.push_str(&format!("{:>8}  {changes:<18}  {:>9}  {holder}\n", run.serial, run.resources));
+    }
+    out
+}
+
+fn changes(found: &Difference, paint: Paint) -> String {
+    let mut out = String::new();
+    for (symbol, identities) in [("+", &found.added), ("~", &found.changed), ("-", &found.removed)] {
+        for identity in identities {
+            let symbol = match symbol {
+                "+" => paint.green(symbol),
+                "-" => paint.red(symbol),
+                _ => paint.yellow(symbol),
+            };
+            out.push_str(&format!("  {symbol} {}\n", tame(identity.as_str())));
+        }
+    }
+    out
+}
+
+/// What was recorded between an earlier state and the one that is now.
+pub fn since(earlier: &State, now: &State, paint: Paint) -> String {
+    let found = difference(earlier, now);
+    if found == Difference::default() {
+        return format!("\nSince then (serial {} now) no resource was recorded otherwise.\n", now.serial);
+    }
+    format!("\nSince then (serial {} now):\n{}", now.serial, changes(&found, paint))
+}
+
+/// What changes where one state takes the place of another.
+pub fn replacement(current: &State, other: &State, paint: Paint) -> String {
+    let line = |state: &State| match state.is_new() {
+        true => "nothing".to_owned(),
+        false => format!(
+            "serial {}, lineage {}, stack id {}, {}",
+            state.serial,
+            tame(&state.lineage),
+            tame(&state.stack_id),
+            count(state.resources.len(), "resource")
+        ),
+    };
+    let mut out = format!("here:    {}\ninstead: {}\n", line(current), line(other));
+    out.push_str(&changes(&difference(current, other), paint));
+    if current.outputs != other.outputs {
+        out.push_str("  ~ outputs\n");
     }
     out
 }

@@ -31,7 +31,7 @@ pub struct Arena {
     /// What the program finds in its environment.
     variables: Mutex<BTreeMap<String, String>>,
     /// Goes away with the arena.
-    _served: Option<crate::served::Served>,
+    served: Option<crate::served::Served>,
 }
 
 /// Runs a suite everywhere it can be run, and compares what it returns.
@@ -57,6 +57,11 @@ impl Arena {
     /// The folder of the test's files; `stack.toml` in it may say `kubeconfig = "kubeconfig"`.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where the simulator is served that plays the cluster.
+    pub fn simulator(&self) -> &str {
+        &self.served.as_ref().expect("a simulated arena").url
     }
 
     /// Writes a file of the test.

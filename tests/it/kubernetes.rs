@@ -5,6 +5,7 @@
 mod charts;
 mod drift;
 mod faults;
+mod recovery;
 
 use std::time::Duration;
 

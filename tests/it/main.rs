@@ -30,6 +30,8 @@ mod lab;
 mod necessity;
 mod order;
 mod real_charts;
+mod recovering;
+mod recovery;
 mod rivals;
 mod scenarios;
 mod served;

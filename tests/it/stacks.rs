@@ -67,6 +67,7 @@ pub fn life(name: &str, charts: Option<&Path>) {
     assert!(out.contains("No changes."), "{out}");
     let (out, _) = done(&place, &["status", &file, "--sim"]);
     assert!(out.contains("answered in"), "{out}");
+    lose_and_rebuild(&place, &file);
     let text = std::fs::read_to_string(folder.join(&file)).expect("readable");
     let pool = text.find("[node_pools.").expect("a pool");
     let edited = format!("{}{}", &text[..pool], text[pool..].replacen("nodes = 1", "nodes = 2", 1));
@@ -82,6 +83,26 @@ pub fn life(name: &str, charts: Option<&Path>) {
     assert_eq!(remains(&folder.join("state/.sim")), Vec::<String>::new());
     let (out, _) = done(&place, &["plan", &file, "--sim", "--destroy"]);
     assert!(out.contains("No changes."), "{out}");
+}
+
+/// A state that is lost is missed, and made again from what is there: nothing is to be added, changed or destroyed.
+fn lose_and_rebuild(place: &Place<'_>, file: &str) {
+    let (before, _) = done(place, &["state", "list", file, "--sim"]);
+    let states = place.folder.join("state/.sim/state");
+    for entry in std::fs::read_dir(&states).expect("states").flatten() {
+        let path = entry.path();
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.expect("removed");
+    }
+    for arguments in [&["plan", file, "--sim"][..], &["destroy", file, "--sim", "--auto-approve"]] {
+        let output = stackwright(place, arguments);
+        let said = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(!output.status.success() && said.contains("state rebuild"), "{arguments:?}: {said}");
+    }
+    let (out, _) = done(place, &["state", "rebuild", file, "--sim", "--auto-approve"]);
+    assert!(out.contains("all as the stack wants them"), "{out}");
+    let (out, _) = done(place, &["plan", file, "--sim"]);
+    assert!(out.contains("No changes."), "{out}");
+    assert_eq!(done(place, &["state", "list", file, "--sim"]).0, before);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Knows no store: [`Store`] is all it asks. A stale writer is stopped twice: it begins nothing once its lease is
 //! over, and whatever it writes collides with the fence of who came after.
 
+mod history;
 pub mod lease;
 pub mod segment;
 mod session;

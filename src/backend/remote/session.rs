@@ -24,6 +24,8 @@ const FOLD_SEGMENTS: usize = 64;
 const FOLD_BYTES: usize = 64 * 1024;
 /// Snapshots that are kept, to go back to.
 const KEPT: usize = 20;
+/// Of so many of them the segments too: every state since can be had again, and who made it.
+const TOLD: usize = 3;
 
 /// The open history of a [`RemoteBackend`].
 pub struct RemoteSession {
@@ -40,6 +42,8 @@ pub struct RemoteSession {
     heartbeat: tokio::task::JoinHandle<()>,
     notes: Vec<String>,
     broken: bool,
+    /// Who writes, until the records say so.
+    holder: Option<String>,
     /// Records that the store did not take.
     unpushed: Vec<u8>,
 }
@@ -63,9 +67,11 @@ impl RemoteSession {
                 return Err(error);
             }
         };
+        let holder = Some(me.holder.clone());
         let mut session = RemoteSession {
             backend,
             me,
+            holder,
             epoch,
             state: loaded.state,
             next: loaded.next,
@@ -225,7 +231,8 @@ impl Session for RemoteSession {
                 self.broken = true;
                 return Err(illegal.into());
             }
-            codec::encode_record(self.state.serial, transition, &mut records);
+            codec::encode_record_of(self.holder.as_deref(), self.state.serial, transition, &mut records);
+            self.holder = None;
         }
         if self.broken {
             // What was in flight when the store went away still ends, and is worth knowing.
@@ -254,10 +261,12 @@ impl Session for RemoteSession {
         (self.snapshot, self.unfolded) = (snapshot.len(), (0, 0));
         // A reader that comes upon a hole looks again, and finds the snapshot.
         let old = self.backend.list(segment::JOURNAL).await?;
-        for key in old.iter().filter(|key| segment::number(key).is_some_and(|number| number < self.next)) {
+        let snapshots = self.backend.list(segment::SNAPSHOTS).await?;
+        // The first chapter begins with nothing.
+        let told = snapshots.iter().rev().nth(TOLD - 1).and_then(|key| segment::number(key)).unwrap_or(0);
+        for key in old.iter().filter(|key| segment::number(key).is_some_and(|number| number < told)) {
             self.backend.store.delete(key).await.ok();
         }
-        let snapshots = self.backend.list(segment::SNAPSHOTS).await?;
         for key in snapshots.iter().take(snapshots.len().saturating_sub(KEPT)) {
             self.backend.store.delete(key).await.ok();
         }

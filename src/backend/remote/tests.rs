@@ -10,6 +10,7 @@ use crate::backend::Session;
 use crate::backend::memory_store::MemoryStore;
 use crate::env::discrete::DiscreteClock;
 use crate::env::memory_disk::MemoryDisk;
+use crate::state::history;
 use crate::state::model::Intent;
 use crate::state::transition::Transition;
 
@@ -163,12 +164,55 @@ fn a_long_journal_is_folded_and_read_alike() {
         session.close().await;
         let loaded = backend.read().await.expect("read");
         assert_eq!((loaded.unfolded.0, loaded.state.resources.len()), (1, 101));
-        let journal = store.keys().iter().filter(|key| key.starts_with(JOURNAL)).count();
-        assert_eq!(journal, 1, "{:?}", store.keys());
         let mut again = open(&backend, "b", 0).await.expect("free");
         again.commit(vec![Transition::Gone(Address::new("values.after").identity())]).await.expect("written");
         assert_eq!(again.state().resources, before.resources);
+        again.close().await;
+        let runs = history::runs(&backend.chapters().await.expect("read"));
+        let told = runs.iter().map(|run| (run.holder.as_deref(), run.added, run.removed)).collect::<Vec<_>>();
+        assert_eq!(told, [(Some("run a"), 101, 0), (Some("run b"), 0, 1)]);
     });
+}
+
+#[test]
+fn folded_segments_are_kept_for_a_while_and_not_for_ever() {
+    world(async |clock, store| {
+        let disk = MemoryDisk::new();
+        let backend = backend(&store, &clock, &disk);
+        let outputs = |run: i64| {
+            let outputs = (0..4000).map(|n| (format!("output-{n}"), crate::value::Value::from(n + run)));
+            Transition::Outputs(outputs.collect())
+        };
+        let mut serials = Vec::new();
+        for run in 0..6 {
+            let mut session = open(&backend, &run.to_string(), 0).await.expect("free");
+            let first = session.state().is_new().then(begin);
+            session.commit(first.into_iter().chain([outputs(run), outputs(run + 1)]).collect()).await.expect("written");
+            session.compact().await.expect("folded");
+            serials.push(session.state().serial);
+            session.close().await;
+        }
+        assert!(store.keys().iter().filter(|key| key.starts_with(JOURNAL)).count() < 8, "{:?}", store.keys());
+        let chapters = backend.chapters().await.expect("read");
+        let state = history::at(&chapters, serials[4] + 1).expect("between two snapshots");
+        assert_eq!(Transition::Outputs(state.outputs), outputs(5));
+        assert!(history::at(&chapters, serials[0]).is_some(), "a snapshot");
+        assert!(history::at(&chapters, serials[0] + 1).is_none(), "no longer");
+        // A state that cannot be read is replaced by one that can, and goes on from there.
+        let last = backend.read().await.expect("read");
+        store.put(&segment::key(last_segment(&store) + 2), b"rubbish");
+        assert!(backend.read().await.is_err());
+        let me = Me { run: "r".into(), holder: "mender".into(), process: None };
+        backend.repair(&me, &last.state).await.expect("repaired");
+        let mended = backend.read().await.expect("read").state;
+        assert!(mended.agrees(&last.state) && mended.serial > last.state.serial);
+        let mut session = open(&backend, "after", 0).await.expect("free");
+        session.commit(vec![outputs(9)]).await.expect("written");
+    });
+}
+
+fn last_segment(store: &MemoryStore) -> u64 {
+    store.keys().iter().filter_map(|key| segment::number(key)).max().expect("some")
 }
 
 #[test]

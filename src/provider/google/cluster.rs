@@ -49,7 +49,7 @@ use super::pool::{self, MARK, marks, text, text_map, texts};
 use super::{forbids_secrets, required};
 use crate::address::Address;
 use crate::diag::Diagnostic;
-use crate::resource::driver::{Ack, ApplyRequest, Driver, Ownership, Poll, Subject};
+use crate::resource::driver::{Ack, ApplyRequest, Driver, Found, Mark, Ownership, Poll, Subject};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::resource::kind::{Change, Kind, Observed, Prior};
 use crate::resource::model::{Ceded, Resource};
@@ -129,6 +129,10 @@ impl Kind for ClusterKind {
     fn seen(&self, recorded: &Value, ceded: &[Ceded], observed: &Observed) -> Value {
         let drift = self.drift(ceded, Prior { recorded: Some(recorded), observed: Some(observed) });
         difference::seen(recorded, &drift)
+    }
+
+    fn record_found(&self, desired: Option<&Value>, _: &[Ceded], observed: &Observed) -> Value {
+        difference::found(desired, &observed.attrs)
     }
 
     fn outputs(&self, observed: &Observed) -> Value {
@@ -466,7 +470,11 @@ impl Driver for ClusterDriver {
         for subject in subjects {
             let answer = match Place::find(subject) {
                 Ok(place) => match self.get(&place).await {
-                    Ok(Some(cluster)) if is_known(subject, &cluster) || is_ours(&cluster, ownership) => {
+                    Ok(Some(cluster))
+                        if is_known(subject, &cluster)
+                            || is_ours(&cluster, ownership)
+                            || (subject.adopt && !cluster.resource_labels.contains_key(MARK)) =>
+                    {
                         Ok(Some(self.observe(&place, &cluster, subject).await))
                     }
                     // Somebody else's cluster of that name: creating ours will say so.
@@ -480,6 +488,38 @@ impl Driver for ClusterDriver {
             answers.push(answer);
         }
         answers
+    }
+
+    async fn marks(&self, subjects: &[Subject]) -> Result<Vec<Option<Mark>>, ProviderError> {
+        let mut marks = Vec::new();
+        for subject in subjects {
+            let cluster = match Place::find(subject) {
+                Ok(place) => self.get(&place).await?,
+                // A name that is not known yet cannot be there yet.
+                Err(_) => None,
+            };
+            marks.push(cluster.and_then(|cluster| {
+                let id = cluster.resource_labels.get(MARK)?.clone();
+                Some(Mark { id, stack: cluster.resource_labels.get(pool::STACK).cloned() })
+            }));
+        }
+        Ok(marks)
+    }
+
+    /// In every project that this run has asked about.
+    async fn find(&self, _: Option<&Value>, ownership: &Ownership) -> Result<Vec<Found>, ProviderError> {
+        let mut found = Vec::new();
+        for project in self.client.projects() {
+            let parent = format!("projects/{project}/locations/-");
+            let call = self.client.call(|gke| async move { gke.list_clusters().set_parent(parent).send().await });
+            for cluster in call.await?.clusters.iter().filter(|cluster| is_ours(cluster, ownership)) {
+                let (project, location) = (project.clone(), cluster.location.clone());
+                let place = Place { project, location, name: cluster.name.clone() };
+                let observed = Observed { id: cluster.id.clone(), attrs: attributes(&place, cluster, None) };
+                found.push(Found { name: cluster.name.clone(), observed });
+            }
+        }
+        Ok(found)
     }
 
     async fn create(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
@@ -520,7 +560,12 @@ impl Driver for ClusterDriver {
         let observed = self.observe(&place, &cluster, &request.subject).await;
         let prior = Prior { recorded: request.subject.recorded.as_deref(), observed: Some(&observed) };
         let changes = ClusterKind.diff(&request.attrs, &[], prior);
-        let steps = steps(&request.attrs, &changes, &cluster);
+        let mut steps = steps(&request.attrs, &changes, &cluster);
+        if request.adopt && !cluster.resource_labels.contains_key(MARK) {
+            // Its marks come with its labels, and first: from then on it is this stack's.
+            steps.retain(|step| !matches!(step, Step::Labels(_)));
+            steps.insert(0, Step::Labels(pool::merged(cluster.resource_labels.iter(), &changes, "labels")));
+        }
         let more = steps.len() > 1;
         let operation = match steps.into_iter().next() {
             None => return Ok(Ack { observed: Some(observed), ..Ack::default() }),

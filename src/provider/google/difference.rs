@@ -113,6 +113,25 @@ fn put(value: &mut Value, path: &[String], new: Option<&Value>) {
     }
 }
 
+/// Of what is there, all that `desired` names, or what says where it is: the record of a resource that was found
+/// again.
+pub fn found(desired: Option<&Value>, observed: &Value) -> Value {
+    fn common(desired: &Value, observed: &Value) -> Value {
+        let (Value::Map(wanted), Value::Map(is)) = (desired, observed) else { return observed.clone() };
+        let both = wanted.iter().filter_map(|(key, value)| Some((key.clone(), common(value, is.get(key)?))));
+        Value::Map(both.collect())
+    }
+    let attrs = match desired {
+        Some(desired) => common(desired, observed),
+        None => {
+            let place = ["name", "cluster", "project", "location"];
+            let place = place.iter().filter_map(|key| Some(((*key).to_owned(), observed.get(key)?.clone())));
+            Value::Map(place.collect())
+        }
+    };
+    Value::Map(Map::from([("attrs".to_owned(), attrs)]))
+}
+
 /// A resource in the state ERROR is unusable and is made anew.
 fn broken(observed: &Value) -> Option<Change> {
     (observed.get("status")?.as_str()? == "ERROR").then(|| Change {

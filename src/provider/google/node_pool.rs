@@ -43,7 +43,7 @@ use super::pool::{self, text};
 use super::{forbids_secrets, required};
 use crate::address::Address;
 use crate::diag::Diagnostic;
-use crate::resource::driver::{Ack, ApplyRequest, Driver, Ownership, Poll, Subject};
+use crate::resource::driver::{Ack, ApplyRequest, Driver, Found, Mark, Ownership, Poll, Subject};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::resource::kind::{Change, Demise, Kind, Observed, Prior};
 use crate::resource::model::{Ceded, Resource};
@@ -133,6 +133,10 @@ impl Kind for NodePoolKind {
     fn seen(&self, recorded: &Value, ceded: &[Ceded], observed: &Observed) -> Value {
         let drift = self.drift(ceded, Prior { recorded: Some(recorded), observed: Some(observed) });
         difference::seen(recorded, &drift)
+    }
+
+    fn record_found(&self, desired: Option<&Value>, _: &[Ceded], observed: &Observed) -> Value {
+        difference::found(desired, &observed.attrs)
     }
 
     fn outputs(&self, observed: &Observed) -> Value {
@@ -312,7 +316,11 @@ impl Driver for NodePoolDriver {
             answers.push(match &lists[&parent] {
                 Err(error) => Err(error.clone()),
                 Ok(pools) => match pools.iter().find(|pool| pool.name == place.name) {
-                    Some(pool) if applied(subject).is_some() || pool::is_ours(pool, ownership) => {
+                    Some(pool)
+                        if applied(subject).is_some()
+                            || pool::is_ours(pool, ownership)
+                            || (subject.adopt && pool::owner(pool).is_none()) =>
+                    {
                         Ok(Some(self.observe(&place, pool).await))
                     }
                     // Somebody else's pool of that name: creating ours will say so.
@@ -321,6 +329,43 @@ impl Driver for NodePoolDriver {
             });
         }
         answers
+    }
+
+    async fn marks(&self, subjects: &[Subject]) -> Result<Vec<Option<Mark>>, ProviderError> {
+        let mut marks = Vec::new();
+        for subject in subjects {
+            let pool = match Place::find(subject) {
+                Ok(place) => self.get(&place).await?,
+                Err(_) => None,
+            };
+            marks.push(pool.and_then(|pool| {
+                let labels = pool.config?.resource_labels;
+                Some(Mark { id: labels.get(pool::MARK)?.clone(), stack: labels.get(pool::STACK).cloned() })
+            }));
+        }
+        Ok(marks)
+    }
+
+    /// In the cluster that `connection` describes, the cluster's own pool included.
+    async fn find(&self, connection: Option<&Value>, ownership: &Ownership) -> Result<Vec<Found>, ProviderError> {
+        let part = |key| connection.and_then(|connection| text(connection, key)).map(str::to_owned);
+        let (Some(project), Some(location), Some(cluster)) = (part("project"), part("location"), part("name")) else {
+            return Ok(Vec::new());
+        };
+        let place = |name: &str| Place {
+            project: project.clone(),
+            location: location.clone(),
+            cluster: cluster.clone(),
+            name: name.to_owned(),
+        };
+        let parent = place("").in_cluster();
+        let call = self.client.call(|gke| async move { gke.list_node_pools().set_parent(parent).send().await });
+        let mut found = Vec::new();
+        for pool in call.await?.node_pools.iter().filter(|pool| pool::is_ours(pool, ownership)) {
+            let observed = self.observe(&place(&pool.name), pool).await;
+            found.push(Found { name: pool.name.clone(), observed });
+        }
+        Ok(found)
     }
 
     async fn create(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
@@ -338,14 +383,9 @@ impl Driver for NodePoolDriver {
                 if pool::is_ours(&pool, &request.ownership) {
                     return Ok(Ack { observed: Some(self.observe(&place, &pool).await), ..Ack::default() });
                 }
-                let owner = pool.config.as_ref().and_then(|config| config.resource_labels.get(pool::MARK));
+                let owner = pool::owner(&pool);
                 if request.adopt && owner.is_none() {
-                    let current = pool.config.as_ref().map(|config| config.resource_labels.clone()).unwrap_or_default();
-                    let mut labels = current.into_iter().collect::<BTreeMap<_, _>>();
-                    labels.extend(pool::marks(&request.ownership));
-                    let labels = google_cloud_container_v1::model::ResourceLabels::new().set_labels(labels);
-                    let update = google_cloud_container_v1::model::UpdateNodePoolRequest::new();
-                    let step = pool::Step::Put(Box::new(update.set_resource_labels(labels)));
+                    let step = pool::mark(&pool, &request.ownership);
                     let operation = pool::take(&self.client, &place.pool(), step).await?;
                     return Ok(Ack { operation: operation::path(&place.parent(), &operation), ..Ack::default() });
                 }
@@ -364,7 +404,11 @@ impl Driver for NodePoolDriver {
         let observed = self.observe(&place, &pool).await;
         let prior = Prior { recorded: request.subject.recorded.as_deref(), observed: Some(&observed) };
         let changes = NodePoolKind.diff(&request.attrs, &[], prior);
-        let steps = pool::steps(&request.attrs, &changes, &pool);
+        let mut steps = pool::steps(&request.attrs, &changes, &pool);
+        if request.adopt && pool::owner(&pool).is_none() {
+            // First: from then on it is this stack's.
+            steps.insert(0, pool::mark(&pool, &request.ownership));
+        }
         let more = steps.len() > 1;
         let Some(step) = steps.into_iter().next() else {
             return Ok(Ack { observed: Some(observed), ..Ack::default() });

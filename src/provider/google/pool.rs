@@ -23,10 +23,8 @@ use crate::value::{Map, Value};
 
 /// The labels that mark what a stack makes on Google Cloud.
 pub fn marks(ownership: &Ownership) -> BTreeMap<String, String> {
-    let mut marks = BTreeMap::from([
-        ("stackwright-stack".to_owned(), ownership.stack.clone()),
-        (MARK.to_owned(), ownership.id.clone()),
-    ]);
+    let mut marks =
+        BTreeMap::from([(STACK.to_owned(), ownership.stack.clone()), (MARK.to_owned(), ownership.id.clone())]);
     if let Some(expires) = ownership.expires {
         marks.insert("stackwright-expires".to_owned(), expires.to_string());
     }
@@ -35,6 +33,9 @@ pub fn marks(ownership: &Ownership) -> BTreeMap<String, String> {
 
 /// The label that holds the stack id.
 pub const MARK: &str = "stackwright-id";
+
+/// The label that holds the stack's name.
+pub const STACK: &str = "stackwright-stack";
 
 /// A text attribute.
 pub fn text<'a>(attrs: &'a Value, key: &str) -> Option<&'a str> {
@@ -279,10 +280,22 @@ pub fn map<'a>(items: impl IntoIterator<Item = (&'a String, &'a String)>) -> Val
     Value::Map(items.into_iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect())
 }
 
+/// The stack id that a label of the pool holds.
+pub fn owner(pool: &NodePool) -> Option<&String> {
+    pool.config.as_ref().and_then(|config| config.resource_labels.get(MARK))
+}
+
 /// Whether a label marks the pool as this stack's.
 pub fn is_ours(pool: &NodePool, ownership: &Ownership) -> bool {
-    let mark = pool.config.as_ref().and_then(|config| config.resource_labels.get(MARK));
-    !ownership.id.is_empty() && mark == Some(&ownership.id)
+    !ownership.id.is_empty() && owner(pool) == Some(&ownership.id)
+}
+
+/// The call that marks a pool as this stack's.
+pub fn mark(pool: &NodePool, ownership: &Ownership) -> Step {
+    let current = pool.config.as_ref().map(|config| config.resource_labels.clone()).unwrap_or_default();
+    let mut labels = current.into_iter().collect::<BTreeMap<_, _>>();
+    labels.extend(marks(ownership));
+    Step::Put(Box::new(UpdateNodePoolRequest::new().set_resource_labels(ResourceLabels::new().set_labels(labels))))
 }
 
 /// One call that carries out part of a change.

@@ -71,7 +71,7 @@ pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
     let path = resource.object(key.namespace.as_deref(), &key.name);
     let sent = document(&key, &canonical(&request.attrs), &request.ownership)?;
     if !request.adopt {
-        match send(cluster, &path, &sent, &request.ownership, Meant::Absent, false).await {
+        match send(cluster, &path, &sent, &request.ownership, Meant::Absent, false, "").await {
             // Something of that name is there.
             Err(Refusal::Answered { code: 409, .. }) => {}
             answer => return answer.map_err(|refusal| explain(&refusal, &key, &sent)),
@@ -108,7 +108,7 @@ pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
     }
     let uid = there.as_ref().and_then(|live| live.pointer("/metadata/uid")).and_then(Json::as_str);
     let meant = uid.map_or(Meant::Absent, Meant::This);
-    let answer = send(cluster, &path, &sent, &request.ownership, meant, force).await;
+    let answer = send(cluster, &path, &sent, &request.ownership, meant, force, "").await;
     answer.map_err(|refusal| explain(&refusal, &key, &sent))
 }
 
@@ -131,6 +131,18 @@ fn makers(live: &Json) -> String {
 /// # Errors
 /// [`ErrorClass::Conflict`] when others own a field, or the object was made anew since it was read.
 pub async fn update(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, ProviderError> {
+    change(cluster, request, false).await
+}
+
+/// What [`update`] would make of the object, by the server's word; nothing is changed.
+///
+/// # Errors
+/// As [`update`]; [`ErrorClass::Invalid`] also where a webhook cannot be asked without effects.
+pub async fn rehearse(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, ProviderError> {
+    change(cluster, request, true).await
+}
+
+async fn change(cluster: &Cluster, request: &ApplyRequest, rehearsed: bool) -> Result<Json, ProviderError> {
     let (api_version, key) = identify(&request.attrs)?;
     let resource = served(cluster, &api_version, &key).await?;
     let manifest = canonical(&request.attrs);
@@ -140,8 +152,9 @@ pub async fn update(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
     };
     let path = resource.object(key.namespace.as_deref(), &key.name);
     let sent = document(&key, &manifest, &request.ownership)?;
+    let dry = if rehearsed { "&dryRun=All" } else { "" };
     let meant = request.observed.as_ref().map_or(Meant::Any, |observed| Meant::This(&observed.id));
-    let answer = send(cluster, &path, &sent, &request.ownership, meant, request.adopt).await;
+    let answer = send(cluster, &path, &sent, &request.ownership, meant, request.adopt, dry).await;
     answer.map_err(|refusal| explain(&refusal, &key, &sent))
 }
 
@@ -194,6 +207,7 @@ async fn send(
     ownership: &Ownership,
     meant: Meant<'_>,
     force: bool,
+    more: &str,
 ) -> Result<Json, Refusal> {
     let mut body = document.clone();
     match meant {
@@ -202,7 +216,7 @@ async fn send(
         Meant::Any => {}
     }
     let manager = object::manager(&ownership.id);
-    let path = format!("{path}?fieldManager={}&fieldValidation=Strict&force={force}", escape(&manager));
+    let path = format!("{path}?fieldManager={}&fieldValidation=Strict&force={force}{more}", escape(&manager));
     cluster.write(Method::PATCH, &path, Content::Apply, &body).await
 }
 

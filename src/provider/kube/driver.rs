@@ -9,9 +9,9 @@ use serde_json::Value as Json;
 
 use super::causes::{self, Explanation};
 use super::client::{Cluster, Connections};
-use super::{apply, delete, read, settle, status};
+use super::{apply, delete, find, read, settle, status};
 use crate::env::clock::{Clock, Timestamp};
-use crate::resource::driver::{Ack, ApplyRequest, Driver, Ownership, Poll, Subject};
+use crate::resource::driver::{Ack, ApplyRequest, Driver, Found, Mark, Ownership, Poll, Subject};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::resource::kind::Observed;
 use crate::resource::readiness::Readiness;
@@ -153,6 +153,39 @@ impl Driver for ObjectDriver {
         let path = resource.object(key.namespace.as_deref(), &key.name);
         delete::release(&cluster, &path, &key, &observed.id).await?;
         Ok(Ack::default())
+    }
+
+    async fn marks(&self, subjects: &[Subject]) -> Result<Vec<Option<Mark>>, ProviderError> {
+        let mut marks = vec![None; subjects.len()];
+        let mut groups = BTreeMap::<String, Vec<usize>>::new();
+        for (at, subject) in subjects.iter().enumerate() {
+            if subject.connection.is_some() || self.connections.is_given() {
+                groups.entry(format!("{:?}", subject.connection)).or_default().push(at);
+            }
+        }
+        for group in groups.into_values() {
+            let members = group.iter().map(|at| &subjects[*at]).collect::<Vec<_>>();
+            let cluster = self.cluster(members[0]).await?;
+            cluster.discover().await.map_err(|refusal| refusal.error("discovery", &Json::Null))?;
+            for (at, mark) in group.into_iter().zip(find::marks(&cluster, &members).await?) {
+                marks[at] = mark;
+            }
+        }
+        Ok(marks)
+    }
+
+    async fn find(&self, connection: Option<&Value>, ownership: &Ownership) -> Result<Vec<Found>, ProviderError> {
+        let cluster = match connection {
+            Some(connection) => self.connections.reach(connection)?,
+            None if self.connections.is_given() => self.connections.given().await?,
+            None => return Ok(Vec::new()),
+        };
+        find::find(&cluster, ownership).await
+    }
+
+    async fn would_keep(&self, request: &ApplyRequest) -> Result<bool, ProviderError> {
+        let cluster = self.cluster(&request.subject).await?;
+        find::would_keep(&cluster, request).await
     }
 
     async fn poll(&self, subject: &Subject, _: Option<&str>) -> Result<Poll, ProviderError> {

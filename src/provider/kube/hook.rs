@@ -22,7 +22,7 @@ use crate::resource::readiness::Readiness;
 use crate::value::Value;
 
 /// The annotation that names the attempt that an object was made for.
-const MARK: &str = "stackwright.dev/attempt";
+pub(super) const MARK: &str = "stackwright.dev/attempt";
 
 /// The pure half of hooks: nothing of them is compared with what is there.
 #[derive(Debug, Default, Clone, Copy)]

@@ -12,6 +12,7 @@ mod delete;
 mod discovery;
 pub mod driver;
 mod fields;
+mod find;
 pub mod given;
 pub mod hook;
 mod immutable;

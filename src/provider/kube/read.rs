@@ -25,9 +25,9 @@ const PARALLEL: usize = 8;
 const PAGE: usize = 500;
 
 /// Group, version and kind.
-type Gvk = (String, String, String);
+pub type Gvk = (String, String, String);
 /// What a list found, by namespace and name.
-type Listed = BTreeMap<(Option<String>, String), Observed>;
+pub type Listed = BTreeMap<(Option<String>, String), Observed>;
 
 /// Version and key of a subject: from its manifest, else from its record and address.
 pub fn locate(subject: &Subject) -> Option<(String, ObjectKey)> {
@@ -43,7 +43,7 @@ pub fn locate(subject: &Subject) -> Option<(String, ObjectKey)> {
 type Lists = BTreeMap<Gvk, Result<Option<(Resource, Listed)>, Refusal>>;
 
 /// Which objects of a kind were asked for, by namespace and name.
-type Named = BTreeSet<(Option<String>, String)>;
+pub type Named = BTreeSet<(Option<String>, String)>;
 
 /// Reads subjects of one cluster, in their order.
 pub async fn read(
@@ -59,7 +59,11 @@ pub async fn read(
     let lists = stream::iter(kinds.into_iter().map(|(gvk, named)| {
         let (cluster, id) = (cluster.clone(), ownership.id.clone());
         async move {
-            let listed = list(&cluster, &gvk, &named, &id).await;
+            // Before the first apply nothing can carry it.
+            let listed = match id.is_empty() {
+                true => unlisted(&cluster, &gvk).await,
+                false => list(&cluster, &gvk, Some(&named), &format!("{MARK}={id}")).await,
+            };
             (gvk, listed)
         }
     }));
@@ -133,20 +137,31 @@ fn is_recorded(live: &Json, recorded: &Value) -> bool {
     uid.is_some() && live.pointer("/metadata/uid").and_then(Json::as_str) == uid
 }
 
-fn gvk(api_version: &str, key: &ObjectKey) -> Gvk {
+/// Group, version and kind of an object.
+pub fn gvk(api_version: &str, key: &ObjectKey) -> Gvk {
     (key.group.clone(), version_of(api_version).to_owned(), key.kind.clone())
 }
 
-/// The named objects of a kind that carry the stack's label; `None` when the kind is not served.
-async fn list(cluster: &Cluster, gvk: &Gvk, named: &Named, id: &str) -> Result<Option<(Resource, Listed)>, Refusal> {
+/// A kind of which nothing is asked for by label; `None` when it is not served.
+async fn unlisted(cluster: &Cluster, gvk: &Gvk) -> Result<Option<(Resource, Listed)>, Refusal> {
     let (group, version, kind) = gvk;
-    let Some(resource) = cluster.known_resource(group, Some(version), kind).await? else { return Ok(None) };
-    let mut listed = Listed::new();
-    if id.is_empty() {
-        // Before the first apply nothing can carry it.
-        return Ok(Some((resource, listed)));
-    }
-    let selector = escape(&format!("{MARK}={id}"));
+    let resource = cluster.known_resource(group, Some(version), kind).await?;
+    Ok(resource.map(|resource| (resource, Listed::new())))
+}
+
+/// The objects of a kind that a label selector finds, all or the named ones; `None` when the kind is not served.
+///
+/// # Errors
+/// When the list is refused.
+pub async fn list(
+    cluster: &Cluster,
+    gvk: &Gvk,
+    named: Option<&Named>,
+    selector: &str,
+) -> Result<Option<(Resource, Listed)>, Refusal> {
+    let Some((resource, mut listed)) = unlisted(cluster, gvk).await? else { return Ok(None) };
+    let (group, version, kind) = gvk;
+    let selector = escape(selector);
     let api_version = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
     let mut next = String::new();
     loop {
@@ -166,8 +181,9 @@ async fn list(cluster: &Cluster, gvk: &Gvk, named: &Named, id: &str) -> Result<O
             let text = |key| item.at(&["metadata", key]).and_then(Value::as_str).map(str::to_owned);
             let (namespace, name, uid) = (text("namespace"), text("name").unwrap_or_default(), text("uid"));
             // A manifest may leave the namespace out.
-            let asked =
-                [namespace.clone(), None].into_iter().any(|namespace| named.contains(&(namespace, name.clone())));
+            let asked = named.is_none_or(|named| {
+                [namespace.clone(), None].into_iter().any(|namespace| named.contains(&(namespace, name.clone())))
+            });
             let Value::Map(attrs) = &mut item else { continue };
             if !asked {
                 continue;

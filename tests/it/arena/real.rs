@@ -127,7 +127,7 @@ impl ControlPlane {
             folder,
             kubeconfig,
             variables: Mutex::default(),
-            _served: None,
+            served: None,
         }
     }
 

@@ -38,5 +38,5 @@ pub fn arena() -> Arena {
     let ca = run(&["output", "maker.toml", "--name", "ca", "--raw"]) + "\n";
     let kubeconfig = super::real::kubeconfig(folder.path(), "kubeconfig", &server, &ca, "administrator");
     let api = Api::new(&server, &ca, "administrator");
-    Arena { name: "simulator", api, folder, kubeconfig, variables: Mutex::default(), _served: Some(served) }
+    Arena { name: "simulator", api, folder, kubeconfig, variables: Mutex::default(), served: Some(served) }
 }

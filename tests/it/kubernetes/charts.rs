@@ -185,6 +185,13 @@ fn through(plane: &ControlPlane, addons: &Addons, arena: &Arena, name: &str, sta
         assert!(plan.contains("No changes."), "{name}: {}", tail(&plan));
     }
     let planned = planned.elapsed() / 10;
+    // Without its state, everything is found again.
+    super::recovery::lose(arena);
+    let rebuilt = arena.ok("state rebuild stack.toml --auto-approve");
+    assert!(rebuilt.contains("all as the stack wants them"), "{name}: {}", tail(&rebuilt));
+    assert_eq!(arena.ok("state list stack.toml"), state, "{name}");
+    let plan = arena.ok("plan stack.toml");
+    assert!(plan.contains("No changes."), "{name}: {}", tail(&plan));
     let gone = Instant::now();
     let (fine, text) = arena.stackwright("destroy stack.toml --auto-approve -v");
     assert!(fine && text.contains("0 residual resources"), "{name}: {}", tail(&text));
