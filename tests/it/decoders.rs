@@ -53,7 +53,7 @@ fn journal() -> (State, Vec<u8>) {
         steps.push(Transition::Applied {
             identity: address(n).identity(),
             id: "x".into(),
-            record,
+            record: record.into(),
             secrets: BTreeMap::from([("token".to_owned(), "0".repeat(64))]),
             ready: n % 2 == 0,
         });
