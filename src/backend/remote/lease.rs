@@ -73,7 +73,7 @@ impl Lease {
         }
         let dead =
             self.process.as_ref().is_some_and(|process| Some(&*process.realm) == realm && !is_alive(process.pid));
-        let patience = Duration::from_secs(self.term) + CALL;
+        let patience = Duration::from_secs(self.term).saturating_add(CALL);
         // A dead process begins nothing, and what it began answers to nobody; but it may still be carried out.
         let patience = if dead { Duration::ZERO } else { patience };
         match patience.checked_sub(age) {
@@ -120,6 +120,8 @@ mod tests {
         assert_eq!(lease.standing(seconds(10), Some("b"), |pid| pid == 7), Standing::Held(seconds(140)));
         assert_eq!(lease.standing(seconds(10), Some("b"), |_| false), Standing::Over);
         assert_eq!(lease.standing(seconds(150), None, |_| false), Standing::Over);
+        let endless = Lease { term: u64::MAX, ..lease.clone() };
+        assert!(matches!(endless.standing(seconds(150), None, |_| true), Standing::Held(_)));
         let released = Lease { released: true, ..lease };
         assert_eq!(released.standing(seconds(0), None, |_| true), Standing::Free);
     }

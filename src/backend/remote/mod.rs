@@ -251,7 +251,7 @@ impl RemoteBackend {
                 }
             }
         }
-        let mine = fresh(theirs.epoch + 1);
+        let mine = fresh(theirs.epoch.saturating_add(1));
         Ok(match self.put(lease::KEY, &mine.encode(), Some(&stored.tag)).await? {
             Some(tag) => Attempt::Taken(Taken { lease: mine, tag, begun }, note),
             None => Attempt::Lost,
