@@ -149,10 +149,22 @@ fn hex_float(text: &str) -> Option<f64> {
 fn scientific(number: f64, precision: Option<usize>) -> (String, i32) {
     let text = match precision {
         Some(precision) => format!("{:.*e}", precision.min(1100), number.abs()),
-        None => format!("{:e}", number.abs()),
+        None => shortest(number.abs()),
     };
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     (mantissa.replace('.', ""), exponent.parse().unwrap_or(0))
+}
+
+/// The fewest digits that read back as the same number, with an exponent. Where two such texts are as near to the
+/// number, Go takes the one with an even last digit, as rounding to so many digits does.
+fn shortest(magnitude: f64) -> String {
+    let text = format!("{magnitude:e}");
+    let digits = text.split('e').next().map_or(0, |mantissa| mantissa.len().saturating_sub(2));
+    if digits < 14 {
+        return text;
+    }
+    let rounded = format!("{magnitude:.digits$e}");
+    if rounded.parse() == Ok(magnitude) { rounded } else { text }
 }
 
 /// A float as Go's strconv writes it. `style` is one of `e E f F g G`; without a precision the shortest
@@ -179,7 +191,10 @@ pub(super) fn format_float(number: f64, style: char, precision: Option<usize>) -
         }
         'f' => match precision {
             Some(precision) => format!("{sign}{:.*}", precision.min(1100), number.abs()),
-            None => format!("{sign}{}", number.abs()),
+            None => {
+                let (digits, exponent) = scientific(number, None);
+                format!("{sign}{}", plain(&digits, exponent))
+            }
         },
         _ => {
             let (digits, exponent) = match precision {
@@ -201,17 +216,21 @@ pub(super) fn format_float(number: f64, style: char, precision: Option<usize>) -
             if exponent < -4 || exponent >= limit {
                 return exponential(digits, exponent);
             }
-            if exponent < 0 {
-                let zeros = "0".repeat(usize::try_from(-exponent - 1).unwrap_or(0));
-                return format!("{sign}0.{zeros}{digits}");
-            }
-            let whole = usize::try_from(exponent + 1).unwrap_or(1);
-            if digits.len() > whole {
-                format!("{sign}{}.{}", &digits[..whole], &digits[whole..])
-            } else {
-                format!("{sign}{digits}{}", "0".repeat(whole - digits.len()))
-            }
+            format!("{sign}{}", plain(digits, exponent))
         }
+    }
+}
+
+/// Digits of which the first stands for `10^exponent`, without an exponent.
+fn plain(digits: &str, exponent: i32) -> String {
+    if exponent < 0 {
+        return format!("0.{}{digits}", "0".repeat(usize::try_from(-exponent - 1).unwrap_or(0)));
+    }
+    let whole = usize::try_from(exponent + 1).unwrap_or(1);
+    if digits.len() > whole {
+        format!("{}.{}", &digits[..whole], &digits[whole..])
+    } else {
+        format!("{digits}{}", "0".repeat(whole - digits.len()))
     }
 }
 
@@ -244,6 +263,11 @@ mod tests {
             (-0.0, "-0"),
             (3.25, "3.25"),
             (1e21, "1e+21"),
+            // As near to one text as to the other.
+            (900_719_925_474_099.25, "9.007199254740992e+14"),
+            (900_719_925_474_099.75, "9.007199254740998e+14"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
         ] {
             assert_eq!(format_float(number, 'g', None), text);
         }

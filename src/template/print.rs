@@ -95,6 +95,8 @@ struct Spec {
     plus: bool,
     /// `+` of `%+v`: names of fields, and no sign.
     plus_v: bool,
+    /// After a mistake a value is shown as it is kept, not as its type prints itself.
+    raw: bool,
     sharp: bool,
     space: bool,
     zero: bool,
@@ -151,7 +153,7 @@ impl Spec {
         } else {
             out.extend_from_slice(data.type_name().as_bytes());
             out.push(b'=');
-            Spec { verb: 'v', ..self.clone() }.write(out, data, 1)?;
+            Spec { verb: 'v', raw: true, ..self.clone() }.write(out, data, 1)?;
         }
         out.push(b')');
         Ok(())
@@ -160,7 +162,7 @@ impl Spec {
     fn integer(&self, out: &mut Vec<u8>, data: &Data, kind: IntKind, number: i64) -> Result<(), Fault> {
         if matches!(self.verb, 'v' | 's')
             // `%#v` is Go's own way of writing it, which asks no type how it prints.
-            && !(self.verb == 'v' && self.sharp)
+            && !(self.raw || self.verb == 'v' && self.sharp)
             && let Some(text) = super::moment::named(kind, number)
         {
             return self.pad(out, text.as_bytes());
