@@ -144,8 +144,10 @@ impl Decimal {
     /// To sixteen digits behind the point, halves away from zero, as sprig's decimals divide.
     fn div(self, other: Self) -> Option<Self> {
         const DIGITS: u32 = 16;
-        let over = self.digits.checked_mul(10i128.checked_pow(DIGITS + other.scale)?)?;
-        let under = other.digits.checked_mul(10i128.checked_pow(self.scale)?)?;
+        // Only what one side needs more than the other: digits are few and are soon used up.
+        let more = DIGITS + other.scale;
+        let over = self.digits.checked_mul(10i128.checked_pow(more.saturating_sub(self.scale))?)?;
+        let under = other.digits.checked_mul(10i128.checked_pow(self.scale.saturating_sub(more))?)?;
         let (whole, rest) = (over.checked_div(under)?, over.checked_rem(under)?);
         let up = rest.unsigned_abs() * 2 >= under.unsigned_abs();
         let away = if (over < 0) == (under < 0) { 1 } else { -1 };

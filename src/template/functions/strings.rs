@@ -370,7 +370,15 @@ fn connected(text: &str, between: char) -> String {
     let chars = text.chars().collect::<Vec<_>>();
     let mut out = String::with_capacity(text.len() + 8);
     let mut number_word = false;
+    let mut punctuation = false;
     for (at, &c) in chars.iter().enumerate() {
+        // A hyphen among other punctuation joins nothing.
+        punctuation = matches!(c, '-' | '_') && punctuation
+            || !(connector(c) || c.is_alphanumeric() || symbol(c) || c == char::REPLACEMENT_CHARACTER);
+        if punctuation {
+            out.push(c);
+            continue;
+        }
         if connector(c) {
             out.push(between);
             number_word = false;

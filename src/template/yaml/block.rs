@@ -347,7 +347,9 @@ impl<'t> Reader<'t> {
         if keep {
             folded.push_str(first);
         }
+        let mut several = false;
         while deeper(&self.line) && !self.line.content.starts_with('#') {
+            several = true;
             let (more, commented) = plain_end(self.line.content)?;
             if commented {
                 return None;
@@ -359,7 +361,7 @@ impl<'t> Reader<'t> {
             blank = self.skip_blank();
         }
         // A text of several lines is no number, whatever it looks like.
-        plain(&folded, keep)
+        plain(if several { &folded } else { first }, keep)
     }
 
     fn quoted<B: Build>(&mut self, text: &'t str, indent: usize, keep: bool) -> Option<B> {

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use super::scalar::{Scalar, is_base60, resolve};
 use crate::template::budget::MAX_TEXT;
-use crate::template::data::{Data, MAX_NESTING};
+use crate::template::data::{Data, IntKind, MAX_NESTING};
 use crate::template::fault::Fault;
 use crate::template::literal::format_float;
 
@@ -284,6 +284,11 @@ impl Writer {
         match data {
             Data::Missing | Data::Nil => self.word("null"),
             Data::Bool(truth) => self.word(if *truth { "true" } else { "false" }),
+            // Go's own library for YAML knows durations; the detour over JSON does not.
+            Data::Int(kind @ IntKind::Duration, number) if self.indented => {
+                let text = crate::template::moment::named(*kind, *number).unwrap_or_default();
+                self.text(&text, false)
+            }
             Data::Int(_, number) => self.word(&number.to_string()),
             Data::Float(number) => {
                 let text = if self.indented { bare_float(*number) } else { float(*number)? };

@@ -116,6 +116,7 @@ fn everything_else_is_left_alone() {
         "a: |\n  x",
         "a: @x\n",
         "a: .inf\n",
+        "a: .inf\n\n  # no\n",
         "a: 'x' y\n",
         "a: b\n- c\n",
         "a: [b\n",
