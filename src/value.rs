@@ -6,6 +6,7 @@
 //! all, only named by it. This module does not evaluate stacks and reads nothing.
 
 mod map;
+pub mod reader;
 pub mod shared;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::fmt;
 use crate::address::Address;
 
 pub use map::Map;
+use reader::Reader;
 
 /// One attribute value.
 #[derive(Clone, PartialEq, Default)]
@@ -471,66 +473,15 @@ impl serde::Serialize for Value {
 impl<'de> serde::Deserialize<'de> for Value {
     /// The same as [`Value::from_json`] would make of it.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
+        deserializer.deserialize_any(Reader::<Marked>::new())
     }
 }
 
-struct Reader;
+/// Maps as we write them: one may be a template.
+struct Marked;
 
-impl<'de> serde::de::Visitor<'de> for Reader {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_some<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(Reader)
-    }
-
-    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
-        Ok(Value::Bool(truth))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Int(number))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        #[expect(clippy::cast_precision_loss, reason = "what no i64 holds is a float")]
-        Ok(i64::try_from(number).map_or(Value::Float(number as f64), Value::Int))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(Value::Float(number))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::String(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::String(text))
-    }
-
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        list.shrink_to_fit();
-        Ok(Value::List(list))
-    }
-
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+impl reader::Maps for Marked {
+    fn map<'de, A: serde::de::MapAccess<'de>>(mut entries: A, reader: Reader<Self>) -> Result<Value, A::Error> {
         let mut map = Map::new();
         let mut first = entries.next_key::<String>()?;
         if first.as_deref().is_some_and(is_marker) {
@@ -543,7 +494,7 @@ impl<'de> serde::de::Visitor<'de> for Reader {
             map.insert(key, Value::from_json(&inner));
         }
         while let Some(key) = first {
-            map.insert(key, entries.next_value()?);
+            map.insert(key, entries.next_value_seed(reader)?);
             first = entries.next_key()?;
         }
         map.shrink_to_fit();

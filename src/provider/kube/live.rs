@@ -4,11 +4,10 @@
 //! is read, and field ownership, half of each object and rarely looked at, stays the text that it was. Nothing is
 //! taken for a reference: whoever wrote an object cannot make this program resolve anything. Sends nothing.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess};
 use serde_json::value::RawValue;
 
+use crate::value::reader::{Maps, Reader};
 use crate::value::{Map, Value};
 
 /// A page of a list (`metav1.List`).
@@ -36,58 +35,15 @@ pub struct Live(pub Value);
 
 impl<'de> Deserialize<'de> for Live {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader).map(Live)
+        deserializer.deserialize_any(Reader::<Wire>::new()).map(Live)
     }
 }
 
-struct Reader;
+/// Maps as the server writes them.
+struct Wire;
 
-impl<'de> Visitor<'de> for Reader {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
-        Ok(Value::Bool(truth))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Int(number))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        #[expect(clippy::cast_precision_loss, reason = "what no i64 holds is a float, as in a manifest")]
-        Ok(i64::try_from(number).map_or(Value::Float(number as f64), Value::Int))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(Value::Float(number))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::String(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::String(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Live(item)) = items.next_element()? {
-            list.push(item);
-        }
-        list.shrink_to_fit();
-        Ok(Value::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+impl Maps for Wire {
+    fn map<'de, A: MapAccess<'de>>(mut entries: A, reader: Reader<Self>) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             let value = match key.as_str() {
@@ -95,7 +51,7 @@ impl<'de> Visitor<'de> for Reader {
                     let text = entries.next_value::<&RawValue>().map_err(A::Error::custom)?;
                     Value::String(text.get().to_owned())
                 }
-                _ => entries.next_value::<Live>()?.0,
+                _ => entries.next_value_seed(reader)?,
             };
             map.insert(key, value);
         }
