@@ -22,27 +22,22 @@ pub fn conceal(desired: &mut Desired) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
     for resource in &mut desired.resources {
         let owner = resource.address.identity();
-        let secret = |manifest: &Value| {
-            let text = |key| manifest.get(key).and_then(Value::as_str);
-            (text("apiVersion"), text("kind")) == (Some("v1"), Some("Secret"))
-        };
-        let is_one = match resource.kind {
-            hook::OBJECT => secret(&resource.attrs),
-            hook::KIND => resource.attrs.get(hook::MANIFEST).is_some_and(secret),
-            _ => false,
-        };
-        if !is_one {
-            continue;
-        }
-        let manifest = match (resource.kind, Arc::make_mut(&mut resource.attrs)) {
-            (hook::OBJECT, manifest) => manifest,
-            (hook::KIND, Value::Map(attrs)) => match attrs.get_mut(hook::MANIFEST) {
-                Some(manifest) => manifest,
-                None => continue,
-            },
+        let within = match resource.kind {
+            hook::OBJECT => None,
+            hook::KIND => Some(hook::MANIFEST),
             _ => continue,
         };
-        let Value::Map(secret) = manifest else { continue };
+        let attrs = &resource.attrs;
+        if !within.map_or(Some(&**attrs), |key| attrs.get(key)).is_some_and(is_secret) {
+            continue;
+        }
+        // Only now: whoever shares the attributes of anything else goes on sharing them.
+        let manifest = match (within, Arc::make_mut(&mut resource.attrs)) {
+            (None, manifest) => Some(manifest),
+            (Some(key), Value::Map(attrs)) => attrs.get_mut(key),
+            (Some(_), _) => None,
+        };
+        let Some(Value::Map(secret)) = manifest else { continue };
         let mut hide = |list: &str, held: &mut Map, is_ours: &dyn Fn(&str) -> bool| {
             for (key, value) in held.iter_mut().filter(|(key, _)| is_ours(key)) {
                 let Some(text) = value.as_str().filter(|text| !text.is_empty()) else { continue };
@@ -72,6 +67,11 @@ pub fn conceal(desired: &mut Desired) -> BTreeMap<String, String> {
         }
     }
     values
+}
+
+fn is_secret(manifest: &Value) -> bool {
+    let text = |key| manifest.get(key).and_then(Value::as_str);
+    (text("apiVersion"), text("kind")) == (Some("v1"), Some("Secret"))
 }
 
 #[cfg(test)]
