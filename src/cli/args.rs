@@ -98,6 +98,16 @@ pub(super) struct PlaceArgs {
     pub world: Option<PathBuf>,
 }
 
+impl PlaceArgs {
+    /// The same flags once more, each after a space: for a command that a message proposes.
+    pub(super) fn again(&self) -> String {
+        let sim =
+            self.sim.as_ref().map(|url| if url.is_empty() { " --sim".to_owned() } else { format!(" --sim={url}") });
+        let world = self.world.as_ref().map(|folder| format!(" --world {}", folder.display()));
+        sim.into_iter().chain(world).collect()
+    }
+}
+
 /// Where charts come from.
 #[derive(Debug, Args, Clone, Default)]
 pub(super) struct BundleArgs {
@@ -534,4 +544,20 @@ pub(super) struct SchemaArgs {
 pub(super) struct CompletionsArgs {
     /// The shell.
     pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_of_a_place_are_given_again_as_they_were() {
+        for words in ["", " --sim", " --sim=http://127.0.0.1:8080", " --sim --world w", " --sim=http://h:1 --world a/b"]
+        {
+            let line = format!("stackwright plan x.toml{words}");
+            let cli = Cli::try_parse_from(line.split(' ')).expect("a command");
+            let Command::Plan(args) = cli.command else { panic!("{line}") };
+            assert_eq!(args.stack.place.again(), words);
+        }
+    }
 }

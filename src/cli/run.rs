@@ -92,7 +92,8 @@ pub(super) async fn recognise(
     let alone = catalog::cluster_alone(&wanted.stack);
     // What is to go is not expanded; its cluster says whose it is all the same.
     let desired = if alone.resources.is_empty() { &wanted.desired } else { &alone };
-    marks::recognise(platforms, desired, state, options, &stack.file.display().to_string()).await
+    let again = format!("{}{}", stack.file.display(), stack.place.again());
+    marks::recognise(platforms, desired, state, options, &again).await
 }
 
 /// The planner's options from flags.

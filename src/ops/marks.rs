@@ -88,7 +88,7 @@ pub async fn claims(platforms: &Platforms, desired: &Desired) -> Result<Vec<Clai
 }
 
 /// Refuses to go on where the stack's cluster, or most of its objects, carry a mark that the state does not know:
-/// the plan would be to make everything a second time.
+/// the plan would be to make everything a second time. `again` is what a proposed command ends with: file and flags.
 ///
 /// # Errors
 /// What carries whose mark, with the ways out.
@@ -97,7 +97,7 @@ pub async fn recognise(
     desired: &Desired,
     state: &State,
     options: &Options,
-    file: &str,
+    again: &str,
 ) -> Result<(), Diagnostics> {
     let unknown = |address: &Address| {
         let recorded = state.resources.get(&address.identity());
@@ -116,11 +116,11 @@ pub async fn recognise(
     };
     match claims.into_iter().find(|claim| claim.mark.id != state.stack_id && claim.things.len() * 2 > claim.of) {
         None => Ok(()),
-        Some(claim) => Err(unrecognised(&claim, desired, state, file).into()),
+        Some(claim) => Err(unrecognised(&claim, desired, state, again).into()),
     }
 }
 
-fn unrecognised(claim: &Claim, desired: &Desired, state: &State, file: &str) -> Diagnostic {
+fn unrecognised(claim: &Claim, desired: &Desired, state: &State, again: &str) -> Diagnostic {
     let Mark { id, stack } = &claim.mark;
     let what = match &claim.things[..] {
         [one] => one.to_string(),
@@ -145,6 +145,6 @@ fn unrecognised(claim: &Claim, desired: &Desired, state: &State, file: &str) -> 
         ))
         .hint(format!(
             "if the state is kept elsewhere, point [state] there; if an earlier one is still here, `stackwright history \
-             list {file}` shows it; if it is lost, `stackwright state rebuild {file}` makes it again from what is there"
+             list {again}` shows it; if it is lost, `stackwright state rebuild {again}` makes it again from what is there"
         ))
 }

@@ -96,7 +96,8 @@ fn lose_and_rebuild(place: &Place<'_>, file: &str) {
     for arguments in [&["plan", file, "--sim"][..], &["destroy", file, "--sim", "--auto-approve"]] {
         let output = stackwright(place, arguments);
         let said = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(!output.status.success() && said.contains("state rebuild"), "{arguments:?}: {said}");
+        let way_out = format!("`stackwright state rebuild {file} --sim`");
+        assert!(!output.status.success() && said.contains(&way_out), "{arguments:?}: {said}");
     }
     let (out, _) = done(place, &["state", "rebuild", file, "--sim", "--auto-approve"]);
     assert!(out.contains("all as the stack wants them"), "{out}");
