@@ -26,8 +26,20 @@ fn prepare() -> tempfile::TempDir {
     folder
 }
 
+/// Whether these tests run under `nohup`: who is started then is not told that the terminal is gone, unless that is
+/// taken back.
+fn hangups_are_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
 fn command(folder: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stackwright"));
+    let program = env!("CARGO_BIN_EXE_stackwright");
+    let mut command = if hangups_are_ignored() { Command::new("/usr/bin/env") } else { Command::new(program) };
+    if hangups_are_ignored() {
+        command.args(["--default-signal=HUP", program]);
+    }
     command.args(words).current_dir(folder).env_clear().env("HOME", folder).stdin(Stdio::null());
     command
 }
