@@ -254,10 +254,13 @@ pub(super) struct DestroyArgs {
     /// Leave this resource or component where it is, and forget it: for what cannot be deleted; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub abandon: Vec<String>,
+    /// Afterwards, remove what clusters have left behind, where it is proven to be the stack's.
+    #[arg(long)]
+    pub sweep: bool,
     /// Do not ask.
     #[arg(long)]
     pub auto_approve: bool,
-    /// Print events as JSON lines.
+    /// Print events and the receipt as JSON lines.
     #[arg(long)]
     pub json: bool,
 }

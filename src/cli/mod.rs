@@ -20,6 +20,7 @@ mod plan;
 mod push;
 mod reach;
 mod rebuild;
+mod receipt;
 mod run;
 mod scaffold;
 mod sim;

@@ -1,6 +1,7 @@
 //! The verbs: what an embedding program would call. One file per verb; none of them prints.
 
 pub mod apply;
+pub mod capture;
 pub mod conceal;
 pub mod export;
 pub mod layout;
@@ -13,4 +14,5 @@ pub mod preview;
 pub mod prove;
 pub mod push;
 pub mod rebuild;
+pub mod receipt;
 pub mod status;

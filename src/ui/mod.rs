@@ -9,6 +9,7 @@ pub mod paint;
 pub mod plan_text;
 pub mod progress;
 pub mod rebuild_text;
+pub mod receipt_text;
 pub mod state_text;
 pub mod summary;
 pub mod values;
