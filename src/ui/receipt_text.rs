@@ -30,7 +30,10 @@ pub fn receipt(receipt: &Receipt, sweep: &str, paint: Paint) -> String {
         out.push_str(&format!("{}\n{}", paint.red(&head), lines(&receipt.remaining)));
     }
     if !receipt.unknown.is_empty() {
-        let head = format!("Unknown: {} could not be looked at, so nobody knows what is left there:", count(receipt.unknown.len(), "list"));
+        let head = format!(
+            "Unknown: {} could not be looked at, so nobody knows what is left there:",
+            count(receipt.unknown.len(), "list")
+        );
         out.push_str(&paint.red(&head));
         for unseen in receipt.unknown.iter().take(MOST) {
             out.push_str(&format!("\n  {}: {}", tame(&unseen.what), tame(&unseen.why)));
@@ -76,9 +79,16 @@ fn lines(entries: &[Entry]) -> String {
 /// What is left goes on costing.
 fn cost(receipt: &Receipt) -> String {
     match (receipt.price_is_complete, receipt.per_hour > 0.0) {
-        (true, true) => format!("It costs ${:.3} per hour by list prices, ${:.2} per day.", receipt.per_hour, receipt.per_hour * 24.0),
+        (true, true) => format!(
+            "It costs ${:.3} per hour by list prices, ${:.2} per day.",
+            receipt.per_hour,
+            receipt.per_hour * 24.0
+        ),
         (true, false) => "It costs nothing by itself.".to_owned(),
-        (false, true) => format!("It costs at least ${:.3} per hour by list prices; the price of the rest is unknown.", receipt.per_hour),
+        (false, true) => format!(
+            "It costs at least ${:.3} per hour by list prices; the price of the rest is unknown.",
+            receipt.per_hour
+        ),
         (false, false) => "What it costs is unknown.".to_owned(),
     }
 }
@@ -86,7 +96,12 @@ fn cost(receipt: &Receipt) -> String {
 fn others(receipt: &Receipt) -> String {
     match receipt.others.len() {
         0 => String::new(),
-        n => format!("\n{} {} alike and {} left alone (--json lists them).", count(n, "other"), if n == 1 { "looks" } else { "look" }, if n == 1 { "is" } else { "are" }),
+        n => format!(
+            "\n{} {} alike and {} left alone (--json lists them).",
+            count(n, "other"),
+            if n == 1 { "looks" } else { "look" },
+            if n == 1 { "is" } else { "are" }
+        ),
     }
 }
 
@@ -97,7 +112,8 @@ fn ways(receipt: &Receipt, sweep: &str) -> String {
         out.push_str(&format!("\nRemove what is proven to be the stack's: {sweep}"));
     }
     let by_hand = receipt.remaining.iter().filter(|entry| {
-        (entry.finding.verdict == Verdict::Probable || entry.finding.order.is_none()) && !entry.finding.command.is_empty()
+        (entry.finding.verdict == Verdict::Probable || entry.finding.order.is_none())
+            && !entry.finding.command.is_empty()
     });
     let by_hand = by_hand.map(|entry| format!("\n  {}", tame(&entry.finding.command))).collect::<Vec<_>>();
     if !by_hand.is_empty() {
@@ -105,7 +121,9 @@ fn ways(receipt: &Receipt, sweep: &str) -> String {
         out.extend(by_hand.iter().take(MOST).map(String::as_str));
     }
     if !receipt.unknown.is_empty() || !receipt.remaining.is_empty() {
-        out.push_str("\nRun destroy again to look again: what the clusters were known by is kept until nothing is left.");
+        out.push_str(
+            "\nRun destroy again to look again: what the clusters were known by is kept until nothing is left.",
+        );
     }
     out
 }

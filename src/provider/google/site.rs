@@ -130,7 +130,8 @@ impl Site for GoogleSite {
                 let (place, name) = (&cluster.location, &cluster.name);
                 let marked = cluster.resource_labels.get(MARK).is_some_and(|id| id == stack_id);
                 if marked {
-                    let delete = format!("gcloud container clusters delete {name} --project {project} --location {place}");
+                    let delete =
+                        format!("gcloud container clusters delete {name} --project {project} --location {place}");
                     audit.findings.push(marked_thing("cluster", name.clone(), place, delete));
                 }
                 for pool in &cluster.node_pools {

@@ -223,7 +223,8 @@ fn by_circumstances(found: &Found, marks: &Marks<'_>, living: &[Living], why: &s
     let (thing, cluster) = (&found.thing, marks.cluster);
     let place = last(&found.place);
     let here = place == "global" || region(place) == marks.region;
-    let network = thing.network.is_empty() || cluster.network.is_empty() || last(&thing.network) == last(&cluster.network);
+    let network =
+        thing.network.is_empty() || cluster.network.is_empty() || last(&thing.network) == last(&cluster.network);
     let rival = living.iter().any(|rival| place == "global" || region(&rival.location) == marks.region);
     if !here || !network || rival || is_older(&thing.creation_timestamp, &cluster.created) {
         return open(Verdict::Other, why);
@@ -245,9 +246,8 @@ fn follow(found: &[Found], marks: &Marks<'_>, said: &mut [Said]) {
     let paths = found.iter().enumerate().map(|(at, found)| (path_of(&found.thing.self_link), at));
     let paths = paths.filter(|(path, _)| !path.is_empty()).collect::<BTreeMap<_, _>>();
     let is_proven = |said: &Said| said.as_ref().is_some_and(|word| word.verdict == Verdict::Proven);
-    let open = |at: usize, said: &Said| {
-        !said.as_ref().is_some_and(|word| word.firm) && names::is_made(&found[at].thing.name)
-    };
+    let open =
+        |at: usize, said: &Said| !said.as_ref().is_some_and(|word| word.firm) && names::is_made(&found[at].thing.name);
     loop {
         let mut news: Vec<(usize, String)> = Vec::new();
         let names_proven = found
@@ -275,7 +275,8 @@ fn follow(found: &[Found], marks: &Marks<'_>, said: &mut [Said]) {
             if !open(at, &said[at]) {
                 continue;
             }
-            if names::balancer_in(name).or_else(|| names::node_health(name)).is_some_and(|id| names_proven.contains(id)) {
+            if names::balancer_in(name).or_else(|| names::node_health(name)).is_some_and(|id| names_proven.contains(id))
+            {
                 news.push((at, "a firewall of the same load balancer is for the cluster's nodes".to_owned()));
                 continue;
             }

@@ -37,7 +37,11 @@ pub fn node_tag(name: &str, id: &str) -> String {
 ///
 /// # Errors
 /// When it does not say everything; what it has said is kept.
-pub async fn of_inside(objects: &dyn Objects, connection: &Value, captured: &mut Captured) -> Result<(), ProviderError> {
+pub async fn of_inside(
+    objects: &dyn Objects,
+    connection: &Value,
+    captured: &mut Captured,
+) -> Result<(), ProviderError> {
     let look = async |kind: &str, namespace: &str, name: &str| {
         let sought = Sought { api_version: "v1", kind, namespace, name };
         objects.look(Some(connection), &sought).await.map(Option::unwrap_or_default)
@@ -57,7 +61,9 @@ pub async fn of_inside(objects: &dyn Objects, connection: &Value, captured: &mut
         if text(service, "/spec/type").as_deref() != Some("LoadBalancer") && freed {
             continue;
         }
-        let (Some(uid), Some(name)) = (text(service, "/metadata/uid"), text(service, "/metadata/name")) else { continue };
+        let (Some(uid), Some(name)) = (text(service, "/metadata/uid"), text(service, "/metadata/name")) else {
+            continue;
+        };
         let namespace = text(service, "/metadata/namespace").unwrap_or_default();
         captured.services.insert(uid, format!("{namespace}/{name}"));
     }

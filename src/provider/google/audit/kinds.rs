@@ -26,13 +26,7 @@ pub struct Row {
     pub order: u8,
 }
 
-const fn row(
-    collection: &'static str,
-    words: &'static str,
-    listing: Listing,
-    gcloud: &'static str,
-    order: u8,
-) -> Row {
+const fn row(collection: &'static str, words: &'static str, listing: Listing, gcloud: &'static str, order: u8) -> Row {
     Row { collection, words, listing, gcloud, order }
 }
 

@@ -46,7 +46,9 @@ pub async fn look(client: &GoogleClient, captured: &[Captured], living: &[Living
         let claimed = found.iter().zip(claims).filter_map(|(found, claim)| Some((found, claim?)));
         audit.findings.extend(claimed.map(|(found, claim)| finding(project, found, claim)));
     }
-    audit.findings.sort_by(|a, b| (a.verdict, a.order, &a.place, &a.name).cmp(&(b.verdict, b.order, &b.place, &b.name)));
+    audit
+        .findings
+        .sort_by(|a, b| (a.verdict, a.order, &a.place, &a.name).cmp(&(b.verdict, b.order, &b.place, &b.name)));
     let mut seen = BTreeSet::new();
     audit.unseen.retain(|unseen| seen.insert(unseen.clone()));
 }
@@ -81,10 +83,9 @@ fn finding(project: &str, found: &Found, claim: Claim) -> Finding {
 /// What a thing is billed as.
 fn billed(collection: &str, place: &str, thing: &Thing) -> Billed {
     match collection {
-        "disks" => Billed::Disk {
-            kind: last(&thing.kind).to_owned(),
-            gigabytes: thing.size_gb.parse().unwrap_or_default(),
-        },
+        "disks" => {
+            Billed::Disk { kind: last(&thing.kind).to_owned(), gigabytes: thing.size_gb.parse().unwrap_or_default() }
+        }
         "forwardingRules" => Billed::ForwardingRule,
         "addresses" if thing.users.is_empty() => Billed::Address,
         "instances" if thing.status != "TERMINATED" => {

@@ -62,7 +62,9 @@ fn failure(operation: &Json) -> Option<ProviderError> {
 /// What uses a thing is usually on its way out.
 fn in_use(mut error: ProviderError) -> ProviderError {
     let text = error.message.to_ascii_lowercase();
-    if text.contains("already being used by") || text.contains("in_use_by_another_resource") || text.contains("is not ready")
+    if text.contains("already being used by")
+        || text.contains("in_use_by_another_resource")
+        || text.contains("is not ready")
     {
         error.class = ErrorClass::Busy;
     }

@@ -132,7 +132,8 @@ impl Thing {
             std::iter::once(&matcher.default_service).chain(matcher.path_rules.iter().map(|rule| &rule.service))
         });
         let groups = self.backends.iter().map(|backend| &backend.group);
-        let all = one.into_iter().chain(matchers).chain(groups).chain(&self.health_checks).chain(&self.ssl_certificates);
+        let all =
+            one.into_iter().chain(matchers).chain(groups).chain(&self.health_checks).chain(&self.ssl_certificates);
         all.map(String::as_str).filter(|link| !link.is_empty()).collect()
     }
 }
