@@ -139,7 +139,14 @@ async fn carry(
     let matter = Planning { args, place, planned, options, terminal, create_key: true };
     let matter = matter.matter(platforms, session.state()).await?;
     let wanted = matter.wanted();
-    let Preview { plan, observed, .. } = preview(platforms, matter.subject(session.state(), false)).await?;
+    let Preview { plan, observed, unreachable, .. } =
+        preview(platforms, matter.subject(session.state(), false)).await?;
+    for cluster in &unreachable {
+        let what = format!("{cluster} does not answer");
+        let detail =
+            "What is in it goes with it. What that owns outside, load balancers and disks, is looked for afterwards.";
+        terminal.diagnostics(&Diagnostic::warning(what).detail(detail).into());
+    }
     let plan = match &job.saved {
         None => plan,
         Some(saved) => {

@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub recorded: &'a State,
     /// What is there.
     pub observed: &'a BTreeMap<Identity, Observed>,
+    /// Connections that do not answer, and that the plan takes away: what is in them goes unseen.
+    pub unreachable: &'a BTreeSet<Address>,
     /// The place that would be changed.
     pub target: Option<Target>,
     /// Keyed digests of the secret inputs' values.
@@ -511,13 +513,17 @@ impl<'a> Planner<'a> {
             let outlives = observed.zip(kind).is_some_and(|(observed, kind)| kind.outlives(&observed.attrs));
             // What a hook waits for to be gone must go before the cluster does.
             let awaited = last_words.contains(recorded.address.component()) && !outlives;
+            let silent = recorded.connection.as_ref().is_some_and(|c| self.request.unreachable.contains(c));
             let goes_with = recorded.connection.as_ref().filter(|connection| leaving(connection)).filter(|_| {
+                if silent && observed.is_none() {
+                    return true;
+                }
                 let demise = observed.zip(kind).map(|(observed, kind)| kind.demise(&observed.attrs));
                 demise == Some(Demise::WithConnection) && !awaited
             });
             let in_flight = recorded.pending.as_ref().is_some_and(|p| p.operation.is_some());
             let kept = goes_with.is_none() && outlives;
-            let there = observed.is_some() || in_flight;
+            let there = observed.is_some() || in_flight || silent;
             let abandoned = goes_with.is_none() && self.request.options.abandons(&recorded.address);
             let (action, reason) = match (there, kept) {
                 (true, _) if abandoned => (Action::Forget, Reason::Abandoned),
@@ -546,6 +552,7 @@ impl<'a> Planner<'a> {
             });
         }
         keep_namespaces(&mut changes);
+        free_claims(&mut changes);
         self.changes.extend(changes);
     }
 
@@ -602,6 +609,20 @@ fn keep_namespaces(changes: &mut [ResourceChange]) {
     {
         if change.action == Action::Delete && change.goes_with.is_none() {
             (change.action, change.reason) = (Action::Forget, Reason::Kept);
+        }
+    }
+}
+
+/// A claim stays as long as pods use it, and its disk with it: what makes those goes first, by a call of its own, and
+/// not with the cluster.
+fn free_claims(changes: &mut [ResourceChange]) {
+    let is_claim =
+        |address: &Address| address.object_key().is_some_and(|key| key.starts_with("PersistentVolumeClaim/"));
+    let own = changes.iter().filter(|change| change.action == Action::Delete && change.goes_with.is_none());
+    let claims = own.map(|change| change.address.clone()).filter(is_claim).collect::<BTreeSet<_>>();
+    for change in changes.iter_mut().filter(|change| change.action == Action::Delete && change.goes_with.is_some()) {
+        if change.needed.iter().any(|needed| claims.contains(needed)) {
+            change.goes_with = None;
         }
     }
 }

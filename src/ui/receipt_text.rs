@@ -50,7 +50,11 @@ pub fn receipt(receipt: &Receipt, sweep: &str, paint: Paint) -> String {
 }
 
 fn at(place: &str) -> String {
-    if place.is_empty() { String::new() } else { format!(" in {}", place.rsplit('/').next().unwrap_or(place)) }
+    if place.is_empty() || place == "global" {
+        String::new()
+    } else {
+        format!(" in {}", place.rsplit('/').next().unwrap_or(place))
+    }
 }
 
 fn lines(entries: &[Entry]) -> String {

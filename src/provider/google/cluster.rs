@@ -413,15 +413,26 @@ fn steps(desired: &Value, changes: &[Change], current: &Cluster) -> Vec<Step> {
     steps
 }
 
+/// What lives in clusters and owns something outside of them.
+#[async_trait]
+pub trait Tenants: Send + Sync {
+    /// Begins to take it away, in the cluster of this connection; what is still there.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    async fn free(&self, connection: &Value) -> Result<Vec<String>, ProviderError>;
+}
+
 /// Does things to clusters.
 pub struct ClusterDriver {
     client: Arc<GoogleClient>,
+    tenants: Arc<dyn Tenants>,
 }
 
 impl ClusterDriver {
-    /// A driver over this client.
-    pub fn new(client: Arc<GoogleClient>) -> Self {
-        ClusterDriver { client }
+    /// A driver over this client; `tenants` are asked to leave before a cluster is deleted.
+    pub fn new(client: Arc<GoogleClient>, tenants: Arc<dyn Tenants>) -> Self {
+        ClusterDriver { client, tenants }
     }
 
     async fn get(&self, place: &Place) -> Result<Option<Cluster>, ProviderError> {
@@ -586,6 +597,26 @@ impl Driver for ClusterDriver {
             }
         };
         Ok(Ack { operation: operation::path(&place.parent(), &operation), more, ..Ack::default() })
+    }
+
+    /// Load balancers and disks go while there is a cluster to take them away.
+    async fn clear_way(&self, subject: &Subject, observed: &Observed) -> Result<Readiness, ProviderError> {
+        let outputs = ClusterKind.outputs(observed);
+        let endpoint = outputs.get("endpoint").and_then(Value::as_str).unwrap_or_default();
+        let place = Place::of(&observed.attrs).map_or_else(|| Place::find(subject), Ok)?;
+        let status = self.get(&place).await?.map(|cluster| cluster.status);
+        if endpoint.is_empty() || !matches!(status, Some(Status::Running | Status::Reconciling | Status::Degraded)) {
+            return Ok(Readiness::Current);
+        }
+        let left = self.tenants.free(&outputs).await?;
+        Ok(match &left[..] {
+            [] => Readiness::Current,
+            [one] => Readiness::waiting(format!("{one}, which owns something outside the cluster, to go")),
+            [first, rest @ ..] => Readiness::waiting(format!(
+                "{first} and {} more, which own something outside the cluster, to go",
+                rest.len()
+            )),
+        })
     }
 
     async fn delete(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
