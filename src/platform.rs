@@ -3,10 +3,12 @@
 //! Traits only; `provider` implements them and `ops` uses them.
 
 pub mod audit;
+pub mod expiry;
 
 use async_trait::async_trait;
 
-use self::audit::{Audit, Captured, Finding};
+use self::audit::{Audit, Captured, Finding, Unseen};
+use self::expiry::Marked;
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
 
@@ -114,12 +116,31 @@ pub trait Site: Send + Sync {
         Err(ProviderError::new(ErrorClass::Invalid, text))
     }
 
-    /// Whether the operation is over. One look.
+    /// Whether an operation that this site has named is over. One look.
     ///
     /// # Errors
     /// The operation's own failure, or that of the look.
-    async fn is_removed(&self, operation: &str) -> Result<bool, ProviderError> {
+    async fn is_over(&self, operation: &str) -> Result<bool, ProviderError> {
         let _ = operation;
         Ok(true)
+    }
+
+    /// All clusters of a project that stacks have marked, whoever's they are, and where nobody could look.
+    ///
+    /// # Errors
+    /// When they cannot be listed, or the platform has no projects.
+    async fn marked(&self, project: &str) -> Result<(Vec<Marked>, Vec<Unseen>), ProviderError> {
+        let text = format!("there are no clusters of a project {project} here");
+        Err(ProviderError::new(ErrorClass::Invalid, text))
+    }
+
+    /// Lets the cluster, of which these are the outputs, live until then (Unix seconds), or for ever; the operation that
+    /// goes on, if one does.
+    ///
+    /// # Errors
+    /// The platform's refusal.
+    async fn renew(&self, cluster: &Value, expires: Option<u64>) -> Result<Option<String>, ProviderError> {
+        let _ = (cluster, expires);
+        Ok(None)
     }
 }

@@ -18,11 +18,13 @@ use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
+use crate::env::clock::Timestamp;
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::event::Sink;
 use crate::ops::apply::{Applied, Apply, apply as carry_out, check_basis};
 use crate::ops::capture::{self, CaptureError};
+use crate::ops::expiry;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
 use crate::plan::execution;
@@ -43,6 +45,8 @@ pub(super) struct Job<'a> {
     pub auto_approve: bool,
     pub json: bool,
     pub destroy: bool,
+    /// The time to live begins anew.
+    pub extend: bool,
     /// Remove what clusters have left behind.
     pub sweep: bool,
     /// Take note of drift, and change nothing.
@@ -85,6 +89,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         auto_approve: args.auto_approve || saved.is_some(),
         json: args.json,
         destroy,
+        extend: args.extend,
         sweep: false,
         refresh_only,
         saved,
@@ -163,8 +168,21 @@ async fn carry(
         terminal.print(&plan_text::plan(&plan, view));
     }
     check_adopted(job, &plan)?;
+    let ttl = wanted.ttl();
+    if job.extend && ttl.is_none() {
+        return Err(Diagnostic::error("the stack has no time to live that could be extended")
+            .detail("Nothing was changed.")
+            .hint("set `ttl` in [limits] of the stack file, for example \"8h\"")
+            .into());
+    }
+    let renewals = |anew: bool| match job.destroy || job.refresh_only {
+        true => Vec::new(),
+        false => expiry::due(platforms, &plan, &observed, ttl, anew),
+    };
     let looking = Looking { job, platforms, interrupt: interrupt.clone(), terminal, place, plan: &plan };
     if plan.is_empty() {
+        let renewals = renewals(job.extend);
+        renew(platforms, &renewals, job, terminal).await?;
         let code = finish_empty(job, terminal);
         // What clusters have left behind is looked for until nothing of it is there.
         if job.destroy && !session.state().captured.is_empty() {
@@ -179,6 +197,8 @@ async fn carry(
         return Ok(ExitCode::FAILURE);
     }
     capture::before(platforms, session, &plan, &observed).await.map_err(|error| uncaptured(&error))?;
+    let renewals = renewals(true);
+    renew(platforms, &renewals, job, terminal).await?;
     let progress = Arc::new(Progress::new(
         &plan,
         Box::new(std::io::stderr()),
@@ -212,6 +232,29 @@ async fn carry(
         false => None,
     };
     report(&looking, &applied, receipt.as_ref(), wanted)
+}
+
+/// Before anything else is done: a long run must not be overtaken by its own end.
+async fn renew(
+    platforms: &Platforms,
+    renewals: &[expiry::Renewal],
+    job: &Job<'_>,
+    terminal: &Terminal,
+) -> Result<(), Diagnostics> {
+    for renewal in renewals {
+        let expires = expiry::renew(platforms, renewal).await.map_err(|error| {
+            let diagnostic = Diagnostic::error("until when the stack may live could not be written on its cluster");
+            let hint = error.hint.unwrap_or_else(|| "nothing else was changed; run the same command again".to_owned());
+            Diagnostics::from(diagnostic.detail(error.message).hint(hint))
+        })?;
+        if !job.json {
+            terminal.say(&match expires {
+                Some(at) => format!("The stack may live until {}.", Timestamp(at * 1000)),
+                None => "The stack has no end to its time to live any more.".to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn uncaptured(error: &CaptureError) -> Diagnostics {

@@ -17,6 +17,7 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         auto_approve: args.auto_approve,
         json: args.json,
         destroy: true,
+        extend: false,
         sweep: args.sweep,
         refresh_only: false,
         saved: None,

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod capture;
 pub mod conceal;
+pub mod expiry;
 pub mod export;
 pub mod layout;
 pub mod lock;
@@ -13,6 +14,7 @@ pub mod platforms;
 pub mod preview;
 pub mod prove;
 pub mod push;
+pub mod reap;
 pub mod rebuild;
 pub mod receipt;
 pub mod status;

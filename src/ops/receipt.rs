@@ -9,6 +9,7 @@ use crate::backend::{BackendError, Session};
 use crate::cost;
 use crate::engine::dispatcher::Interrupt;
 use crate::engine::retry::{Delays, is_retryable};
+use crate::env::clock::Timestamp;
 use crate::ops::capture;
 use crate::ops::platforms::Platforms;
 use crate::plan::model::{Action, Plan, Reason};
@@ -163,14 +164,20 @@ async fn remove(platforms: &Platforms, finding: &Finding) -> Result<(), Provider
     }
 }
 
-async fn once(
-    platforms: &Platforms,
-    finding: &Finding,
-    begun: crate::env::clock::Timestamp,
-) -> Result<(), ProviderError> {
-    let Some(operation) = platforms.site.remove(finding).await? else { return Ok(()) };
+async fn once(platforms: &Platforms, finding: &Finding, begun: Timestamp) -> Result<(), ProviderError> {
+    match platforms.site.remove(finding).await? {
+        Some(operation) => wait(platforms, &operation, begun).await,
+        None => Ok(()),
+    }
+}
+
+/// Waits until an operation of the site is over; not for ever.
+///
+/// # Errors
+/// What it failed with, or that it takes too long.
+pub async fn wait(platforms: &Platforms, operation: &str, begun: Timestamp) -> Result<(), ProviderError> {
     loop {
-        match platforms.site.is_removed(&operation).await {
+        match platforms.site.is_over(operation).await {
             Ok(true) => return Ok(()),
             Ok(false) => {}
             // A look that fails says nothing of the operation.

@@ -8,6 +8,7 @@ pub mod graph_text;
 pub mod paint;
 pub mod plan_text;
 pub mod progress;
+pub mod reap_text;
 pub mod rebuild_text;
 pub mod receipt_text;
 pub mod state_text;

@@ -30,6 +30,7 @@ mod lab;
 mod necessity;
 mod order;
 mod real_charts;
+mod reaping;
 mod receipts;
 mod recovering;
 mod recovery;

@@ -45,7 +45,7 @@ use super::client::GoogleClient;
 use super::difference::{self, Field, Same};
 use super::error::failure;
 use super::operation::{self, Standing};
-use super::pool::{self, MARK, marks, text, text_map, texts};
+use super::pool::{self, EXPIRES, MARK, marks, text, text_map, texts};
 use super::{forbids_secrets, required};
 use crate::address::Address;
 use crate::diag::Diagnostic;
@@ -194,10 +194,19 @@ impl Place {
     }
 }
 
+/// A cluster also says until when it may live; only that of a new one is set here.
+fn marks_of(ownership: &Ownership) -> BTreeMap<String, String> {
+    let mut marks = marks(ownership);
+    if let Some(expires) = ownership.expires {
+        marks.insert(EXPIRES.to_owned(), expires.to_string());
+    }
+    marks
+}
+
 /// The cluster to create.
 fn build(attrs: &Value, ownership: &Ownership) -> Cluster {
     let mut labels = text_map(attrs, "labels");
-    labels.extend(marks(ownership));
+    labels.extend(marks_of(ownership));
     let system_pool = attrs.get("system_pool").cloned().unwrap_or_else(Value::map);
     let mut cluster = Cluster::new()
         .set_name(text(attrs, "name").unwrap_or_default())
@@ -322,6 +331,9 @@ fn attributes(place: &Place, cluster: &Cluster, system_pool: Option<Map>) -> Val
     put("labels", pool::map(others));
     if let Some(owner) = cluster.resource_labels.get(MARK) {
         put("owner", owner.as_str().into());
+    }
+    if let Some(expires) = cluster.resource_labels.get(EXPIRES) {
+        put("expires", expires.as_str().into());
     }
     put("addons", addons(&cluster.addons_config.clone().unwrap_or_default()));
     let gateway = cluster.network_config.as_ref().and_then(|config| config.gateway_api_config.as_ref());
@@ -552,7 +564,7 @@ impl Driver for ClusterDriver {
                 if request.adopt && owner.is_none() {
                     let current = cluster.resource_labels.iter().map(|(key, value)| (key.clone(), value.clone()));
                     let mut labels = current.collect::<BTreeMap<_, _>>();
-                    labels.extend(marks(&request.ownership));
+                    labels.extend(marks_of(&request.ownership));
                     let operation = self.set_labels(&place, &cluster, labels).await?;
                     return Ok(Ack { operation: operation::path(&place.parent(), &operation), ..Ack::default() });
                 }

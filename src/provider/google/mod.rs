@@ -9,6 +9,7 @@ pub mod client;
 pub mod cluster;
 mod difference;
 pub mod error;
+mod expiry;
 pub mod node_pool;
 mod operation;
 mod pool;

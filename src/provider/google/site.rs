@@ -10,8 +10,11 @@ use tokio::sync::OnceCell;
 
 use super::audit::{self, Living, capture, removal};
 use super::client::GoogleClient;
+use super::expiry;
+use super::operation::{self, Standing};
 use super::pool::MARK;
 use crate::platform::audit::{Audit, Billed, Captured, Finding, Unseen, Verdict};
+use crate::platform::expiry::Marked;
 use crate::platform::{Objects, Site, Target};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
@@ -154,8 +157,20 @@ impl Site for GoogleSite {
         removal::remove(&self.client, finding).await
     }
 
-    async fn is_removed(&self, operation: &str) -> Result<bool, ProviderError> {
-        removal::is_over(&self.client, operation).await
+    async fn is_over(&self, operation: &str) -> Result<bool, ProviderError> {
+        // Those of GKE are in locations, those of Compute Engine in zones and regions.
+        if !operation.contains("/locations/") {
+            return removal::is_over(&self.client, operation).await;
+        }
+        Ok(matches!(operation::look(&self.client, operation).await?, Standing::Over))
+    }
+
+    async fn marked(&self, project: &str) -> Result<(Vec<Marked>, Vec<Unseen>), ProviderError> {
+        expiry::marked(&self.client, project).await
+    }
+
+    async fn renew(&self, cluster: &Value, expires: Option<u64>) -> Result<Option<String>, ProviderError> {
+        expiry::renew(&self.client, cluster, expires).await
     }
 }
 

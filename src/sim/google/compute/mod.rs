@@ -417,6 +417,7 @@ fn resources(
             let document = find(name)?;
             in_use(google, collection, &document)?;
             delete_document(google, collection, &document);
+            released(google, collection, &document);
             Ok(operation(google, project, scope, "delete", &document, None))
         }
         (&Method::POST, [name, "setLabels"]) => {
@@ -471,6 +472,32 @@ fn fresh(google: &Google, collection: &str, mut document: Json) -> Json {
         });
     }
     shown(document)
+}
+
+/// What goes with a thing, or is free after it: a group's machines, a machine's disks.
+fn released(google: &Google, collection: &str, document: &Json) {
+    if collection == "instanceGroupManagers" {
+        for instance in members(google, document) {
+            delete_document(google, "instances", &instance);
+            released(google, "instances", &instance);
+        }
+    }
+    if collection != "instances" {
+        return;
+    }
+    for disk in all(google, "disks") {
+        let users = disk["users"].as_array().cloned().unwrap_or_default();
+        if !users.contains(&document["selfLink"]) {
+            continue;
+        }
+        if disk["_boot"] == true {
+            delete_document(google, "disks", &disk);
+            continue;
+        }
+        let mut disk = disk;
+        disk["users"] = users.into_iter().filter(|user| *user != document["selfLink"]).collect();
+        replace(google, "disks", disk);
+    }
 }
 
 /// Refuses to delete what something else uses.
