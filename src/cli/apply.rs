@@ -1,4 +1,4 @@
-//! `apply`: plan, ask, carry out, prove.
+//! `apply`: plan, ask, carry out, prove. What a destroy leaves behind is in `receipt`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,20 +12,25 @@ use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
 use crate::cli::kept::{Kept, Opening};
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
+use crate::cli::receipt::Looking;
 use crate::cli::source::{Planned, Wanted};
 use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
+use crate::env::clock::Timestamp;
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::event::Sink;
 use crate::ops::apply::{Applied, Apply, apply as carry_out, check_basis};
+use crate::ops::capture::{self, CaptureError};
+use crate::ops::expiry;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
 use crate::plan::execution;
 use crate::plan::file;
 use crate::plan::model::{Basis, Drift, Plan, Reason};
+use crate::platform::audit::Receipt;
 use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
 use crate::ui::plan_text;
@@ -40,6 +45,10 @@ pub(super) struct Job<'a> {
     pub auto_approve: bool,
     pub json: bool,
     pub destroy: bool,
+    /// The time to live begins anew.
+    pub extend: bool,
+    /// Remove what clusters have left behind.
+    pub sweep: bool,
     /// Take note of drift, and change nothing.
     pub refresh_only: bool,
     /// A plan that was reviewed before.
@@ -80,6 +89,8 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         auto_approve: args.auto_approve || saved.is_some(),
         json: args.json,
         destroy,
+        extend: args.extend,
+        sweep: false,
         refresh_only,
         saved,
         adopt: Vec::new(),
@@ -133,7 +144,14 @@ async fn carry(
     let matter = Planning { args, place, planned, options, terminal, create_key: true };
     let matter = matter.matter(platforms, session.state()).await?;
     let wanted = matter.wanted();
-    let Preview { plan, observed, .. } = preview(platforms, matter.subject(session.state(), false)).await?;
+    let Preview { plan, observed, unreachable, .. } =
+        preview(platforms, matter.subject(session.state(), false)).await?;
+    for cluster in &unreachable {
+        let what = format!("{cluster} does not answer");
+        let detail =
+            "What is in it goes with it. What that owns outside, load balancers and disks, is looked for afterwards.";
+        terminal.diagnostics(&Diagnostic::warning(what).detail(detail).into());
+    }
     let plan = match &job.saved {
         None => plan,
         Some(saved) => {
@@ -150,13 +168,37 @@ async fn carry(
         terminal.print(&plan_text::plan(&plan, view));
     }
     check_adopted(job, &plan)?;
+    let ttl = wanted.ttl();
+    if job.extend && ttl.is_none() {
+        return Err(Diagnostic::error("the stack has no time to live that could be extended")
+            .detail("Nothing was changed.")
+            .hint("set `ttl` in [limits] of the stack file, for example \"8h\"")
+            .into());
+    }
+    let renewals = |anew: bool| match job.destroy || job.refresh_only {
+        true => Vec::new(),
+        false => expiry::due(platforms, &plan, &observed, ttl, anew),
+    };
+    let looking = Looking { job, platforms, interrupt: interrupt.clone(), terminal, place, plan: &plan };
     if plan.is_empty() {
-        return Ok(finish_empty(job, terminal));
+        let renewals = renewals(job.extend);
+        renew(platforms, &renewals, job, terminal).await?;
+        let code = finish_empty(job, terminal);
+        // What clusters have left behind is looked for until nothing of it is there.
+        if job.destroy && !session.state().captured.is_empty() {
+            let receipt = looking.look(session).await?;
+            looking.tell(&receipt);
+            return Ok(if receipt.is_clean() { code } else { ExitCode::FAILURE });
+        }
+        return Ok(code);
     }
     if !job.auto_approve && !approve(job, platforms, interrupt.clone(), terminal).await? {
         terminal.say("Cancelled. Nothing was changed.");
         return Ok(ExitCode::FAILURE);
     }
+    capture::before(platforms, session, &plan, &observed).await.map_err(|error| uncaptured(&error))?;
+    let renewals = renewals(true);
+    renew(platforms, &renewals, job, terminal).await?;
     let progress = Arc::new(Progress::new(
         &plan,
         Box::new(std::io::stderr()),
@@ -180,8 +222,46 @@ async fn carry(
     let applied = carry_out(platforms, session, run).await;
     progress.finish();
     let applied = applied.map_err(|error| run::refused(&error))?;
-    let residue = residue(&plan, platforms, session, &applied).await?;
-    report(job, &plan, &applied, residue, wanted, terminal)
+    if !plan.destroy
+        && let Err(error) = capture::after(platforms, session).await
+    {
+        tracing::info!(%error, "what the cluster will be known by was not captured");
+    }
+    let receipt = match looking.is_due(&applied) {
+        true => Some(looking.look(session).await?),
+        false => None,
+    };
+    report(&looking, &applied, receipt.as_ref(), wanted)
+}
+
+/// Before anything else is done: a long run must not be overtaken by its own end.
+async fn renew(
+    platforms: &Platforms,
+    renewals: &[expiry::Renewal],
+    job: &Job<'_>,
+    terminal: &Terminal,
+) -> Result<(), Diagnostics> {
+    for renewal in renewals {
+        let expires = expiry::renew(platforms, renewal).await.map_err(|error| {
+            let diagnostic = Diagnostic::error("until when the stack may live could not be written on its cluster");
+            let hint = error.hint.unwrap_or_else(|| "nothing else was changed; run the same command again".to_owned());
+            Diagnostics::from(diagnostic.detail(error.message).hint(hint))
+        })?;
+        if !job.json {
+            terminal.say(&match expires {
+                Some(at) => format!("The stack may live until {}.", Timestamp(at * 1000)),
+                None => "The stack has no end to its time to live any more.".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn uncaptured(error: &CaptureError) -> Diagnostics {
+    let diagnostic = Diagnostic::error("what the cluster would leave behind could not be learned").detail(format!(
+        "{error}. Nothing was deleted: afterwards nobody could tell which disks and load balancers are the stack's."
+    ));
+    diagnostic.hint("run the same command again when Google Cloud answers").into()
 }
 
 fn tally(applied: &Applied) -> summary::Tally<'_> {
@@ -213,7 +293,7 @@ fn finish_empty(job: &Job<'_>, terminal: &Terminal) -> ExitCode {
 async fn approve(
     job: &Job<'_>,
     platforms: &Platforms,
-    mut interrupt: watch::Receiver<Interrupt>,
+    interrupt: watch::Receiver<Interrupt>,
     terminal: &Terminal,
 ) -> Result<bool, Diagnostics> {
     if !terminal.interactive {
@@ -222,7 +302,6 @@ async fn approve(
             .hint("review a saved plan and apply that (`plan --out`), or use --auto-approve")
             .into());
     }
-    let _busy = platforms.clock.busy();
     let question = if job.destroy {
         "\nDo you really want to destroy everything shown above?\n  There is no undo."
     } else if job.refresh_only {
@@ -230,11 +309,22 @@ async fn approve(
     } else {
         "\nDo you want to perform these actions?"
     };
+    Ok(ask(question, platforms, interrupt, terminal).await)
+}
+
+/// Asks somebody who is there. A signal is a no.
+pub(super) async fn ask(
+    question: &str,
+    platforms: &Platforms,
+    mut interrupt: watch::Receiver<Interrupt>,
+    terminal: &Terminal,
+) -> bool {
+    let _busy = platforms.clock.busy();
     tokio::select! {
-        approved = terminal.confirm(question) => Ok(approved),
+        approved = terminal.confirm(question) => approved,
         _ = interrupt.wait_for(|interrupt| *interrupt != Interrupt::None) => {
             terminal.say("");
-            Ok(false)
+            false
         }
     }
 }
@@ -305,44 +395,25 @@ fn check_adopted(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
     if mistakes.is_empty() { Ok(()) } else { Err(Diagnostics(mistakes)) }
 }
 
-/// What is still there after a destroy of everything.
-async fn residue(
-    plan: &Plan,
-    platforms: &Platforms,
-    session: &dyn Session,
-    applied: &Applied,
-) -> Result<Option<Vec<crate::platform::Residue>>, Diagnostics> {
-    if !plan.destroy || plan.partial || !applied.is_complete() {
-        return Ok(None);
-    }
-    let residue = platforms.site.residue(&session.state().stack_id, &[]).await.map_err(|error| {
-        Diagnostics::from(
-            Diagnostic::error("everything was deleted, but whether anything is left could not be checked")
-                .detail(error.message)
-                .hint("run destroy again to check"),
-        )
-    })?;
-    Ok(Some(residue))
-}
-
 fn report(
-    job: &Job<'_>,
-    plan: &Plan,
+    looking: &Looking<'_>,
     applied: &Applied,
-    residue: Option<Vec<crate::platform::Residue>>,
+    receipt: Option<&Receipt>,
     wanted: &Wanted,
-    terminal: &Terminal,
 ) -> Result<ExitCode, Diagnostics> {
-    let left = residue.as_ref().map_or(0, Vec::len);
-    let complete = applied.is_complete() && left == 0;
+    let Looking { job, terminal, plan, .. } = looking;
+    let complete = applied.is_complete() && receipt.is_none_or(Receipt::is_clean);
     if job.json {
         let (added, changed, destroyed) = (applied.summary.added, applied.summary.changed, applied.summary.destroyed);
         let line = serde_json::json!({
             "complete": complete, "added": added, "changed": changed, "destroyed": destroyed,
             "hooks_run": applied.summary.run, "noted": applied.noted,
             "failed": applied.summary.failed.len(), "skipped": applied.summary.skipped,
-            "outputs": applied.outputs, "residue": left,
+            "outputs": applied.outputs, "residue": receipt.map_or(0, |receipt| receipt.remaining.len()),
         });
+        if let Some(receipt) = receipt {
+            looking.tell(receipt);
+        }
         terminal.print(&format!("{}\n", serde_json::json!({ "summary": line })));
     } else if job.refresh_only {
         terminal.say(&summary::noted(applied.noted, terminal.err));
@@ -355,9 +426,8 @@ fn report(
         if !abandoned.is_empty() {
             terminal.say(&summary::abandoned(&abandoned, terminal.err));
         }
-        if let Some(residue) = &residue {
-            let left = residue.iter().map(|r| (r.kind.clone(), r.name.clone())).collect::<Vec<_>>();
-            terminal.say(&summary::residue(&left, !abandoned.is_empty(), terminal.err));
+        if let Some(receipt) = receipt {
+            looking.tell(receipt);
         }
         if !job.destroy {
             terminal.print(&summary::outputs(&applied.outputs, terminal.out));

@@ -19,7 +19,9 @@ mod matter;
 mod plan;
 mod push;
 mod reach;
+mod reap;
 mod rebuild;
+mod receipt;
 mod run;
 mod scaffold;
 mod sim;
@@ -58,6 +60,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Plan(args) => plan::plan(&args, &vars, &terminal),
         args::Command::Apply(args) => apply::apply(&args, &vars, &terminal),
         args::Command::Destroy(args) => destroy::destroy(&args, &vars, &terminal),
+        args::Command::Reap(args) => reap::reap(&args, &terminal),
         args::Command::Adopt(args) => adopt::adopt(&args, &vars, &terminal),
         args::Command::Export(args) => export::export(&args, &vars, &terminal),
         args::Command::Show(args) => inspect::show(&args, &vars, &terminal),

@@ -37,6 +37,7 @@ pub(super) struct Prices {
     machines: Table,
     gpus: Table,
     pub(super) forwarding_rule: Flat,
+    pub(super) idle_address: Flat,
     disk_gb_month: Disks,
 }
 

@@ -32,6 +32,12 @@ const CALL_LIMIT: Duration = Duration::from_secs(90);
 /// How often a wait that says nothing new is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
+/// How long a deletion waits for what is in its way; load balancers go within a minute or two.
+const CLEARING: Duration = Duration::from_secs(10 * 60);
+
+/// … and how long for an answer to what that is.
+const SILENCE: Duration = Duration::from_secs(2 * 60);
+
 /// What a worker sends to the dispatcher.
 pub(super) enum Report {
     /// Make these durable, then answer.
@@ -322,6 +328,7 @@ impl Worker {
         if let Some(observed) = &observed
             && operation.is_none()
         {
+            self.clear_way(observed, begun).await;
             let called = self.call(begun, &|| self.driver.delete(&self.subject, observed)).await;
             match called {
                 Ok(ack) if ack.readiness == Some(Readiness::NotFound) => {
@@ -338,6 +345,40 @@ impl Worker {
         }
         self.wait(operation.as_deref(), begun, true).await?;
         self.commit(vec![Transition::Gone(self.identity())]).await
+    }
+
+    /// Waits until nothing is in the way of a deletion. What will not go in time, or cannot be asked, stays: the
+    /// deletion is not held up by it for ever, and whoever looks afterwards finds what is left.
+    async fn clear_way(&self, observed: &Observed, begun: Timestamp) {
+        let since = self.shared.clock.now();
+        let mut said = (String::new(), since);
+        while self.shared.leash.holds(self.shared.clock.now()) {
+            let looked = {
+                let _permit = self.shared.calls.acquire().await;
+                timeout(self.shared.clock.as_ref(), CALL_LIMIT, self.driver.clear_way(&self.subject, observed)).await
+            };
+            self.note(&looked);
+            let waited = self.shared.clock.now().since(since);
+            let (waiting_for, limit) = match looked {
+                Ok(Ok(Readiness::InProgress { waiting_for } | Readiness::Terminating { waiting_for })) => {
+                    (waiting_for, CLEARING)
+                }
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) if is_retryable(error.class) => (error.message, SILENCE),
+                Ok(Err(_)) => return,
+                Err(_) => ("an answer".to_owned(), SILENCE),
+            };
+            let now = self.shared.clock.now();
+            if waiting_for != said.0 || now.since(said.1) >= REPORT_EVERY {
+                let elapsed = now.since(begun);
+                self.emit(Event::Waiting { address: self.address(), waiting_for: waiting_for.clone(), elapsed });
+                said = (waiting_for, now);
+            }
+            if waited >= limit {
+                return;
+            }
+            self.shared.clock.sleep(self.driver.poll_interval(waited)).await;
+        }
     }
 
     async fn release(&self, observed: &Observed, begun: Timestamp) -> Result<(), Failure> {

@@ -42,6 +42,12 @@ pub fn state(stack_file: &Path, world: Option<&Path>, stack: &str) -> PathBuf {
     }
 }
 
+/// The last receipt of a destroy, beside the state.
+pub fn receipt(stack_file: &Path, world: Option<&Path>, stack: &str) -> PathBuf {
+    let beside = state(stack_file, world, stack);
+    beside.with_file_name(format!("{stack}.receipt.json"))
+}
+
 /// Who takes a lock, for the message that somebody else will read.
 pub fn holder(vars: &dyn Vars, command: &str, now: crate::env::clock::Timestamp) -> String {
     let user = vars.get("USER").or_else(|| vars.get("USERNAME")).unwrap_or_else(|| "somebody".to_owned());

@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub recorded: &'a State,
     /// What is there.
     pub observed: &'a BTreeMap<Identity, Observed>,
+    /// Connections that do not answer, and that the plan takes away: what is in them goes unseen.
+    pub unreachable: &'a BTreeSet<Address>,
     /// The place that would be changed.
     pub target: Option<Target>,
     /// Keyed digests of the secret inputs' values.
@@ -517,13 +519,17 @@ impl<'a> Planner<'a> {
             // What a hook waits for to be gone must go before the cluster does.
             let awaited = last_words.contains(recorded.address.component()) && !outlives;
             let awaited = awaited || users.contains(*identity);
+            let silent = recorded.connection.as_ref().is_some_and(|c| self.request.unreachable.contains(c));
             let goes_with = recorded.connection.as_ref().filter(|connection| leaving(connection)).filter(|_| {
+                if silent && observed.is_none() {
+                    return true;
+                }
                 let demise = observed.zip(kind).map(|(observed, kind)| kind.demise(&observed.attrs));
                 demise == Some(Demise::WithConnection) && !awaited
             });
             let in_flight = recorded.pending.as_ref().is_some_and(|p| p.operation.is_some());
             let kept = goes_with.is_none() && outlives;
-            let there = observed.is_some() || in_flight;
+            let there = observed.is_some() || in_flight || silent;
             let abandoned = goes_with.is_none() && self.request.options.abandons(&recorded.address);
             let (action, reason) = match (there, kept) {
                 (true, _) if abandoned => (Action::Forget, Reason::Abandoned),

@@ -84,9 +84,10 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     let is_given = options.given.is_some();
     let connections = Arc::new(kube::client::Connections::new(google.clone(), options.clock, options.given));
     let driver = Arc::new(kube::driver::ObjectDriver::new(connections.clone()));
-    let objects = Arc::new(kube::look::KubeObjects::new(connections.clone()));
+    let tenants = Arc::new(kube::tenants::KubeTenants::new(connections.clone()));
+    let objects: Arc<dyn Objects> = Arc::new(kube::look::KubeObjects::new(connections.clone()));
     let drivers: [(&'static str, Arc<dyn Driver>); 5] = [
-        ("gke.cluster", Arc::new(google::cluster::ClusterDriver::new(google.clone()))),
+        ("gke.cluster", Arc::new(google::cluster::ClusterDriver::new(google.clone(), tenants))),
         ("gke.node_pool", Arc::new(google::node_pool::NodePoolDriver::new(google.clone()))),
         ("k8s.hook", Arc::new(kube::hook::HookDriver::new(driver.clone()))),
         ("k8s.object", driver),
@@ -95,7 +96,7 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     let site: Arc<dyn Site> = if is_given {
         Arc::new(kube::site::KubeSite::new(connections))
     } else {
-        Arc::new(google::site::GoogleSite::new(google, project))
+        Arc::new(google::site::GoogleSite::new(google, objects.clone(), project))
     };
     Ok(Providers { kinds: kinds(), drivers: drivers.into(), site, prover: Arc::new(prover), objects })
 }

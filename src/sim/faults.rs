@@ -234,6 +234,23 @@ pub enum Fault {
         #[serde(default)]
         until: Option<u64>,
     },
+    /// Things of the Compute API stay when what made them is deleted in good order.
+    Leak {
+        /// `forwardingRules`, `disks`, …, with `*` for any text.
+        #[serde(default = "anything")]
+        collection: String,
+        /// Names, with `*` for any text.
+        #[serde(default = "anything")]
+        name: String,
+    },
+    /// Lists of the Compute API leave a place out, and say so.
+    Unreachable {
+        /// `zones/us-central1-a`, `regions/us-central1`, with `*` for any text.
+        place: String,
+        /// As above.
+        #[serde(default = "anything")]
+        collection: String,
+    },
     /// What a load balancer or disk leaves behind when its cluster is deleted with it in use.
     Leftovers {
         /// Whether deletes of clusters leave load balancers and disks; they do by default.
@@ -487,6 +504,22 @@ impl Faults {
     /// Whether an API is switched off.
     pub fn disabled(&self, service: &str) -> bool {
         self.rules().iter().any(|(_, fault)| matches!(fault, Fault::ServiceDisabled { service: s } if s == service))
+    }
+
+    /// Whether a thing of the Compute API stays although it was deleted.
+    pub fn leaks(&self, collection: &str, name: &str) -> bool {
+        self.rules().iter().any(|(_, fault)| match fault {
+            Fault::Leak { collection: c, name: n } => glob(c, collection) && glob(n, name),
+            _ => false,
+        })
+    }
+
+    /// Whether a list of the Compute API leaves this place out.
+    pub fn unreachable(&self, collection: &str, place: &str) -> bool {
+        self.rules().iter().any(|(_, fault)| match fault {
+            Fault::Unreachable { place: p, collection: c } => glob(c, collection) && glob(p, place),
+            _ => false,
+        })
     }
 
     /// Whether deleting a cluster leaves its load balancers and disks.

@@ -279,16 +279,25 @@ mod tests {
 
     /// States written by earlier versions are read for ever: each format has a folder with what it was.
     #[test]
-    fn a_state_of_format_1_is_read() {
-        let snapshot = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/snapshot"));
-        let journal = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/journal"));
-        let expected = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/state.json"));
-        let mut state = decode_snapshot(snapshot).expect("a snapshot");
-        let done = replay(&mut state, journal).expect("a journal");
-        assert_eq!((done.applied, done.intact), (5, journal.len()));
-        assert_eq!(state, serde_json::from_str::<State>(expected).expect("a state"));
-        // What is written from here on is of this format.
-        assert_eq!(decode_snapshot(&encode_snapshot(&state)), Ok(state));
+    fn states_of_earlier_formats_are_read() {
+        macro_rules! golden {
+            ($format:literal, $file:literal) => {
+                include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-", $format, "/", $file))
+            };
+        }
+        let formats: [(&[u8], &[u8], &[u8], usize); 2] = [
+            (golden!("1", "snapshot"), golden!("1", "journal"), golden!("1", "state.json"), 5),
+            (golden!("2", "snapshot"), golden!("2", "journal"), golden!("2", "state.json"), 4),
+        ];
+        assert_eq!(formats.len() + 1, FORMAT as usize, "each format before this one has its folder");
+        for (snapshot, journal, expected, records) in formats {
+            let mut state = decode_snapshot(snapshot).expect("a snapshot");
+            let done = replay(&mut state, journal).expect("a journal");
+            assert_eq!((done.applied, done.intact), (records, journal.len()));
+            assert_eq!(state, serde_json::from_slice::<State>(expected).expect("a state"));
+            // What is written from here on is of this format.
+            assert_eq!(decode_snapshot(&encode_snapshot(&state)), Ok(state));
+        }
     }
 
     #[test]

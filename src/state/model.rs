@@ -7,7 +7,7 @@ use crate::address::{Address, Identity};
 use crate::value::Value;
 
 /// The format written by this version; see `docs/state-format.md`. Earlier ones are read.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Everything recorded about a stack.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -29,6 +29,10 @@ pub struct State {
     pub resources: BTreeMap<Identity, Recorded>,
     /// Outputs as of the last complete apply. Never sensitive ones.
     pub outputs: BTreeMap<String, Value>,
+    /// What clusters of the stack are known by once they are gone, by their ids: kept until an audit has found nothing
+    /// that they left behind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub captured: BTreeMap<String, Value>,
     /// Where the state is kept now, when that is no longer here: this copy is history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub departed: Option<String>,
@@ -46,6 +50,7 @@ impl State {
             target: None,
             resources: BTreeMap::new(),
             outputs: BTreeMap::new(),
+            captured: BTreeMap::new(),
             departed: None,
         }
     }

@@ -94,6 +94,15 @@ pub enum Transition {
     },
     /// The outputs of a complete apply.
     Outputs(BTreeMap<String, Value>),
+    /// What a cluster is known by once it is gone; in the place of what was known before.
+    Captured {
+        /// The cluster's id.
+        cluster: String,
+        /// What the platform wants to remember of it.
+        facts: Value,
+    },
+    /// Nothing is left of a cluster that is gone.
+    Cleared(String),
     /// The whole state is another one from now on: pushed, restored, or rebuilt.
     Replaced(Box<State>),
     /// The state is kept elsewhere from now on; nothing but a replacement can follow.
@@ -285,6 +294,8 @@ impl State {
                 self.resources.insert(identity, recorded);
             }
             Transition::Outputs(outputs) => self.outputs.clone_from(outputs),
+            Transition::Captured { cluster, facts } => drop(self.captured.insert(cluster.clone(), facts.clone())),
+            Transition::Cleared(cluster) => drop(self.captured.remove(cluster)),
             Transition::Departed { to } => self.departed = Some(to.clone()),
             Transition::Replaced(other) => self.replace(other)?,
         }

@@ -30,6 +30,8 @@ mod lab;
 mod necessity;
 mod order;
 mod real_charts;
+mod reaping;
+mod receipts;
 mod recovering;
 mod recovery;
 mod rivals;

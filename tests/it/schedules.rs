@@ -23,9 +23,11 @@ use stackwright::env::memory_disk::MemoryDisk;
 use stackwright::env::random::SeededRandom;
 use stackwright::event::Collected;
 use stackwright::ops::apply::{Apply, apply};
+use stackwright::ops::capture;
 use stackwright::ops::lookup::Found;
 use stackwright::ops::platforms::Platforms;
 use stackwright::ops::preview::{Subject, preview};
+use stackwright::ops::receipt;
 use stackwright::plan::planner::Options;
 use stackwright::provider;
 use stackwright::resource::model::Desired;
@@ -252,6 +254,10 @@ async fn process(disk: &MemoryDisk, desired: &Desired, destroy: bool, url: &str,
         Err(diagnostics) => return End::Failed(format!("{diagnostics:?}")),
     };
     let (_sender, interrupt) = tokio::sync::watch::channel(Interrupt::None);
+    let captured = capture::before(&platforms, &mut session, &planned.plan, &planned.observed).await;
+    if let Err(error) = captured {
+        return End::Failed(format!("nothing was captured, and nothing deleted: {error}"));
+    }
     let job = Apply {
         plan: &planned.plan,
         observed: planned.observed,
@@ -259,18 +265,30 @@ async fn process(disk: &MemoryDisk, desired: &Desired, destroy: bool, url: &str,
         ttl: None,
         parallelism: 16,
         sink: Arc::new(Collected::default()),
-        interrupt,
+        interrupt: interrupt.clone(),
         shuffle: None,
     };
     let applied = apply(&platforms, &mut session, job).await.expect("the disk works");
+    if !destroy {
+        capture::after(&platforms, &mut session).await.ok();
+    }
     if !applied.is_complete() {
         let failed = applied.summary.failed.iter().map(|(address, f)| format!("{address}: {}", f.causes.join(": ")));
         return End::Failed(failed.collect::<Vec<_>>().join("; "));
     }
     if destroy {
-        match platforms.site.residue(&session.state().stack_id, &[]).await {
-            Ok(residue) if residue.is_empty() => {}
-            other => return End::Failed(format!("residue: {other:?}")),
+        let matter = receipt::Matter::of(&session, &planned.plan);
+        let found = match receipt::examine(&platforms, &matter).await {
+            Ok(found) => receipt::sweep(&platforms, &session, &matter, found, &interrupt, &mut |_| {}).await,
+            Err(error) => Err(error),
+        };
+        let examined = match found {
+            Ok(examined) => examined,
+            Err(error) => return End::Failed(format!("no receipt: {}", error.message)),
+        };
+        receipt::settle(&mut session, &examined).await.expect("the disk works");
+        if !examined.receipt.is_clean() {
+            return End::Failed(format!("receipt: {:?} {:?}", examined.receipt.remaining, examined.receipt.unknown));
         }
     }
     End::Done(!planned.plan.is_empty())

@@ -1,6 +1,6 @@
 //! One run after another: what a user sees of planning and applying, on the small cloud.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -89,7 +89,7 @@ impl Machine {
             session.commit(vec![Transition::Begin { lineage: "lineage".into(), stack_id: "stack-id".into() }]).await?;
         }
         let ownership = Ownership { stack: "demo".into(), id: "stack-id".into(), expires: None };
-        let observed = refresh(&kinds, &drivers, &clock, desired, session.state(), &ownership, &|_| false)
+        let observed = refresh(&kinds, &drivers, &clock, desired, session.state(), &ownership, &|_| false, None)
             .await
             .expect("readable");
         let plan = planner::plan(&planner::Request {
@@ -97,6 +97,7 @@ impl Machine {
             desired,
             recorded: session.state(),
             observed: &observed,
+            unreachable: &BTreeSet::new(),
             target: None,
             secrets: &BTreeMap::new(),
             found: &BTreeMap::new(),

@@ -165,6 +165,18 @@ impl GoogleClient {
     /// # Errors
     /// The answer's class.
     pub async fn get(&self, service: &str, path: &str) -> Result<Json, ProviderError> {
+        self.send(reqwest::Method::GET, service, path).await
+    }
+
+    /// DELETEs what is at `path` of a service; the answer is its operation.
+    ///
+    /// # Errors
+    /// The answer's class.
+    pub async fn delete(&self, service: &str, path: &str) -> Result<Json, ProviderError> {
+        self.send(reqwest::Method::DELETE, service, path).await
+    }
+
+    async fn send(&self, method: reqwest::Method, service: &str, path: &str) -> Result<Json, ProviderError> {
         let url = match &self.endpoint {
             Some(endpoint) => format!("{endpoint}{path}"),
             None => format!("https://{service}.googleapis.com{path}"),
@@ -181,7 +193,7 @@ impl GoogleClient {
         let http = http.await?;
         let _busy = self.clock.busy();
         let exchange = async {
-            let answer = http.get(&url).bearer_auth(token).send().await?;
+            let answer = http.request(method, &url).bearer_auth(token).send().await?;
             let status = answer.status().as_u16();
             Ok::<_, reqwest::Error>((status, answer.bytes().await?))
         };
