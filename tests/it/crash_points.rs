@@ -183,7 +183,7 @@ impl Scene {
 /// Load balancers are named after uids.
 fn without_uid(word: &str) -> &str {
     let name = word.trim_end_matches(['/', '-']);
-    let is_uid = name.len() == 33 && name.starts_with('a') && name.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_uid = name.len() == 32 && name.starts_with('a') && name.bytes().all(|b| b.is_ascii_hexdigit());
     if is_uid { "UID" } else { word }
 }
 
