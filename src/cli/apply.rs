@@ -179,7 +179,7 @@ async fn carry(
     };
     let applied = carry_out(platforms, session, run).await;
     progress.finish();
-    let applied = applied.map_err(|error| run::refused(&error))?;
+    let applied = applied.map_err(|error| run::stopped(&error, session))?;
     let residue = residue(&plan, platforms, session, &applied).await?;
     report(job, &plan, &applied, residue, wanted, terminal)
 }

@@ -230,14 +230,14 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         if level == Interrupt::None
             && let Err(error) = self.promise_hooks().await
         {
-            broken = Some(error);
+            self.strand(&mut broken, error);
         }
         loop {
             if level == Interrupt::None
                 && broken.is_none()
                 && let Err(error) = self.start_ready().await
             {
-                broken = Some(error);
+                self.strand(&mut broken, error);
             }
             if self.in_flight.is_empty() && (self.ready.is_empty() || level > Interrupt::None || broken.is_some()) {
                 break;
@@ -252,7 +252,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                     let mut batch = vec![report];
                     gather(&mut inbox, &mut batch).await;
                     if let Err(error) = self.take(batch).await {
-                        broken.get_or_insert(error);
+                        self.strand(&mut broken, error);
                     }
                 }
                 changed = interrupt.changed(), if listening => {
@@ -278,6 +278,18 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             Some(error) => Err(error),
             None => Ok(self.summary),
         }
+    }
+
+    /// Takes note of the first write that failed, and says what is still under way.
+    fn strand(&self, broken: &mut Option<BackendError>, error: BackendError) {
+        if broken.is_some() {
+            return;
+        }
+        if !self.in_flight.is_empty() {
+            let in_flight = self.in_flight.iter().map(|at| self.tasks[*at].address.clone()).collect();
+            self.run.sink.emit(Event::Stranded { because: error.to_string(), in_flight });
+        }
+        *broken = Some(error);
     }
 
     /// Starts everything that may start. Tasks without work finish here and may make more ready.
