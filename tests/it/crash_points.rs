@@ -391,7 +391,12 @@ fn crash_everywhere(stack: &str, most: usize, seed: u64) {
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while let Some((_, seed, part, moment, count)) = points.get(next.fetch_add(1, Ordering::SeqCst)) {
+                loop {
+                    let at = next.fetch_add(1, Ordering::SeqCst);
+                    let Some((_, seed, part, moment, count)) = points.get(at) else { break };
+                    if at > 0 && at % 20 == 0 {
+                        println!("{stack}: {at} of {all} moments, {} s", begun.elapsed().as_secs());
+                    }
                     // Of those that are alike, any.
                     let which = usize::try_from(seed % **count as u64).expect("small");
                     if let Err(reason) = crash(part, moment, which, *seed) {

@@ -28,6 +28,7 @@ mod kube_kubectl;
 mod kube_server;
 mod kubernetes;
 mod lab;
+mod migration;
 mod mortal;
 mod necessity;
 mod order;
