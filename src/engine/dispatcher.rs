@@ -111,6 +111,9 @@ pub async fn run(plan: &Plan, session: &mut dyn Session, run: Run<'_>) -> Result
     Dispatcher::new(plan, session, run, shared).dispatch(inbox).await
 }
 
+/// A write of the state that takes longer is spoken of.
+const SLOW: Duration = Duration::from_secs(10);
+
 /// How often workers are let run for more of their reports before a batch is written.
 const ROUNDS: usize = 4;
 
@@ -280,6 +283,26 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         }
     }
 
+    /// Makes transitions durable; says so when that takes long, because a store is away.
+    async fn commit(&mut self, transitions: Vec<Transition>) -> Result<(), BackendError> {
+        let (clock, sink) = (self.run.clock.clone(), self.run.sink.clone());
+        let in_flight = self.in_flight.len();
+        let mut writing = self.session.commit(transitions);
+        tokio::select! {
+            biased;
+            written = &mut writing => return written,
+            () = clock.sleep(SLOW) => {}
+        }
+        let begun = match in_flight {
+            0 => "nothing is under way".to_owned(),
+            1 => "1 started change goes on".to_owned(),
+            number => format!("{number} started changes go on"),
+        };
+        let what = format!("Waiting for the state to be written: its store does not answer. Meanwhile {begun}.");
+        sink.emit(Event::Stage { what });
+        writing.await
+    }
+
     /// Takes note of the first write that failed, and says what is still under way.
     fn strand(&self, broken: &mut Option<BackendError>, error: BackendError) {
         if broken.is_some() {
@@ -316,7 +339,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                     break;
                 }
             }
-            self.session.commit(transitions).await?;
+            self.commit(transitions).await?;
             for (at, worker, job) in launches {
                 self.in_flight.insert(at);
                 tokio::spawn(worker.run(job));
@@ -338,7 +361,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 Report::Over(at, result) => over.push((at, result)),
             }
         }
-        let committed = self.session.commit(transitions).await;
+        let committed = self.commit(transitions).await;
         for answer in answers {
             answer.send(committed.is_ok()).ok();
         }
