@@ -211,16 +211,7 @@ impl RemoteBackend {
 
     async fn take(&self, me: &Me) -> Result<Attempt, BackendError> {
         let begun = self.clock.now();
-        let fresh = |epoch| Lease {
-            format: 1,
-            epoch,
-            run: me.run.clone(),
-            holder: me.holder.clone(),
-            process: me.process.clone(),
-            renewals: 0,
-            term: lease::TERM.as_secs(),
-            released: false,
-        };
+        let fresh = |epoch| Lease::new(epoch, &me.run, &me.holder, me.process.clone());
         let Some(stored) = self.get(lease::KEY).await? else {
             let mine = fresh(1);
             return Ok(match self.put(lease::KEY, &mine.encode(), None).await? {
