@@ -403,7 +403,7 @@ fn crash_everywhere(stack: &str, most: usize, seed: u64) {
                 loop {
                     let at = next.fetch_add(1, Ordering::SeqCst);
                     let Some((_, seed, part, moment, count)) = points.get(at) else { break };
-                    if at > 0 && at % 20 == 0 {
+                    if at > 0 && at.is_multiple_of(20) {
                         println!("{stack}: {at} of {all} moments, {} s", begun.elapsed().as_secs());
                     }
                     // Of those that are alike, any.

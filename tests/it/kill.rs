@@ -118,7 +118,7 @@ fn strike(folder: &Path, subject: &Subject, lines: u64, random: &SeededRandom) -
     // Nobody reads what it says besides.
     drop(child.stderr.take());
     let mut said = BufReader::new(child.stdout.take().expect("standard output"));
-    let wanted = (random.next() % 4 > 0).then(|| 1 + random.next() % lines);
+    let wanted = (!random.next().is_multiple_of(4)).then(|| 1 + random.next() % lines);
     let mut line = String::new();
     for _ in 0..wanted.unwrap_or(0) {
         if said.read_line(&mut line).is_ok_and(|length| length == 0) {
