@@ -197,8 +197,8 @@ impl Worker {
         match (sent, answered.await) {
             (Ok(()), Ok(true)) => Ok(()),
             _ => Err(Failure {
-                causes: vec!["the state could not be written, so nothing more is started".to_owned()],
-                hint: Some("make room or access for the state, then run the same command again".to_owned()),
+                causes: vec!["what became of it could not be recorded".to_owned()],
+                hint: Some("the next run looks what is there, and goes on from that".to_owned()),
             }),
         }
     }
