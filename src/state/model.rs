@@ -7,7 +7,7 @@ use crate::address::{Address, Identity};
 use crate::value::Value;
 
 /// The format written by this version; see `docs/state-format.md`. Earlier ones are read.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Everything recorded about a stack.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -25,6 +25,10 @@ pub struct State {
     pub stack_id: String,
     /// What this state describes, once something was reached. State refuses any other.
     pub target: Option<Target>,
+    /// The name of the key that digests of secrets are made with, once there are any. A run with another key plans
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// By identity.
     pub resources: BTreeMap<Identity, Recorded>,
     /// Outputs as of the last complete apply. Never sensitive ones.
@@ -44,6 +48,7 @@ impl State {
             stack: stack.to_owned(),
             stack_id: String::new(),
             target: None,
+            key: None,
             resources: BTreeMap::new(),
             outputs: BTreeMap::new(),
             departed: None,

@@ -98,6 +98,7 @@ impl Machine {
             recorded: session.state(),
             observed: &observed,
             target: None,
+            key: None,
             secrets: &BTreeMap::new(),
             found: &BTreeMap::new(),
             options: &self.options,
