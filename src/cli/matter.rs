@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::args::StackArgs;
+use crate::cli::args::{BundleArgs, StackArgs};
 use crate::cli::reach::Place;
 use crate::cli::run;
-use crate::cli::source::{Planned, Wanted};
+use crate::cli::source::{self, Planned, Wanted};
 use crate::cli::terminal::Terminal;
 use crate::diag::Diagnostics;
 use crate::env::vars::Vars;
@@ -46,7 +46,9 @@ impl<'a> Planning<'a> {
         let known = self.planned.known();
         let mut matter =
             Matter { options: self.options, known, looked, key: None, key_name: None, secrets: BTreeMap::new() };
-        run::recognise(platforms, self.args, matter.wanted(), state, self.options).await?;
+        let lost = self.lost(state);
+        let wanted = lost.as_ref().unwrap_or(matter.wanted());
+        run::recognise(platforms, self.args, wanted, state, self.options).await?;
         let Planning { args, place, vars, create_key: create, .. } = *self;
         // What is taken away is compared with nothing.
         let any = self.options.destroy;
@@ -55,6 +57,28 @@ impl<'a> Planning<'a> {
         matter.key_name = matter.key.as_ref().map(Key::name);
         matter.secrets = run::digests(matter.key.as_ref(), matter.wanted());
         Ok(matter)
+    }
+}
+
+impl Planning<'_> {
+    /// What a stack would want that is to go and of which nothing is recorded: where a kubeconfig leads to its cluster,
+    /// only its objects can tell that it was there all the same.
+    fn lost(&self, state: &State) -> Option<Wanted> {
+        let stack = self.planned.stack();
+        let given = stack.cluster.as_ref().is_some_and(|cluster| cluster.kubeconfig.is_some());
+        if !self.options.destroy || !state.resources.is_empty() || !given {
+            return None;
+        }
+        let synthesize = self.place.is_simulated();
+        match source::load(self.args, &BundleArgs::default(), self.vars, synthesize, None) {
+            Ok(wanted) => Some(wanted),
+            Err(Diagnostics(mistakes)) => {
+                let why = mistakes.first().map(|mistake| mistake.summary.clone()).unwrap_or_default();
+                let note = "Note: nothing is recorded of the stack, and whether anything of it is there cannot be told";
+                self.terminal.say(&self.terminal.err.yellow(&format!("{note}: {why}")));
+                None
+            }
+        }
     }
 }
 

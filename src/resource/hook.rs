@@ -169,6 +169,10 @@ mod tests {
         for other in ["charts.web/Job.batch/app/clean", "charts.web/x:Job.batch/app/clean", "values.a"] {
             assert_eq!(Moment::of(&Address::new(other)), None, "{other}");
         }
+        let digest = |text: &str| Hook { rendered: Some(text.to_owned()), ..Hook::default() };
+        assert_eq!(digest("keyed:1").is_alike(&digest("keyed:1")), Some(true));
+        assert_eq!(digest("keyed:1").is_alike(&digest("keyed:2")), Some(false));
+        assert_eq!(digest("1").is_alike(&digest("keyed:2")), None);
         let hook = Hook { place: 2, clear_success: true, rendered: Some("x".into()), ..Hook::default() };
         let attrs = hook.attrs(Value::map());
         assert_eq!(Hook::of(&attrs), hook);

@@ -279,16 +279,19 @@ mod tests {
 
     /// States written by earlier versions are read for ever: each format has a folder with what it was.
     #[test]
-    fn a_state_of_format_1_is_read() {
-        let snapshot = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/snapshot"));
-        let journal = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/journal"));
-        let expected = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/state.json"));
-        let mut state = decode_snapshot(snapshot).expect("a snapshot");
-        let done = replay(&mut state, journal).expect("a journal");
-        assert_eq!((done.applied, done.intact), (5, journal.len()));
-        assert_eq!(state, serde_json::from_str::<State>(expected).expect("a state"));
-        // What is written from here on is of this format.
-        assert_eq!(decode_snapshot(&encode_snapshot(&state)), Ok(state));
+    fn states_of_earlier_formats_are_read() {
+        for (format, records) in [(1, 5), (2, 2)] {
+            let folder = format!("{}/tests/data/state/format-{format}", env!("CARGO_MANIFEST_DIR"));
+            let read = |name: &str| std::fs::read(format!("{folder}/{name}")).expect("it is there");
+            let journal = read("journal");
+            let mut state = decode_snapshot(&read("snapshot")).expect("a snapshot");
+            let done = replay(&mut state, &journal).expect("a journal");
+            assert_eq!((done.applied, done.intact), (records, journal.len()));
+            let expected: State = serde_json::from_slice(&read("state.json")).expect("a state");
+            assert_eq!(state, State { format: FORMAT, ..expected });
+            // What is written from here on is of this format.
+            assert_eq!(decode_snapshot(&encode_snapshot(&state)), Ok(state));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! for the marks.
 
 mod hunt;
+mod panics;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +26,7 @@ impl Watch<'_> {
     fn run(&self, words: &str) -> (Option<i32>, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_stackwright"))
             .args(words.split_whitespace())
-            .arg("-vv")
+            .arg("-vvv")
             .current_dir(self.folder)
             .env_clear()
             .envs([("HOME", self.folder)])

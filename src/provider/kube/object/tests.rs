@@ -68,6 +68,32 @@ fn what_was_applied_does_not_differ() {
 }
 
 #[test]
+fn records_of_before_there_was_a_key_are_read_and_those_of_another_say_nothing() {
+    let manifest = deployment(1, "i:1");
+    let observed = applied(&manifest, None);
+    let [one, other] = [7, 8].map(|byte| ObjectKind::keyed(Some(Key::new(&[byte; 32]))));
+    let none = ObjectKind::default();
+    let scaled = applied(&deployment(5, "i:1"), None);
+    let drift = |kind: &ObjectKind, record: &Value, now: &Observed| {
+        paths(&kind.drift(&[], Prior { recorded: Some(record), observed: Some(now) }))
+    };
+    for (writer, reader) in [(&none, &one), (&one, &one)] {
+        let record = writer.record(&manifest, &[], &observed);
+        let prior = Prior { recorded: Some(&record), observed: Some(&observed) };
+        assert_eq!((reader.diff(&manifest, &[], prior), reader.drift(&[], prior)), (vec![], vec![]));
+        assert_eq!(drift(reader, &record, &scaled), ["spec.replicas"]);
+        assert_eq!(drift(reader, &reader.seen(&record, &[], &scaled), &scaled), [""; 0]);
+    }
+    let record = one.record(&manifest, &[], &observed);
+    for reader in [&none, &other] {
+        // Neither everything, nor what it cannot know: the fields themselves decide what differs.
+        assert_eq!(drift(reader, &record, &scaled), [""; 0]);
+        let prior = Prior { recorded: Some(&record), observed: Some(&scaled) };
+        assert_eq!(paths(&reader.diff(&manifest, &[], prior)), ["spec.replicas"]);
+    }
+}
+
+#[test]
 fn a_new_image_is_one_change_and_a_new_selector_replaces() {
     let manifest = deployment(1, "i:1");
     let observed = applied(&manifest, None);
