@@ -139,3 +139,57 @@ fn a_destroy_of_what_a_lost_state_has_made_is_no_empty_one() {
     // What is gone is gone: nothing is left to be recognised.
     assert!(arena.ok("destroy --auto-approve").contains("0 destroyed"));
 }
+
+const CHART: &str = "
+apiVersion: v1
+kind: Secret
+metadata:
+  name: chosen
+stringData:
+  word: WORD
+---
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: migrate
+  annotations: {helm.sh/hook: pre-upgrade, helm.sh/hook-delete-policy: hook-succeeded}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: main, image: docker.io/library/busybox:1.37, command: [\"true\"]}]
+";
+
+#[test]
+fn what_a_hook_s_component_holds_is_told_by_a_keyed_digest() {
+    let arena = arena();
+    let chart = |word: &str| {
+        std::fs::create_dir_all(arena.folder().join("web/templates")).expect("folder");
+        arena.write("web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n");
+        arena.write("web/templates/web.yaml", &CHART.replace("WORD", word));
+    };
+    chart("first");
+    let more = "[charts.web]\nsource = \"web\"\nnamespace = \"demo\"\ndepends_on = [\"manifests.app\"]\n";
+    arena.write("stack.toml", &format!("{STACK}{more}"));
+    arena.ok("apply --auto-approve");
+    let recorded = || {
+        let pulled: serde_json::Value = serde_json::from_str(&arena.ok("state pull")).expect("JSON");
+        pulled["resources"]["pre-upgrade:Job.batch/demo/migrate"]["record"]["rendered"].as_str().map(str::to_owned)
+    };
+    let first = recorded().expect("a digest");
+    assert!(first.starts_with("keyed:"), "{first}");
+    // As a state of before has it. What it says cannot be compared, so that the objects decide.
+    let pulled = arena.ok("state pull").replace(&first, "00112233445566778899aabbccddeeff");
+    let start = pulled.find('{').expect("JSON");
+    arena.write("old.json", &pulled[start..]);
+    arena.ok("state push old.json --force");
+    assert!(arena.ok("plan").contains("No changes."));
+    for word in ["second", "third"] {
+        chart(word);
+        let text = arena.ok("plan");
+        assert!(text.contains("pre-upgrade:Job.batch/demo/migrate") && text.contains("data.word"), "{text}");
+        arena.ok("apply --auto-approve");
+        assert!(arena.ok("plan").contains("No changes."));
+        assert!(recorded().is_some_and(|digest| digest.starts_with("keyed:") && digest != first));
+    }
+}
