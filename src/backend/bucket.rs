@@ -34,6 +34,9 @@ pub struct Bucket {
 pub fn open(address: &str) -> Result<Arc<dyn Store>, String> {
     let (scheme, rest) = address.split_once("://").ok_or("it is no address of a bucket")?;
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.contains('@') {
+        return Err("a login does not belong into an address: the service's own variables and files hold it".to_owned());
+    }
     // Everything else about the connection is what the service's variables say.
     let (timeout, limit) = (ClientConfigKey::Timeout, format!("{} seconds", REQUEST_LIMIT.as_secs()));
     let retries = RetryConfig { max_retries: 0, ..RetryConfig::default() };
