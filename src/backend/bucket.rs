@@ -47,16 +47,33 @@ pub fn open(address: &str) -> Result<Arc<dyn Store>, String> {
         }
         "s3" => {
             let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retries);
+            for key in [AmazonS3ConfigKey::AccessKeyId, AmazonS3ConfigKey::SecretAccessKey, AmazonS3ConfigKey::Token] {
+                one_line(key.as_ref(), builder.get_config_value(&key))?;
+            }
             builder.with_config(AmazonS3ConfigKey::Client(timeout), limit).build().map(|store| Arc::new(store) as _)
         }
         "az" => {
             let builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket).with_retry(retries);
+            for key in [AzureConfigKey::AccessKey, AzureConfigKey::SasKey, AzureConfigKey::Token] {
+                one_line(key.as_ref(), builder.get_config_value(&key))?;
+            }
             builder.with_config(AzureConfigKey::Client(timeout), limit).build().map(|store| Arc::new(store) as _)
         }
         other => return Err(format!("{other}:// is no store that this program knows")),
     };
     let inner = inner.map_err(|error| chain(&error))?;
     Ok(Arc::new(Bucket::new(inner, prefix, address)?))
+}
+
+/// Refuses what no header can hold: the client would break off at it, in the middle of everything.
+fn one_line(name: &str, value: Option<String>) -> Result<(), String> {
+    match value {
+        Some(value) if value.chars().any(char::is_control) => {
+            let name = name.to_uppercase();
+            Err(format!("{name} has characters that no login has, such as a line feed: give it as one line"))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Bucket {
