@@ -25,3 +25,4 @@ mod settle;
 pub mod site;
 pub mod status;
 mod stored;
+mod transport;
