@@ -144,7 +144,7 @@ fn shown(c: char) -> char {
 }
 
 /// The text with a star for each character of a login within an address, `scheme://LOGIN@host`, whoever wrote it there.
-fn without_logins(text: &str) -> String {
+pub fn without_logins(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
