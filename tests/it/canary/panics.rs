@@ -9,9 +9,9 @@ use super::hunt::{Canary, hunt};
 fn planted() {
     let (Ok(value), Ok(way)) = (std::env::var("CANARY_VALUE"), std::env::var("CANARY_WAY")) else { return };
     stackwright::cli::tame_panics();
-    let failed: Result<(), String> = Err(value.clone());
+    let failed = value.parse::<u8>().map_err(|error| format!("{value}: {error}"));
     match way.as_str() {
-        "expect" => failed.expect("it never fails"),
+        "expect" => drop(failed.expect("it never fails")),
         "format" => panic!("{value} is no number"),
         "cut" => drop(std::hint::black_box(&value[1..])[..std::hint::black_box(4000)].to_owned()),
         "text" => panic!("a text of the program"),
