@@ -479,12 +479,14 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             return Prepared::Nothing;
         }
         let attrs = observed.as_ref().map_or(Value::Null, |o| o.attrs.clone());
-        let worker = match self.worker(at, change, Action::Delete, None, &attrs) {
+        let mut worker = match self.worker(at, change, Action::Delete, None, &attrs) {
             Ok(worker) => worker,
             Err(failure) => return Prepared::Impossible(failure),
         };
+        let intent = self.intent(change, Intent::Delete);
+        worker.again = Some(intent.clone());
         if operation.is_none() {
-            transitions.push(self.intent(change, Intent::Delete));
+            transitions.push(intent);
         }
         Prepared::Launch(Box::new(worker), Job::Delete { observed, operation })
     }
@@ -524,7 +526,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 return Prepared::Impossible(Failure { causes: vec![error.to_string()], hint: None });
             }
         };
-        let worker = match self.worker(at, change, change.action, Some(&attrs), &attrs) {
+        let mut worker = match self.worker(at, change, change.action, Some(&attrs), &attrs) {
             Ok(worker) => worker,
             Err(failure) => return Prepared::Impossible(failure),
         };
@@ -542,14 +544,18 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                         id: observed.id.clone(),
                     });
                 }
-                transitions.push(self.intent(change, Intent::Update));
+                let intent = self.intent(change, Intent::Update);
+                worker.again = Some(intent.clone());
+                transitions.push(intent);
                 let changes = change.changes.clone();
                 Prepared::Launch(Box::new(worker), Job::Update { attrs, changes, observed, adopt: change.take })
             }
             _ => {
                 let operation = left_behind(change);
+                let intent = self.intent(change, Intent::Create);
+                worker.again = Some(intent.clone());
                 if operation.is_none() {
-                    transitions.push(self.intent(change, Intent::Create));
+                    transitions.push(intent);
                 }
                 Prepared::Launch(Box::new(worker), Job::Create { attrs, operation })
             }
@@ -626,6 +632,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             secrets,
             limit: Duration::from_secs(change.timeout_seconds),
             estimate: Duration::from_secs(change.estimate_seconds),
+            again: None,
             exclusive,
             kind,
         })

@@ -35,6 +35,7 @@ mod recovering;
 mod recovery;
 mod rivals;
 mod scenarios;
+mod schedules;
 mod served;
 mod sources;
 mod stack_files;
