@@ -17,6 +17,7 @@ use stackwright::env::clock::Clock;
 use stackwright::resource::driver::{Ack, ApplyRequest, Driver, Found, Mark, Ownership, Poll, Subject};
 use stackwright::resource::error::ProviderError;
 use stackwright::resource::kind::Observed;
+use stackwright::resource::readiness::Readiness;
 use stackwright::state::model::State;
 use stackwright::state::transition::Transition;
 use stackwright::value::Value;
@@ -123,6 +124,9 @@ fn named(transition: &Transition) -> (&'static str, Option<Identity>) {
         Transition::Outputs(_) => ("outputs", None),
         Transition::Replaced(_) => ("replaced", None),
         Transition::Departed { .. } => ("departed", None),
+        Transition::Keyed(_) => ("keyed", None),
+        Transition::Captured { .. } => ("captured", None),
+        Transition::Cleared(_) => ("cleared", None),
     }
 }
 
@@ -207,6 +211,10 @@ impl Driver for MortalDriver {
 
     async fn release(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
         self.fate.call("release", subject, self.inner.release(subject, observed)).await
+    }
+
+    async fn clear_way(&self, subject: &Subject, observed: &Observed) -> Result<Readiness, ProviderError> {
+        self.fate.within(self.inner.clear_way(subject, observed)).await
     }
 
     async fn marks(&self, subjects: &[Subject]) -> Result<Vec<Option<Mark>>, ProviderError> {
