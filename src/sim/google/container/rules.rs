@@ -126,6 +126,12 @@ pub fn node_pool(cluster: &ClusterName, pool: &Json, zones: &[String]) -> Result
         if machine.tpu_chips > 0 {
             tpu(pool, &machine, zones)?;
         }
+        if accelerators.is_empty() && offers::own_gpus(&machine.name).is_some() {
+            return Err(Refusal::invalid(format!(
+                "Machine type {} needs its accelerators to be named in node_pool.config.accelerators.",
+                machine.name
+            )));
+        }
         for accelerator in &accelerators {
             gpu(accelerator, &machine, zone)?;
         }
@@ -212,21 +218,34 @@ fn gpu(accelerator: &Json, machine: &offers::Machine, zone: &str) -> Result<(), 
     if !offers::has_accelerator(kind, zone) {
         return Err(Refusal::invalid(format!("Accelerator type \"{kind}\" does not exist in zone {zone}.")));
     }
-    if machine.family() != "n1" {
+    if !offers::Gpu::find(kind).is_some_and(|gpu| gpu.fits(&machine.name)) {
+        let fitting = offers::Gpu::find(kind).map_or("", |gpu| gpu.machines).replace("- ", "* or ").replace('-', "");
         return Err(Refusal::invalid(format!(
-            "[{kind}] accelerators are not supported with machine type {}; use an n1 machine type.",
+            "[{kind}] accelerators are not supported with machine type {}; use an {fitting} machine type.",
             machine.name
         )));
     }
-    let most = match count {
-        1 | 2 => 48,
-        4 => 96,
-        _ => {
-            return Err(Refusal::invalid(format!(
-                "Invalid number of accelerators {count} of type {kind}: must be 1, 2 or 4."
-            )));
-        }
-    };
+    if let Some(own) = offers::own_gpus(&machine.name) {
+        return match own == count {
+            true => Ok(()),
+            false => Err(Refusal::invalid(format!(
+                "Invalid number of accelerators {count} of type {kind}: machine type {} has {own}.",
+                machine.name
+            ))),
+        };
+    }
+    let counts: &[u32] = if kind == "nvidia-tesla-v100" { &[1, 2, 4, 8] } else { &[1, 2, 4] };
+    if !counts.contains(&count) {
+        let listed = counts.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        return Err(Refusal::invalid(format!(
+            "Invalid number of accelerators {count} of type {kind}: must be one of {listed}."
+        )));
+    }
+    // Limits of virtual CPUs are known of the T4 only.
+    if kind != "nvidia-tesla-t4" {
+        return Ok(());
+    }
+    let most = if count == 4 { 96 } else { 48 };
     if machine.cpus > most {
         return Err(Refusal::invalid(format!(
             "{count} {kind} accelerators support at most {most} vCPUs; {} has {}.",
