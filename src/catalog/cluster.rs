@@ -36,7 +36,9 @@ pub(super) fn expand(expansion: &mut Expansion<'_>) {
         expansion.report(
             Diagnostic::warning("nodes without public addresses fetch only what Google serves")
                 .at(span, "no way to other registries and to huggingface.co")
-                .hint("give the network a Cloud NAT in the cluster's region, or mirror images and models to Google Cloud"),
+                .hint(
+                    "give the network a Cloud NAT in the cluster's region, or mirror images and models to Google Cloud",
+                ),
         );
     }
     if let Some(fallback) = cluster.fallback_locations.first() {
@@ -307,6 +309,18 @@ fn slice(expansion: &mut Expansion<'_>, pool: &NodePool, row: &Accelerator, attr
         attrs["nodes"] = row.hosts.into();
         attrs["tpu_topology"] = topology.into();
         attrs["placement"] = "compact".into();
+        if let Some(nodes) = pool.nodes.as_ref().filter(|nodes| nodes.get() != row.hosts) {
+            let what = format!("a slice of {topology} has {} nodes, not {}", row.hosts, nodes.get());
+            let hint = "leave `nodes` out; another size is another accelerator, and a new pool";
+            expansion.report(mistake(what, &nodes.span, "all at once").hint(hint));
+        }
+        let zones = attrs["node_locations"].as_array().map_or(0, Vec::len);
+        let regional = attrs["location"].as_str().is_some_and(|location| location.split('-').count() == 2);
+        if zones > 1 || (zones == 0 && regional) {
+            let span = pool.node_locations.first().map_or(&pool.span, |zone| &zone.span);
+            let what = format!("a slice of {topology} is in one zone");
+            expansion.report(mistake(what, span, "its hosts are neighbours").hint("name the zone with `zone`"));
+        }
         if let Some(bounds) = &pool.autoscale
             && (bounds.min, bounds.max) != (0, row.hosts)
         {

@@ -50,7 +50,10 @@ pub(crate) fn block(text: &str) -> Checked {
 
 /// A time of day in UTC, `03:00`.
 pub(crate) fn time_of_day(text: &str) -> Checked {
-    let two = |part: &str, below: u8| part.len() == 2 && part.parse::<u8>().is_ok_and(|number| number < below);
+    let two = |part: &str, below: u8| {
+        let digits = part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
+        digits && part.parse::<u8>().is_ok_and(|number| number < below)
+    };
     let fine = text.split_once(':').is_some_and(|(hours, minutes)| two(hours, 24) && two(minutes, 60));
     if fine { Ok(()) } else { Err("write hours and minutes, in UTC: 03:00".to_owned()) }
 }
@@ -310,6 +313,26 @@ pub(crate) fn some_text(text: &str) -> Checked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_times_and_recurrences() {
+        for good in ["0.0.0.0/0", "203.0.113.0/24", "203.0.113.7/32", "2001:db8::/32", "::/0", "2001:db8::1/128"] {
+            assert_eq!(block(good), Ok(()), "{good}");
+        }
+        for bad in ["", "10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "2001:db8::1/64", "::/129", "10.0.0/8", "10.0.0.0/-1"]
+        {
+            assert!(block(bad).is_err(), "{bad}");
+        }
+        assert!(time_of_day("00:00").is_ok() && time_of_day("23:59").is_ok());
+        for bad in ["24:00", "3:00", "03:60", "03", "03:00:00", "+3:00"] {
+            assert!(time_of_day(bad).is_err(), "{bad}");
+        }
+        assert!(moment("2026-01-03T22:00:00Z").is_ok() && moment("2026-01-03").is_err());
+        assert!(recurrence("FREQ=WEEKLY;BYDAY=SA,SU").is_ok());
+        for bad in ["", "WEEKLY", "FREQ=HOURLY", "BYDAY=SA", "FREQ=DAILY;"] {
+            assert!(recurrence(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn names_follow_their_owners_rules() {

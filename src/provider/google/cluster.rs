@@ -40,9 +40,9 @@ use base64::Engine as _;
 use google_cloud_container_v1::model::{
     AddonsConfig, Cluster, ClusterUpdate, DnsCacheConfig, GatewayAPIConfig, GcePersistentDiskCsiDriverConfig,
     GcpFilestoreCsiDriverConfig, GcsFuseCsiDriverConfig, HorizontalPodAutoscaling, HttpLoadBalancing,
-    IPAllocationPolicy, LoggingComponentConfig, LoggingConfig, MaintenancePolicy, MonitoringComponentConfig, MonitoringConfig,
-    NetworkConfig, Operation, ReleaseChannel, WorkloadIdentityConfig, cluster::Status, gateway_api_config,
-    logging_component_config, monitoring_component_config,
+    IPAllocationPolicy, LoggingComponentConfig, LoggingConfig, MaintenancePolicy, MonitoringComponentConfig,
+    MonitoringConfig, NetworkConfig, Operation, ReleaseChannel, WorkloadIdentityConfig, cluster::Status,
+    gateway_api_config, logging_component_config, monitoring_component_config,
 };
 
 use super::access;
@@ -71,13 +71,7 @@ const FIELDS: &[Field] = &[
     Field::replacing(&["project"], Same::Exact),
     Field::replacing(&["location"], Same::Exact),
     Field::in_place(&["release_channel"], Same::Exact),
-    Field {
-        path: &["version"],
-        same: Same::Version,
-        replaces: false,
-        effect: Some(UPGRADE),
-        goes: false,
-    },
+    Field { path: &["version"], same: Same::Version, replaces: false, effect: Some(UPGRADE), goes: false },
     Field::replacing(&["network"], Same::Name),
     Field::replacing(&["subnetwork"], Same::Name),
     Field::in_place(&["labels"], Same::Keys),

@@ -206,7 +206,10 @@ fn compare(
         Some(shall) if !same(field.same, shall, observed) => {
             push(changes, None, observed.cloned(), Some(shall.clone()));
         }
-        None if field.goes && before.is_some() && observed.is_some_and(|observed| !same(field.same, observed, None)) => {
+        None if field.goes
+            && before.is_some()
+            && observed.is_some_and(|observed| !same(field.same, observed, None)) =>
+        {
             push(changes, None, observed.cloned(), None);
         }
         _ => {}

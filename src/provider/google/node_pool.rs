@@ -232,9 +232,9 @@ pub(super) fn disturbing(mut changes: Vec<Change>) -> Vec<Change> {
             Some("taints") => {
                 let evicts = |taint: &Value| taint.get("effect").and_then(Value::as_str) == Some("NoExecute");
                 let list = after.and_then(Value::as_list).unwrap_or_default();
-                let more = list.iter().any(|taint| {
-                    evicts(taint) && !before.and_then(Value::as_list).unwrap_or_default().contains(taint)
-                });
+                let more = list
+                    .iter()
+                    .any(|taint| evicts(taint) && !before.and_then(Value::as_list).unwrap_or_default().contains(taint));
                 more.then(|| "pods that do not tolerate it are evicted".to_owned())
             }
             _ => None,

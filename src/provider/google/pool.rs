@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use google_cloud_container_v1::model::node_pool::{PlacementPolicy, Status, UpgradeSettings, placement_policy};
 use google_cloud_container_v1::model::{
-    AcceleratorConfig, GPUDriverInstallationConfig, GcfsConfig, MaxPodsConstraint, NodeConfig, NodeLabels, NodeManagement,
-    NodePool, NodePoolAutoscaling, NodeTaint, NodeTaints, Operation, ReservationAffinity, ResourceLabels,
-    UpdateNodePoolRequest, WorkloadMetadataConfig, gpu_driver_installation_config::GPUDriverVersion,
+    AcceleratorConfig, GPUDriverInstallationConfig, GcfsConfig, MaxPodsConstraint, NodeConfig, NodeLabels,
+    NodeManagement, NodePool, NodePoolAutoscaling, NodeTaint, NodeTaints, Operation, ReservationAffinity,
+    ResourceLabels, UpdateNodePoolRequest, WorkloadMetadataConfig, gpu_driver_installation_config::GPUDriverVersion,
     reservation_affinity, workload_metadata_config,
 };
 

@@ -186,7 +186,9 @@ pub fn machines(zone: &str) -> Vec<Machine> {
             names.extend(sizes.iter().map(|size| format!("{family}-{class}-{size}")));
         }
     }
-    for (class, sizes) in [("a2-highgpu", "1 2 4 8"), ("a2-megagpu", "16"), ("a2-ultragpu", "1 2 4 8"), ("a3-highgpu", "1 2 4 8")] {
+    for (class, sizes) in
+        [("a2-highgpu", "1 2 4 8"), ("a2-megagpu", "16"), ("a2-ultragpu", "1 2 4 8"), ("a3-highgpu", "1 2 4 8")]
+    {
         names.extend(sizes.split(' ').map(|count| format!("{class}-{count}g")));
     }
     names.extend(["1t", "4t", "8t"].map(|t| format!("ct6e-standard-{t}")));
@@ -389,7 +391,9 @@ mod tests {
         assert_eq!(region_of("us-east1-d"), "us-east1");
         let a100 = machine("a2-highgpu-4g", "europe-west4-a").expect("there");
         assert_eq!((a100.cpus, own_gpus(&a100.name)), (48, Some(4)));
-        assert!(machine("a2-highgpu-3g", "europe-west4-a").is_none() && machine("g2-highmem-4", "us-west1-a").is_none());
+        assert!(
+            machine("a2-highgpu-3g", "europe-west4-a").is_none() && machine("g2-highmem-4", "us-west1-a").is_none()
+        );
         assert!(machine("a3-highgpu-8g", "europe-west4-a").is_none());
         for zone in GPUS.iter().flat_map(|gpu| gpu.zones.split_whitespace()).chain(V6E.split(' ')) {
             assert!(is_zone(zone), "{zone}");

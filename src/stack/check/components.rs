@@ -176,9 +176,7 @@ impl Checker<'_> {
     /// Either every day, or from one moment to another and again.
     fn maintenance(&mut self, window: &MaintenanceWindow) {
         let recurring = [window.start.is_some(), window.end.is_some(), window.recurrence.is_some()];
-        let hint = || {
-            Some("write { daily = \"03:00\" }, or start, end and recurrence together".to_owned())
-        };
+        let hint = || Some("write { daily = \"03:00\" }, or start, end and recurrence together".to_owned());
         if window.daily.is_some() == recurring.contains(&true) {
             self.mistake(&window.span, "a maintenance window is daily or recurring", "one of the two", hint());
         } else if recurring.contains(&true) && recurring.contains(&false) {

@@ -304,6 +304,29 @@ mod tests {
             |machine: &str| json!({"initialNodeCount": 1, "config": {"machineType": machine, "accelerators": t4}});
         assert_eq!(refused(pool("n1-standard-4"), "us-central1-a"), "");
         assert!(refused(pool("e2-standard-4"), "us-central1-a").contains("n1"));
+        let gpu = |kind: &str, count: &str, machine: &str| {
+            let accelerators = json!([{"acceleratorType": kind, "acceleratorCount": count}]);
+            let pool = json!({"initialNodeCount": 1, "config": {"machineType": machine, "accelerators": accelerators}});
+            refused(pool, "us-central1-a")
+        };
+        for (kind, count, machine) in [
+            ("nvidia-l4", "1", "g2-standard-8"),
+            ("nvidia-l4", "2", "g2-standard-24"),
+            ("nvidia-tesla-v100", "8", "n1-standard-32"),
+            ("nvidia-tesla-a100", "4", "a2-highgpu-4g"),
+            ("nvidia-a100-80gb", "1", "a2-ultragpu-1g"),
+            ("nvidia-h100-80gb", "8", "a3-highgpu-8g"),
+        ] {
+            assert_eq!(gpu(kind, count, machine), "", "{kind} {machine}");
+        }
+        assert!(gpu("nvidia-l4", "1", "g2-standard-24").contains("has 2"));
+        assert!(
+            gpu("nvidia-tesla-a100", "1", "n1-standard-8").contains("not supported with machine type n1-standard-8")
+        );
+        assert!(gpu("nvidia-h100-80gb", "8", "a2-highgpu-8g").contains("not supported"));
+        assert!(gpu("nvidia-tesla-t4", "3", "n1-standard-8").contains("must be one of 1, 2, 4"));
+        let bare = json!({"initialNodeCount": 1, "config": {"machineType": "a2-highgpu-1g"}});
+        assert!(refused(bare, "us-central1-a").contains("needs its accelerators"));
         assert!(refused(pool("n1-standard-4"), "us-west4-c").contains("does not exist in zone"));
         let tpu = json!({"initialNodeCount": 1, "config": {"machineType": "ct6e-standard-4t"}});
         assert_eq!(refused(tpu.clone(), "europe-west4-a"), "");
