@@ -12,7 +12,7 @@ use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
 use crate::cli::kept::{Kept, Opening};
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
-use crate::cli::source::{Planned, Wanted};
+use crate::cli::source::Planned;
 use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
 use crate::diag::{Diagnostic, Diagnostics};
@@ -181,7 +181,7 @@ async fn carry(
     progress.finish();
     let applied = applied.map_err(|error| run::refused(&error))?;
     let residue = residue(&plan, platforms, session, &applied).await?;
-    report(job, &plan, &applied, residue, wanted, terminal)
+    report(job, &plan, &applied, residue, terminal)
 }
 
 fn tally(applied: &Applied) -> summary::Tally<'_> {
@@ -330,7 +330,6 @@ fn report(
     plan: &Plan,
     applied: &Applied,
     residue: Option<Vec<crate::platform::Residue>>,
-    wanted: &Wanted,
     terminal: &Terminal,
 ) -> Result<ExitCode, Diagnostics> {
     let left = residue.as_ref().map_or(0, Vec::len);
@@ -361,9 +360,7 @@ fn report(
         }
         if !job.destroy {
             terminal.print(&summary::outputs(&applied.outputs, terminal.out));
-            let estimate = crate::cost::estimate(&wanted.desired.resources);
-            let items = estimate.lines.iter().map(|line| (line.what.clone(), line.per_hour)).collect::<Vec<_>>();
-            let text = summary::cost(&items, estimate.per_hour());
+            let text = summary::cost(plan.cost.as_ref());
             if !text.is_empty() {
                 terminal.say(&text);
             }

@@ -48,6 +48,8 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Print the dependency graph, or why one resource needs another.
     Graph(GraphArgs),
+    /// Show what the stack costs: now, running, paused and destroyed.
+    Cost(CostArgs),
     /// Lock every chart and manifest of a stack to the byte, or compare the lock with what is published.
     Lock(super::lock::LockArgs),
     /// Look at and mend the state.
@@ -315,6 +317,17 @@ pub(super) struct OutputArgs {
 
 #[derive(Debug, Args, Clone)]
 pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct CostArgs {
     #[command(flatten)]
     pub stack: StackArgs,
     #[command(flatten)]

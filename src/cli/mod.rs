@@ -7,6 +7,7 @@ mod adopt;
 mod apply;
 mod args;
 mod chart;
+mod cost;
 mod destroy;
 mod export;
 mod graph;
@@ -64,6 +65,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Output(args) => inspect::output(&args, &vars, &terminal),
         args::Command::Status(args) => inspect::status(&args, &vars, &terminal),
         args::Command::Graph(args) => graph::graph(&args, &vars, &terminal),
+        args::Command::Cost(args) => cost::cost(&args, &vars, &terminal),
         args::Command::Lock(args) => lock::lock(&args, &vars, &terminal),
         args::Command::State(args) => state::state(&args, &vars, &terminal),
         args::Command::Forget(args) => state::forget(&args, &vars, &terminal),

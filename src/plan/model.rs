@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::address::Address;
+use crate::plan::cost::Cost;
 use crate::resource::hook::{self, Moment};
 use crate::resource::kind::Change;
 use crate::state::model::Target;
 use crate::value::Value;
 
 /// The format of saved plans; see [`super::file`].
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A complete set of changes.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -44,6 +45,9 @@ pub struct Plan {
     /// What charts asked about the cluster, and whether it was there: what is planned rests on it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub looked_up: BTreeMap<String, bool>,
+    /// What the stack costs, before and after; nothing where it holds nothing that could cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 /// What a plan was made from.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::address::{Address, Identity};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::graph::Graph;
+use crate::plan::cost;
 use crate::plan::dependencies;
 use crate::plan::discretion;
 use crate::plan::execution;
@@ -104,6 +105,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
     let outputs = if leaving.is_some() { BTreeMap::new() } else { planner.outputs() };
     let mut changes = planner.changes;
     changes.sort_by(|a, b| a.address.cmp(&b.address));
+    let cost = cost::of(request, &changes, &BTreeMap::new());
     let plan = Plan {
         changes,
         edges: edges(&graph, wanted.as_ref()),
@@ -112,6 +114,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
         proofs: request.desired.proofs.iter().map(proof).collect(),
         partial: wanted.is_some() || leaving.is_some(),
         destroy: request.options.destroy,
+        cost,
         ..empty(request)
     };
     if let Err(cycle) = execution::graph(&plan).order() {
@@ -144,6 +147,7 @@ fn empty(request: &Request<'_>) -> Plan {
         destroy: false,
         refresh_only: false,
         looked_up: BTreeMap::new(),
+        cost: None,
     }
 }
 

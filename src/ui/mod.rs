@@ -2,6 +2,7 @@
 //!
 //! Views return text or write to a given writer; they never touch a platform, a state or a clock's sleep.
 
+pub mod cost_text;
 pub mod diagnostic;
 pub mod events_json;
 pub mod graph_text;

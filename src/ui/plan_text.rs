@@ -6,7 +6,7 @@ use crate::plan::model::{Action, Plan, Reason, ResourceChange};
 use crate::resource::hook::MANIFEST;
 use crate::resource::kind::Change;
 use crate::ui::paint::{Paint, count, tame};
-use crate::ui::values;
+use crate::ui::{cost_text, values};
 use crate::value::Value;
 
 /// How to show it.
@@ -30,6 +30,7 @@ pub fn plan(plan: &Plan, options: Options) -> String {
             false => "Your stack matches what is there.",
         };
         out.push_str(&format!("{} {matches}\n", paint.bold(&paint.green("No changes."))));
+        cost(plan, options, &mut out);
         return out;
     }
     if plan.refresh_only {
@@ -68,7 +69,16 @@ pub fn plan(plan: &Plan, options: Options) -> String {
         let rest = if plan.destroy { "it leaves the rest of the stack" } else { "it does not make the whole stack" };
         out.push_str(&paint.yellow(&format!("This is a partial plan (--target): {rest}.\n")));
     }
+    cost(plan, options, &mut out);
     out
+}
+
+/// What it costs, where anything does.
+fn cost(plan: &Plan, options: Options, out: &mut String) {
+    if let Some(cost) = &plan.cost {
+        out.push('\n');
+        out.push_str(&cost_text::cost(cost, options.verbose, options.paint));
+    }
 }
 
 fn risk(action: Action) -> u8 {

@@ -158,6 +158,23 @@ impl Kind for NodePoolKind {
         Demise::WithConnection
     }
 
+    /// Without nodes, and without an autoscaler that would bring them back; only pools with accelerators.
+    fn paused(&self, desired: &Value) -> Result<Option<Value>, String> {
+        let has_tpu = text(desired, "machine_type").is_some_and(|machine| chips_per_host(machine).is_some());
+        let has_gpu = desired.get("accelerator").is_some_and(|accelerator| *accelerator != Value::Null);
+        let Value::Map(map) = desired else { return Ok(None) };
+        if !has_tpu && !has_gpu {
+            return Ok(None);
+        }
+        if desired.get("tpu_topology").is_some() {
+            return Err("GKE does not resize a slice of several hosts".to_owned());
+        }
+        let mut map = map.clone();
+        map.insert("nodes".to_owned(), 0.into());
+        map.remove("autoscale");
+        Ok(Some(Value::Map(map)))
+    }
+
     fn exclusive(&self, _: &Address, attrs: &Value) -> Option<String> {
         Place::of(attrs).map(|place| place.pool())
     }
