@@ -2,6 +2,8 @@
 //!
 //! Traits only; `provider` implements them and `ops` uses them.
 
+pub mod preflight;
+
 use async_trait::async_trait;
 
 use crate::resource::error::ProviderError;

@@ -32,6 +32,7 @@ pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         json: args.json,
         destroy: false,
         refresh_only: false,
+        resume: false,
         saved: None,
         adopt: vec![address],
         adopt_id: args.id.as_deref(),

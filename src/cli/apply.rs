@@ -1,12 +1,13 @@
 //! `apply`: plan, ask, carry out, prove.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::address::Address;
+use crate::address::{Address, Identity};
 use crate::backend::Session;
 use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
 use crate::cli::kept::{Kept, Opening};
@@ -14,7 +15,7 @@ use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::source::Planned;
 use crate::cli::terminal::Terminal;
-use crate::cli::{run, source};
+use crate::cli::{preflight, run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
 use crate::env::disk::{Disk, RealDisk};
@@ -25,7 +26,9 @@ use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
 use crate::plan::execution;
 use crate::plan::file;
-use crate::plan::model::{Basis, Drift, Plan, Reason};
+use crate::plan::model::{Basis, Drift, Pause, Plan, Reason};
+use crate::plan::pause::Pausing;
+use crate::resource::kind::Observed;
 use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
 use crate::ui::plan_text;
@@ -42,6 +45,8 @@ pub(super) struct Job<'a> {
     pub destroy: bool,
     /// Take note of drift, and change nothing.
     pub refresh_only: bool,
+    /// End a pause.
+    pub resume: bool,
     /// A plan that was reviewed before.
     pub saved: Option<Plan>,
     /// Take over what is there.
@@ -81,6 +86,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         json: args.json,
         destroy,
         refresh_only,
+        resume: args.resume || saved.as_ref().is_some_and(|plan| plan.pause == Pause::Resumes),
         saved,
         adopt: Vec::new(),
         adopt_id: None,
@@ -126,6 +132,9 @@ async fn carry(
     options.adopt.clone_from(&job.adopt);
     options.abandon.clone_from(&job.abandon);
     options.refresh_only = job.refresh_only;
+    if job.resume {
+        options.pausing = Pausing::Resume;
+    }
     if !job.json {
         terminal.say(&terminal.err.dim("Reading what is there..."));
     }
@@ -150,41 +159,80 @@ async fn carry(
         terminal.print(&plan_text::plan(&plan, view));
     }
     check_adopted(job, &plan)?;
-    if plan.is_empty() {
+    if plan.is_empty() && plan.pause != Pause::Resumes {
         return Ok(finish_empty(job, terminal));
     }
+    check_pause(job, &plan)?;
+    preflight::first(platforms, &plan, &observed, terminal).await?;
     if !job.auto_approve && !approve(job, platforms, interrupt.clone(), terminal).await? {
         terminal.say("Cancelled. Nothing was changed.");
         return Ok(ExitCode::FAILURE);
     }
-    let progress = Arc::new(Progress::new(
-        &plan,
-        Box::new(std::io::stderr()),
-        terminal.live && !job.json,
-        terminal.err,
-        terminal.verbose,
-        platforms.clock.clone(),
-    ));
-    let sink: Arc<dyn Sink> =
-        if job.json { Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone())) } else { progress.clone() };
-    let run = Apply {
+    let performance = Performance {
         plan: &plan,
         observed,
         secrets: wanted.secrets.clone(),
         ttl: wanted.ttl(),
         parallelism: job.planning.parallelism,
-        sink,
+        json: job.json,
         interrupt,
-        shuffle: None,
     };
-    let applied = carry_out(platforms, session, run).await;
-    progress.finish();
-    let applied = applied.map_err(|error| run::refused(&error))?;
+    let applied = perform(performance, platforms, session, terminal).await?;
     let residue = residue(&plan, platforms, session, &applied).await?;
     report(job, &plan, &applied, residue, terminal)
 }
 
-fn tally(applied: &Applied) -> summary::Tally<'_> {
+/// What was there when a plan was made.
+pub(super) type Seen = BTreeMap<Identity, Observed>;
+
+/// A plan that is carried out before the user's eyes.
+pub(super) struct Performance<'a> {
+    pub plan: &'a Plan,
+    pub observed: Seen,
+    pub secrets: BTreeMap<String, String>,
+    pub ttl: Option<Duration>,
+    pub parallelism: usize,
+    pub json: bool,
+    pub interrupt: watch::Receiver<Interrupt>,
+}
+
+/// Carries a plan out, and shows how it goes.
+pub(super) async fn perform(
+    performance: Performance<'_>,
+    platforms: &Platforms,
+    session: &mut dyn Session,
+    terminal: &Terminal,
+) -> Result<Applied, Diagnostics> {
+    let Performance { plan, observed, secrets, ttl, parallelism, json, interrupt } = performance;
+    let progress = Arc::new(Progress::new(
+        plan,
+        Box::new(std::io::stderr()),
+        terminal.live && !json,
+        terminal.err,
+        terminal.verbose,
+        platforms.clock.clone(),
+    ));
+    let sink: Arc<dyn Sink> =
+        if json { Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone())) } else { progress.clone() };
+    let run = Apply { plan, observed, secrets, ttl, parallelism, sink, interrupt, shuffle: None };
+    let applied = carry_out(platforms, session, run).await;
+    progress.finish();
+    applied.map_err(|error| run::refused(&error))
+}
+
+/// What needs nodes that are not there is not begun.
+fn check_pause(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
+    if plan.pause != Pause::Paused || job.destroy || plan.refresh_only {
+        return Ok(());
+    }
+    let again = format!("{}{}", job.stack.file.display(), job.stack.place.again());
+    Err(Diagnostic::error("the stack is paused")
+        .detail("Its pools with accelerators have no nodes, so that what is to be changed might wait for them in vain. Nothing was changed.")
+        .hint(format!("`stackwright apply {again} --resume` ends the pause and makes these changes, `stackwright resume {again}` ends it alone"))
+        .into())
+}
+
+pub(super) fn tally(applied: &Applied) -> summary::Tally<'_> {
     let summary = &applied.summary;
     summary::Tally {
         counts: (summary.added, summary.changed, summary.destroyed),
@@ -209,9 +257,25 @@ fn finish_empty(job: &Job<'_>, terminal: &Terminal) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Waiting for a person must not let simulated time pass. A signal is a no.
 async fn approve(
     job: &Job<'_>,
+    platforms: &Platforms,
+    interrupt: watch::Receiver<Interrupt>,
+    terminal: &Terminal,
+) -> Result<bool, Diagnostics> {
+    let question = if job.destroy {
+        "\nDo you really want to destroy everything shown above?\n  There is no undo."
+    } else if job.refresh_only {
+        "\nDo you want to take note of this in the state? Nothing else is changed."
+    } else {
+        "\nDo you want to perform these actions?"
+    };
+    confirm(question, platforms, interrupt, terminal).await
+}
+
+/// Waiting for a person must not let simulated time pass. A signal is a no.
+pub(super) async fn confirm(
+    question: &str,
     platforms: &Platforms,
     mut interrupt: watch::Receiver<Interrupt>,
     terminal: &Terminal,
@@ -223,13 +287,6 @@ async fn approve(
             .into());
     }
     let _busy = platforms.clock.busy();
-    let question = if job.destroy {
-        "\nDo you really want to destroy everything shown above?\n  There is no undo."
-    } else if job.refresh_only {
-        "\nDo you want to take note of this in the state? Nothing else is changed."
-    } else {
-        "\nDo you want to perform these actions?"
-    };
     tokio::select! {
         approved = terminal.confirm(question) => Ok(approved),
         _ = interrupt.wait_for(|interrupt| *interrupt != Interrupt::None) => {

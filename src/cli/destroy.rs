@@ -18,6 +18,7 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         json: args.json,
         destroy: true,
         refresh_only: false,
+        resume: false,
         saved: None,
         adopt: Vec::new(),
         adopt_id: None,

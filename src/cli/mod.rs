@@ -17,7 +17,9 @@ mod kept;
 mod lease;
 mod lock;
 mod matter;
+mod pause;
 mod plan;
+mod preflight;
 mod push;
 mod reach;
 mod rebuild;
@@ -66,6 +68,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Status(args) => inspect::status(&args, &vars, &terminal),
         args::Command::Graph(args) => graph::graph(&args, &vars, &terminal),
         args::Command::Cost(args) => cost::cost(&args, &vars, &terminal),
+        args::Command::Pause(args) => pause::pause(&args, &vars, &terminal),
+        args::Command::Resume(args) => pause::resume(&args, &vars, &terminal),
+        args::Command::Preflight(args) => preflight::preflight(&args, &vars, &terminal),
         args::Command::Lock(args) => lock::lock(&args, &vars, &terminal),
         args::Command::State(args) => state::state(&args, &vars, &terminal),
         args::Command::Forget(args) => state::forget(&args, &vars, &terminal),

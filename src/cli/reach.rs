@@ -173,6 +173,7 @@ fn platforms(simulator: Option<&str>, site: Site, clock: SharedClock) -> Result<
         site: providers.site,
         prover: providers.prover,
         objects: providers.objects,
+        preflight: providers.preflight,
         clock,
         random,
     })

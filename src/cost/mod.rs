@@ -124,6 +124,8 @@ pub fn as_scaled(kind: &str, wanted: &Value, present: &Value) -> Option<Value> {
     let scaled = |wanted: &Value, present: &Value| {
         let (Value::Map(map), Some(nodes)) = (wanted, present.get("nodes")) else { return None };
         wanted.get("autoscale").and_then(Value::as_map)?;
+        // An autoscaler that is yet to come has said nothing.
+        present.get("autoscale").and_then(Value::as_map)?;
         let mut map = map.clone();
         map.insert("nodes".to_owned(), nodes.clone());
         Some(Value::Map(map))

@@ -13,4 +13,5 @@ pub mod file;
 pub mod hooks;
 pub mod leaving;
 pub mod model;
+pub mod pause;
 pub mod planner;

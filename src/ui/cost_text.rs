@@ -1,6 +1,6 @@
 //! What a stack costs, for people: a few sums below a plan, a table by component for `cost`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::cost::{Amount, Cost, Priced};
 use crate::ui::paint::{Paint, tame};
@@ -74,10 +74,16 @@ fn components(cost: &Cost, paint: Paint, out: &mut String) {
         let name = paint.bold(&tame(&component.component));
         out.push_str(&format!("{name}: {} an hour{was}\n", dollars(after.per_hour, after.complete)));
         for line in &component.lines {
-            let from =
-                if line.as_of.is_empty() { line.source.clone() } else { format!("{}: {}", line.as_of, line.source) };
-            let from = paint.dim(&tame(&from));
-            out.push_str(&format!("  {:whats$}  {:>prices$}  {from}\n", tame(&line.what), price(line)));
+            let row = format!("  {:whats$}  {:>prices$}  {}", tame(&line.what), price(line), tame(&line.as_of));
+            out.push_str(&format!("{}\n", row.trim_end()));
+        }
+    }
+    let sources = all().filter(|line| line.per_hour.is_some()).map(|line| (line.as_of.as_str(), line.source.as_str()));
+    let sources = sources.collect::<BTreeSet<_>>();
+    if !sources.is_empty() {
+        out.push_str("Prices an hour are from:\n");
+        for (as_of, source) in sources {
+            out.push_str(&format!("  {}\n", paint.dim(&tame(&format!("{as_of}: {source}")))));
         }
     }
     if !cost.components.is_empty() {
@@ -121,8 +127,10 @@ mod tests {
         };
         let expected = "\
 node_pools.gpu: at least $1.50 an hour (now $2.00)
-  1 × n1  $1.5000  2026-08: a list
-  1 × z9  unknown  no price of z9 in mars1
+  1 × n1  $1.5000  2026-08
+  1 × z9  unknown
+Prices an hour are from:
+  2026-08: a list
 
 Cost by list prices, without traffic and taxes:
   now                                       $2.00 an hour           $48.00 a day

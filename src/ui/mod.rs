@@ -8,6 +8,7 @@ pub mod events_json;
 pub mod graph_text;
 pub mod paint;
 pub mod plan_text;
+pub mod preflight_text;
 pub mod progress;
 pub mod rebuild_text;
 pub mod state_text;

@@ -115,6 +115,16 @@ pub fn residue(residue: &[(String, String)], abandoned: bool, paint: Paint) -> S
     format!("{}{}", paint.red(&format!("{} left:", count(residue.len(), "resource"))), lines.collect::<String>())
 }
 
+/// A model that answers.
+pub fn answered(component: &str, text: &str) -> String {
+    format!("{} answers: {}", tame(component), tame(text.trim()))
+}
+
+/// A model that does not.
+pub fn silent(component: &str, why: &str, paint: Paint) -> String {
+    format!("{} {} did not answer: {}", paint.red("Error:"), paint.bold(&tame(component)), tame(why))
+}
+
 /// What it costs from now on; empty where nothing does.
 pub fn cost(cost: Option<&Cost>) -> String {
     let Some(cost) = cost else { return String::new() };

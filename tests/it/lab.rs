@@ -129,6 +129,7 @@ fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Condi
             site: providers.site,
             prover: providers.prover,
             objects: providers.objects,
+            preflight: providers.preflight,
             clock: shared,
             random,
         };

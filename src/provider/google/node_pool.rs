@@ -182,8 +182,11 @@ impl Kind for NodePoolKind {
 
 /// The size of an autoscaled pool is the autoscaler's; a TPU pool's machine type cannot be changed.
 pub(super) fn sized(mut changes: Vec<Change>, attrs: &Value) -> Vec<Change> {
+    let is = |change: &Change, key: &str| change.path.last().is_some_and(|last| last == key);
     if attrs.get("autoscale").is_some_and(|scale| *scale != Value::Null) {
-        changes.retain(|change| change.path.last().is_none_or(|last| last != "nodes"));
+        // An empty pool that gets an autoscaler, as after a pause, starts with its size.
+        let begins = changes.iter().any(|change| is(change, "autoscale") && change.before.is_none());
+        changes.retain(|change| !is(change, "nodes") || (begins && change.before == Some(0.into())));
     }
     for change in &mut changes {
         let is_tpu = |value: &Option<Value>| {
