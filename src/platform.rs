@@ -2,11 +2,15 @@
 //!
 //! Traits only; `provider` implements them and `ops` uses them.
 
+pub mod audit;
+pub mod expiry;
 pub mod preflight;
 
 use async_trait::async_trait;
 
-use crate::resource::error::ProviderError;
+use self::audit::{Audit, Captured, Finding, Unseen};
+use self::expiry::Marked;
+use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
 
 /// A proof, fully resolved.
@@ -81,21 +85,63 @@ pub struct Target {
     pub id: String,
 }
 
-/// Something left over that belongs to the stack.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Residue {
-    /// What it is: `forwarding rule`.
-    pub kind: String,
-    /// Its name or link.
-    pub name: String,
-}
-
 /// Names the target and looks for leftovers.
 #[async_trait]
 pub trait Site: Send + Sync {
     /// The target that this run reaches.
     async fn target(&self) -> Result<Target, ProviderError>;
 
-    /// Everything that still carries the stack's id or belongs to a cluster that did.
-    async fn residue(&self, stack_id: &str, clusters: &[String]) -> Result<Vec<Residue>, ProviderError>;
+    /// What a cluster, of which these are the outputs, is known by once it is gone. What cannot be asked for is left
+    /// out; `None` for a platform whose clusters leave nothing behind.
+    ///
+    /// # Errors
+    /// When the platform itself does not answer.
+    async fn capture(&self, cluster: &Value) -> Result<Option<Captured>, ProviderError> {
+        let _ = cluster;
+        Ok(None)
+    }
+
+    /// Everything that still carries the stack's id, and everything that the captured clusters have left behind. What
+    /// cannot be looked at is part of the answer.
+    ///
+    /// # Errors
+    /// When nothing can be looked at at all.
+    async fn audit(&self, stack_id: &str, captured: &[Captured]) -> Result<Audit, ProviderError>;
+
+    /// Starts removing something that was found; the name of the operation that goes on, if one does. Once.
+    ///
+    /// # Errors
+    /// The platform's refusal; [`ErrorClass::Busy`](crate::resource::error::ErrorClass::Busy) while something uses it.
+    async fn remove(&self, finding: &Finding) -> Result<Option<String>, ProviderError> {
+        let text = format!("{} {} cannot be removed from here", finding.kind, finding.name);
+        Err(ProviderError::new(ErrorClass::Invalid, text))
+    }
+
+    /// Whether an operation that this site has named is over. One look.
+    ///
+    /// # Errors
+    /// The operation's own failure, or that of the look.
+    async fn is_over(&self, operation: &str) -> Result<bool, ProviderError> {
+        let _ = operation;
+        Ok(true)
+    }
+
+    /// All clusters of a project that stacks have marked, whoever's they are, and where nobody could look.
+    ///
+    /// # Errors
+    /// When they cannot be listed, or the platform has no projects.
+    async fn marked(&self, project: &str) -> Result<(Vec<Marked>, Vec<Unseen>), ProviderError> {
+        let text = format!("there are no clusters of a project {project} here");
+        Err(ProviderError::new(ErrorClass::Invalid, text))
+    }
+
+    /// Lets the cluster, of which these are the outputs, live until then (Unix seconds), or for ever; the operation that
+    /// goes on, if one does.
+    ///
+    /// # Errors
+    /// The platform's refusal.
+    async fn renew(&self, cluster: &Value, expires: Option<u64>) -> Result<Option<String>, ProviderError> {
+        let _ = (cluster, expires);
+        Ok(None)
+    }
 }

@@ -31,6 +31,8 @@ pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         auto_approve: args.auto_approve,
         json: args.json,
         destroy: false,
+        extend: false,
+        sweep: false,
         refresh_only: false,
         resume: false,
         saved: None,

@@ -1,6 +1,6 @@
-//! `apply`: plan, ask, carry out, prove.
+//! `apply`: plan, ask, carry out, prove. What a destroy leaves behind is in `receipt`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,21 +13,26 @@ use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
 use crate::cli::kept::{Kept, Opening};
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
+use crate::cli::receipt::Looking;
 use crate::cli::source::Planned;
 use crate::cli::terminal::Terminal;
 use crate::cli::{preflight, run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
+use crate::env::clock::Timestamp;
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::event::Sink;
 use crate::ops::apply::{Applied, Apply, apply as carry_out, check_basis};
+use crate::ops::capture::{self, CaptureError};
+use crate::ops::expiry;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
 use crate::plan::execution;
 use crate::plan::file;
-use crate::plan::model::{Basis, Drift, Pause, Plan, Reason};
+use crate::plan::model::{Drift, Pause, Plan, Reason};
 use crate::plan::pause::Pausing;
+use crate::platform::audit::Receipt;
 use crate::resource::kind::Observed;
 use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
@@ -43,6 +48,10 @@ pub(super) struct Job<'a> {
     pub auto_approve: bool,
     pub json: bool,
     pub destroy: bool,
+    /// The time to live begins anew.
+    pub extend: bool,
+    /// Remove what clusters have left behind.
+    pub sweep: bool,
     /// Take note of drift, and change nothing.
     pub refresh_only: bool,
     /// End a pause.
@@ -85,6 +94,8 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         auto_approve: args.auto_approve || saved.is_some(),
         json: args.json,
         destroy,
+        extend: args.extend,
+        sweep: false,
         refresh_only,
         resume: args.resume || saved.as_ref().is_some_and(|plan| plan.pause == Pause::Resumes),
         saved,
@@ -112,7 +123,8 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
             Some(session) => session,
             None => kept.open(&opening).await?,
         };
-        let outcome = carry(&job, &planned, &place, &platforms, session.as_mut(), terminal).await;
+        let run = (&place, vars, terminal);
+        let outcome = carry(&job, &planned, run, &platforms, session.as_mut()).await;
         session.close().await;
         outcome
     })
@@ -122,10 +134,9 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
 async fn carry(
     job: &Job<'_>,
     planned: &Planned,
-    place: &Place,
+    (place, vars, terminal): (&Place, &dyn Vars, &Terminal),
     platforms: &Platforms,
     session: &mut dyn Session,
-    terminal: &Terminal,
 ) -> Result<ExitCode, Diagnostics> {
     let interrupt = run::interrupts();
     let mut options = run::options(job.planning, planned.stack(), job.destroy);
@@ -139,19 +150,25 @@ async fn carry(
         terminal.say(&terminal.err.dim("Reading what is there..."));
     }
     let (args, options) = (job.stack, &options);
-    let matter = Planning { args, place, planned, options, terminal, create_key: true };
+    let matter = Planning { args, place, planned, options, terminal, vars, create_key: true };
     let matter = matter.matter(platforms, session.state()).await?;
+    let platforms = &matter.keyed(platforms);
     let wanted = matter.wanted();
-    let Preview { plan, observed, .. } = preview(platforms, matter.subject(session.state(), false)).await?;
+    let Preview { plan, observed, unreachable, .. } =
+        preview(platforms, matter.subject(session.state(), false)).await?;
+    for cluster in &unreachable {
+        let what = format!("{cluster} does not answer");
+        let detail =
+            "What is in it goes with it. What that owns outside, load balancers and disks, is looked for afterwards.";
+        terminal.diagnostics(&Diagnostic::warning(what).detail(detail).into());
+    }
     let plan = match &job.saved {
         None => plan,
         Some(saved) => {
             check_basis(saved, session)?;
             check_secrets(saved, &plan)?;
             check_observation(saved, &plan)?;
-            // A plan that was made before there was a key has no digests; state needs them.
-            let basis = Basis { secrets: plan.basis.secrets, ..saved.basis.clone() };
-            Plan { basis, ..saved.clone() }
+            saved.clone()
         }
     };
     if !job.json {
@@ -159,8 +176,29 @@ async fn carry(
         terminal.print(&plan_text::plan(&plan, view));
     }
     check_adopted(job, &plan)?;
+    let ttl = wanted.ttl();
+    if job.extend && ttl.is_none() {
+        return Err(Diagnostic::error("the stack has no time to live that could be extended")
+            .detail("Nothing was changed.")
+            .hint("set `ttl` in [limits] of the stack file, for example \"8h\"")
+            .into());
+    }
+    let renewals = |anew: bool| match job.destroy || job.refresh_only {
+        true => Vec::new(),
+        false => expiry::due(platforms, &plan, &observed, ttl, anew),
+    };
+    let looking = Looking { job, platforms, interrupt: interrupt.clone(), terminal, place, plan: &plan };
     if plan.is_empty() && plan.pause != Pause::Resumes {
-        return Ok(finish_empty(job, terminal));
+        let renewals = renewals(job.extend);
+        renew(platforms, &renewals, job, terminal).await?;
+        let code = finish_empty(job, terminal);
+        // What clusters have left behind is looked for until nothing of it is there.
+        if job.destroy && !session.state().captured.is_empty() {
+            let receipt = looking.look(session).await?;
+            looking.tell(&receipt);
+            return Ok(if receipt.is_clean() { code } else { ExitCode::FAILURE });
+        }
+        return Ok(code);
     }
     check_pause(job, &plan)?;
     preflight::first(platforms, &plan, &observed, terminal).await?;
@@ -168,6 +206,9 @@ async fn carry(
         terminal.say("Cancelled. Nothing was changed.");
         return Ok(ExitCode::FAILURE);
     }
+    capture::before(platforms, session, &plan, &observed).await.map_err(|error| uncaptured(&error))?;
+    let renewals = renewals(true);
+    renew(platforms, &renewals, job, terminal).await?;
     let performance = Performance {
         plan: &plan,
         observed,
@@ -178,8 +219,46 @@ async fn carry(
         interrupt,
     };
     let applied = perform(performance, platforms, session, terminal).await?;
-    let residue = residue(&plan, platforms, session, &applied).await?;
-    report(job, &plan, &applied, residue, terminal)
+    if !plan.destroy
+        && let Err(error) = capture::after(platforms, session).await
+    {
+        tracing::info!(%error, "what the cluster will be known by was not captured");
+    }
+    let receipt = match looking.is_due(&applied) {
+        true => Some(looking.look(session).await?),
+        false => None,
+    };
+    report(&looking, &applied, receipt.as_ref())
+}
+
+/// Before anything else is done: a long run must not be overtaken by its own end.
+async fn renew(
+    platforms: &Platforms,
+    renewals: &[expiry::Renewal],
+    job: &Job<'_>,
+    terminal: &Terminal,
+) -> Result<(), Diagnostics> {
+    for renewal in renewals {
+        let expires = expiry::renew(platforms, renewal).await.map_err(|error| {
+            let diagnostic = Diagnostic::error("until when the stack may live could not be written on its cluster");
+            let hint = error.hint.unwrap_or_else(|| "nothing else was changed; run the same command again".to_owned());
+            Diagnostics::from(diagnostic.detail(error.message).hint(hint))
+        })?;
+        if !job.json {
+            terminal.say(&match expires {
+                Some(at) => format!("The stack may live until {}.", Timestamp(at * 1000)),
+                None => "The stack has no end to its time to live any more.".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn uncaptured(error: &CaptureError) -> Diagnostics {
+    let diagnostic = Diagnostic::error("what the cluster would leave behind could not be learned").detail(format!(
+        "{error}. Nothing was deleted: afterwards nobody could tell which disks and load balancers are the stack's."
+    ));
+    diagnostic.hint("run the same command again when Google Cloud answers").into()
 }
 
 /// What was there when a plan was made.
@@ -217,7 +296,7 @@ pub(super) async fn perform(
     let run = Apply { plan, observed, secrets, ttl, parallelism, sink, interrupt, shuffle: None };
     let applied = carry_out(platforms, session, run).await;
     progress.finish();
-    applied.map_err(|error| run::refused(&error))
+    applied.map_err(|error| run::stopped(&error, session))
 }
 
 /// What needs nodes that are not there is not begun.
@@ -273,11 +352,11 @@ async fn approve(
     confirm(question, platforms, interrupt, terminal).await
 }
 
-/// Waiting for a person must not let simulated time pass. A signal is a no.
+/// Asks, if somebody is there.
 pub(super) async fn confirm(
     question: &str,
     platforms: &Platforms,
-    mut interrupt: watch::Receiver<Interrupt>,
+    interrupt: watch::Receiver<Interrupt>,
     terminal: &Terminal,
 ) -> Result<bool, Diagnostics> {
     if !terminal.interactive {
@@ -286,19 +365,48 @@ pub(super) async fn confirm(
             .hint("review a saved plan and apply that (`plan --out`), or use --auto-approve")
             .into());
     }
+    Ok(ask(question, platforms, interrupt, terminal).await)
+}
+
+/// Asks somebody who is there. A signal is a no.
+pub(super) async fn ask(
+    question: &str,
+    platforms: &Platforms,
+    mut interrupt: watch::Receiver<Interrupt>,
+    terminal: &Terminal,
+) -> bool {
+    // Waiting for a person must not let simulated time pass.
     let _busy = platforms.clock.busy();
     tokio::select! {
-        approved = terminal.confirm(question) => Ok(approved),
+        approved = terminal.confirm(question) => approved,
         _ = interrupt.wait_for(|interrupt| *interrupt != Interrupt::None) => {
             terminal.say("");
-            Ok(false)
+            false
         }
     }
 }
 
+/// Secrets must have the values that the plan was made with.
 fn check_secrets(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
-    let changed = saved.basis.secrets.iter().filter(|(name, digest)| now.basis.secrets.get(*name) != Some(*digest));
-    let names = changed.map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    if let (Some(then), Some(key)) = (&saved.basis.key, &now.basis.key)
+        && then != key
+    {
+        return Err(Diagnostic::error("the saved plan was made with another stack key")
+            .detail(format!("It was {then}, and here it is {key}: which values the plan was made with cannot be told."))
+            .hint("make a new plan here, or bring the key of the other place")
+            .into());
+    }
+    let mut used = BTreeSet::new();
+    for after in saved.changes.iter().filter_map(|change| change.after.as_ref()) {
+        after.visit_templates(&mut |template| used.extend(template.secrets().map(str::to_owned)));
+    }
+    used.extend(saved.basis.secrets.keys().cloned());
+    // What the plan has no digest of, it does not bind: its maker's word would be good for any value.
+    let differs = |name: &&String| {
+        let then = saved.basis.secrets.get(*name);
+        then.is_none() || then != now.basis.secrets.get(*name)
+    };
+    let names = used.iter().filter(differs).map(String::as_str).collect::<Vec<_>>();
     if names.is_empty() {
         return Ok(());
     }
@@ -362,43 +470,20 @@ fn check_adopted(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
     if mistakes.is_empty() { Ok(()) } else { Err(Diagnostics(mistakes)) }
 }
 
-/// What is still there after a destroy of everything.
-async fn residue(
-    plan: &Plan,
-    platforms: &Platforms,
-    session: &dyn Session,
-    applied: &Applied,
-) -> Result<Option<Vec<crate::platform::Residue>>, Diagnostics> {
-    if !plan.destroy || plan.partial || !applied.is_complete() {
-        return Ok(None);
-    }
-    let residue = platforms.site.residue(&session.state().stack_id, &[]).await.map_err(|error| {
-        Diagnostics::from(
-            Diagnostic::error("everything was deleted, but whether anything is left could not be checked")
-                .detail(error.message)
-                .hint("run destroy again to check"),
-        )
-    })?;
-    Ok(Some(residue))
-}
-
-fn report(
-    job: &Job<'_>,
-    plan: &Plan,
-    applied: &Applied,
-    residue: Option<Vec<crate::platform::Residue>>,
-    terminal: &Terminal,
-) -> Result<ExitCode, Diagnostics> {
-    let left = residue.as_ref().map_or(0, Vec::len);
-    let complete = applied.is_complete() && left == 0;
+fn report(looking: &Looking<'_>, applied: &Applied, receipt: Option<&Receipt>) -> Result<ExitCode, Diagnostics> {
+    let Looking { job, terminal, plan, .. } = looking;
+    let complete = applied.is_complete() && receipt.is_none_or(Receipt::is_clean);
     if job.json {
         let (added, changed, destroyed) = (applied.summary.added, applied.summary.changed, applied.summary.destroyed);
         let line = serde_json::json!({
             "complete": complete, "added": added, "changed": changed, "destroyed": destroyed,
             "hooks_run": applied.summary.run, "noted": applied.noted,
             "failed": applied.summary.failed.len(), "skipped": applied.summary.skipped,
-            "outputs": applied.outputs, "residue": left,
+            "outputs": applied.outputs, "residue": receipt.map_or(0, |receipt| receipt.remaining.len()),
         });
+        if let Some(receipt) = receipt {
+            looking.tell(receipt);
+        }
         terminal.print(&format!("{}\n", serde_json::json!({ "summary": line })));
     } else if job.refresh_only {
         terminal.say(&summary::noted(applied.noted, terminal.err));
@@ -411,9 +496,8 @@ fn report(
         if !abandoned.is_empty() {
             terminal.say(&summary::abandoned(&abandoned, terminal.err));
         }
-        if let Some(residue) = &residue {
-            let left = residue.iter().map(|r| (r.kind.clone(), r.name.clone())).collect::<Vec<_>>();
-            terminal.say(&summary::residue(&left, !abandoned.is_empty(), terminal.err));
+        if let Some(receipt) = receipt {
+            looking.tell(receipt);
         }
         if !job.destroy {
             terminal.print(&summary::outputs(&applied.outputs, terminal.out));

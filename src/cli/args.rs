@@ -34,6 +34,8 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Take everything away that the stack made.
     Destroy(DestroyArgs),
+    /// Destroy the stacks of a project whose time to live is over, by the labels of their clusters alone.
+    Reap(ReapArgs),
     /// Make objects, a cluster or a pool that are there already part of the stack, without making them anew.
     Adopt(AdoptArgs),
     /// Drop a resource from the state and leave it where it is.
@@ -251,6 +253,9 @@ pub(super) struct ApplyArgs {
     /// End the pause of a paused stack, with everything else that is to be changed.
     #[arg(long, conflicts_with_all = ["target", "refresh_only"])]
     pub resume: bool,
+    /// Let the stack's time to live begin anew, even if nothing else is to be done.
+    #[arg(long, conflicts_with = "refresh_only")]
+    pub extend: bool,
     /// Do not ask.
     #[arg(long)]
     pub auto_approve: bool,
@@ -268,10 +273,31 @@ pub(super) struct DestroyArgs {
     /// Leave this resource or component where it is, and forget it: for what cannot be deleted; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub abandon: Vec<String>,
+    /// Afterwards, remove what clusters have left behind, where it is proven to be the stack's.
+    #[arg(long)]
+    pub sweep: bool,
     /// Do not ask.
     #[arg(long)]
     pub auto_approve: bool,
-    /// Print events as JSON lines.
+    /// Print events and the receipt as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct ReapArgs {
+    /// The Google Cloud project.
+    #[arg(long, value_name = "PROJECT")]
+    pub project: String,
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Only show which stacks there are, and which of them have expired.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Print stacks, events and receipts as JSON lines.
     #[arg(long)]
     pub json: bool,
 }

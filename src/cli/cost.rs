@@ -21,10 +21,11 @@ pub(super) fn cost(args: &CostArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
     let options = Options::default();
     let (stack, options) = (&args.stack, &options);
-    let planning = Planning { args: stack, place: &place, planned: &planned, options, terminal, create_key: false };
+    let planning =
+        Planning { args: stack, place: &place, planned: &planned, options, terminal, create_key: false, vars };
     let preview = with_platforms(&place, planned.site(), async |platforms| {
         let matter = planning.matter(&platforms, &state).await?;
-        preview(&platforms, matter.subject(&state, true)).await
+        preview(&matter.keyed(&platforms), matter.subject(&state, true)).await
     })?;
     if let Some(why) = &preview.blind {
         terminal

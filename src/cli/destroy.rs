@@ -1,4 +1,4 @@
-//! `destroy`: the plan of an empty stack, carried out.
+//! `destroy`: the plan of an empty stack, carried out, and the receipt.
 
 use std::process::ExitCode;
 
@@ -17,6 +17,8 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         auto_approve: args.auto_approve,
         json: args.json,
         destroy: true,
+        extend: false,
+        sweep: args.sweep,
         refresh_only: false,
         resume: false,
         saved: None,

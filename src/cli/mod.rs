@@ -17,12 +17,15 @@ mod kept;
 mod lease;
 mod lock;
 mod matter;
+mod panics;
 mod pause;
 mod plan;
 mod preflight;
 mod push;
 mod reach;
+mod reap;
 mod rebuild;
+mod receipt;
 mod run;
 mod scaffold;
 mod sim;
@@ -38,8 +41,11 @@ use clap::Parser;
 
 use crate::env::vars::ProcessVars;
 
+pub use panics::tame as tame_panics;
+
 /// Runs the program with these arguments (the first is its own name).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    tame_panics();
     // reqwest, kube and the simulator use whichever provider is installed, and panic without one.
     rustls::crypto::ring::default_provider().install_default().ok();
     let vars = ProcessVars;
@@ -61,6 +67,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Plan(args) => plan::plan(&args, &vars, &terminal),
         args::Command::Apply(args) => apply::apply(&args, &vars, &terminal),
         args::Command::Destroy(args) => destroy::destroy(&args, &vars, &terminal),
+        args::Command::Reap(args) => reap::reap(&args, &terminal),
         args::Command::Adopt(args) => adopt::adopt(&args, &vars, &terminal),
         args::Command::Export(args) => export::export(&args, &vars, &terminal),
         args::Command::Show(args) => inspect::show(&args, &vars, &terminal),

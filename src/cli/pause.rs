@@ -37,15 +37,15 @@ pub(super) fn pause(args: &PauseArgs, vars: &dyn Vars, terminal: &Terminal) -> R
     let charts = BundleArgs::default();
     // Of a stack that is paused, the state says all that is to be known.
     let planned = source::planned(&args.stack, &charts, vars, place.is_simulated(), None, true)?;
-    Turn { args, planned: &planned, place: &place, pausing: Pausing::Pause }.take(vars, terminal)
+    Turn { args, planned: &planned, place: &place, vars, pausing: Pausing::Pause }.take(terminal)
 }
 
 pub(super) fn resume(args: &ResumeArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.pause.stack.place, &args.pause.stack.file);
     let (synthesize, fetch) = (place.is_simulated(), place.fetches(terminal));
     let planned = source::planned(&args.pause.stack, &args.charts, vars, synthesize, fetch, false)?;
-    let turn = Turn { args: &args.pause, planned: &planned, place: &place, pausing: Pausing::Resume };
-    turn.take(vars, terminal)
+    let turn = Turn { args: &args.pause, planned: &planned, place: &place, vars, pausing: Pausing::Resume };
+    turn.take(terminal)
 }
 
 /// One pause, or its end.
@@ -53,6 +53,7 @@ struct Turn<'a> {
     args: &'a PauseArgs,
     planned: &'a Planned,
     place: &'a Place,
+    vars: &'a dyn Vars,
     pausing: Pausing,
 }
 
@@ -61,11 +62,11 @@ impl Turn<'_> {
         self.pausing == Pausing::Pause
     }
 
-    fn take(&self, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    fn take(&self, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
         let kept = Kept::of(&self.args.stack, self.place, self.planned.stack())?;
         let command = if self.is_pause() { "stackwright pause" } else { "stackwright resume" };
         let lock_timeout = self.args.lock_timeout.as_deref();
-        let opening = Opening { lock_timeout, vars, command, terminal, even_departed: false };
+        let opening = Opening { lock_timeout, vars: self.vars, command, terminal, even_departed: false };
         let folder = kept.open_folder(&opening)?;
         with_platforms(self.place, self.planned.site(), async |platforms| {
             let mut session = match folder {
@@ -147,6 +148,7 @@ impl Turn<'_> {
             found: &found,
             options: &options,
             ttl: None,
+            key: None,
             may_be_blind: false,
         };
         let Preview { plan, observed, .. } = preview(platforms, subject).await?;
@@ -172,11 +174,13 @@ impl Turn<'_> {
             options: &options,
             terminal,
             create_key: false,
+            vars: self.vars,
         };
         if !self.args.json {
             terminal.say("The nodes are back. Waiting for the models to answer...");
         }
         let matter = planning.matter(platforms, session.state()).await?;
+        let platforms = &matter.keyed(platforms);
         let proofs = status::answers_again(platforms, matter.subject(session.state(), false), &sink).await?;
         for (component, proof) in proofs.iter().filter(|_| !self.args.json) {
             match proof {

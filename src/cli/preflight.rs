@@ -27,11 +27,12 @@ pub(super) fn preflight(args: &PreflightArgs, vars: &dyn Vars, terminal: &Termin
     // A paused stack is to run again one day.
     let options = Options { pausing: Pausing::Resume, ..Options::default() };
     let (stack, options) = (&args.stack, &options);
-    let planning = Planning { args: stack, place: &place, planned: &planned, options, terminal, create_key: false };
+    let planning =
+        Planning { args: stack, place: &place, planned: &planned, options, terminal, create_key: false, vars };
     let report = with_platforms(&place, planned.site(), async |platforms| {
         let planned_for = async {
             let matter = planning.matter(&platforms, &state).await?;
-            preview(&platforms, matter.subject(&state, true)).await
+            preview(&matter.keyed(&platforms), matter.subject(&state, true)).await
         };
         match (planned_for.await, planned.known()) {
             (Ok(preview), _) => Ok(look(&platforms, &preview.plan, &preview.observed).await),

@@ -1,11 +1,12 @@
 //! What a stack costs an hour: a price table with its sources, and an estimate from desired resources. Pure.
 //!
-//! List prices in US dollars without discounts, free tiers, taxes and traffic. What the table does not know is
+//! Also of what a cluster has left behind. List prices in US dollars without discounts, free tiers, taxes and traffic. What the table does not know is
 //! unknown, never zero. Not for bills of the past and not for budgets, which compare an estimate.
 
 mod prices;
 
 use crate::address::Address;
+use crate::platform::audit::Billed;
 use crate::resource::model::Resource;
 use crate::value::Value;
 use prices::{PRICES, Purchase, Source};
@@ -141,6 +142,29 @@ pub fn as_scaled(kind: &str, wanted: &Value, present: &Value) -> Option<Value> {
         }
         _ => None,
     }
+}
+
+/// What one thing costs an hour that was found left over; `None` when the table has no price for it.
+pub fn residual(billed: &Billed) -> Option<f64> {
+    let price = match billed {
+        Billed::Nothing => return Some(0.0),
+        Billed::Unknown => return None,
+        Billed::ForwardingRule => PRICES.balancer(0),
+        Billed::Address => return Some(PRICES.idle_address.per_hour),
+        Billed::Disk { kind, gigabytes } => {
+            times(PRICES.disk(kind), factor(i64::try_from(*gigabytes).unwrap_or(i64::MAX)))
+        }
+        Billed::Machine { machine_type, region, spot, accelerators } => {
+            let purchase = if *spot { Purchase::Spot } else { Purchase::OnDemand };
+            accelerators.iter().fold(PRICES.machine(machine_type, region, purchase), |sum, (kind, count)| {
+                let (sum, source) = sum?;
+                let count = factor(i64::try_from(*count).unwrap_or(i64::MAX));
+                let (more, _) = times(PRICES.gpu(kind, region, purchase), count)?;
+                Ok((sum + more, source))
+            })
+        }
+    };
+    price.ok().map(|(per_hour, _)| per_hour)
 }
 
 /// Dollars an hour and the source, or what is missing.
@@ -387,5 +411,25 @@ mod tests {
         let prices = found.lines.iter().map(|line| line.per_hour.expect("a price")).collect::<Vec<_>>();
         let expected = [0.1, 2.0 * 0.20917, 20.0 / 730.0, 0.01, 0.025, 0.01];
         assert!(prices.len() == 6 && prices.iter().zip(expected).all(|(a, b)| near(*a, b)), "{prices:?}");
+    }
+
+    #[test]
+    fn what_is_left_over_has_a_price_or_none_is_known() {
+        let disk = |kind: &str| residual(&Billed::Disk { kind: kind.into(), gigabytes: 73 });
+        assert!(near(disk("pd-balanced").expect("a price"), 0.01));
+        assert_eq!(disk("hyperdisk-extreme"), None);
+        assert_eq!((residual(&Billed::Nothing), residual(&Billed::Unknown)), (Some(0.0), None));
+        assert_eq!((residual(&Billed::ForwardingRule), residual(&Billed::Address)), (Some(0.025), Some(0.01)));
+        let machine = |machine_type: &str, accelerator: &str| {
+            residual(&Billed::Machine {
+                machine_type: machine_type.into(),
+                region: "us-central1".into(),
+                spot: false,
+                accelerators: [(accelerator.to_owned(), 2)].into(),
+            })
+        };
+        assert!(near(machine("n1-standard-4", "nvidia-tesla-t4").expect("a price"), 0.19 + 0.7));
+        assert_eq!(machine("n1-standard-4", "nvidia-z9"), None, "a sum with a hole is no price");
+        assert_eq!(machine("z9-huge", "nvidia-tesla-t4"), None);
     }
 }

@@ -38,6 +38,7 @@ pub(super) struct Prices {
     gpus: Table,
     forwarding_rules: Rules,
     address: Addresses,
+    pub(super) idle_address: Flat,
     disk_gb_month: Disks,
 }
 

@@ -9,7 +9,7 @@ use crate::address::{Address, Identity};
 use crate::engine::retry::{Delays, is_retryable};
 use crate::env::clock::Clock;
 use crate::resource::driver::{Driver, Ownership, Subject};
-use crate::resource::error::ProviderError;
+use crate::resource::error::{ErrorClass, ProviderError};
 use crate::resource::kind::{KindTable, Observed};
 use crate::resource::model::Desired;
 use crate::state::model::State;
@@ -44,7 +44,8 @@ struct Wanted {
     adopt: bool,
 }
 
-/// Observes everything that is desired or recorded. What `adopts` says is shown even if it is nobody's.
+/// Observes everything that is desired or recorded. What `adopts` says is shown even if it is nobody's. With
+/// `unreachable`, a connection that does not answer is noted there, and nothing in it is observed.
 ///
 /// # Errors
 /// The first resource that could not be read, after retries.
@@ -56,6 +57,7 @@ pub async fn refresh(
     state: &State,
     ownership: &Ownership,
     adopts: &dyn Fn(&Address) -> bool,
+    mut unreachable: Option<&mut BTreeSet<Address>>,
 ) -> Result<BTreeMap<Identity, Observed>, ReadError> {
     let mut wanted: BTreeMap<Identity, Wanted> = BTreeMap::new();
     for (identity, recorded) in &state.resources {
@@ -123,7 +125,21 @@ pub async fn refresh(
                     connection: through.clone().flatten(),
                 })
                 .collect::<Vec<_>>();
-            let answers = read(driver.as_ref(), clock, &subjects, ownership).await?;
+            if connection.as_ref().is_some_and(|c| unreachable.as_ref().is_some_and(|silent| silent.contains(c))) {
+                continue;
+            }
+            let answers = match (read(driver.as_ref(), clock, &subjects, ownership).await, &connection) {
+                (Ok(answers), _) => answers,
+                (Err(ReadError { error, .. }), Some(connection))
+                    if error.class == ErrorClass::Unavailable && unreachable.is_some() =>
+                {
+                    unreachable.iter_mut().for_each(|silent| {
+                        silent.insert(connection.clone());
+                    });
+                    continue;
+                }
+                (Err(error), _) => return Err(error),
+            };
             for ((identity, want), answer) in members.into_iter().zip(answers) {
                 if connections.contains(&want.address) {
                     let value = answer.as_ref().map(|o| Arc::new(kind.outputs(o)));
@@ -152,7 +168,7 @@ async fn read(
         let Some(&first) = failed.first() else { break };
         let error = match answers.get(first) {
             Some(Err(error)) => error.clone(),
-            _ => ProviderError::new(crate::resource::error::ErrorClass::Unknown, "the driver did not answer"),
+            _ => ProviderError::new(ErrorClass::Unknown, "the driver did not answer"),
         };
         if attempt == TRIES || !is_retryable(error.class) {
             return Err(ReadError { address: subjects[first].address.clone(), error });

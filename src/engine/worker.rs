@@ -32,6 +32,12 @@ const CALL_LIMIT: Duration = Duration::from_secs(90);
 /// How often a wait that says nothing new is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
+/// How long a deletion waits for what is in its way; load balancers go within a minute or two.
+const CLEARING: Duration = Duration::from_secs(10 * 60);
+
+/// … and how long for an answer to what that is.
+const SILENCE: Duration = Duration::from_secs(2 * 60);
+
 /// What a worker sends to the dispatcher.
 pub(super) enum Report {
     /// Make these durable, then answer.
@@ -126,6 +132,8 @@ pub(super) struct Worker {
     pub(super) secrets: BTreeMap<String, String>,
     pub(super) limit: Duration,
     pub(super) estimate: Duration,
+    /// What stands again once an operation has ended without success: the same intent, with no operation to wait for.
+    pub(super) again: Option<Transition>,
     /// Held for the whole change where the kind wants exclusivity.
     pub(super) exclusive: Option<Arc<tokio::sync::Mutex<()>>>,
 }
@@ -189,8 +197,8 @@ impl Worker {
         match (sent, answered.await) {
             (Ok(()), Ok(true)) => Ok(()),
             _ => Err(Failure {
-                causes: vec!["the state could not be written, so nothing more is started".to_owned()],
-                hint: Some("make room or access for the state, then run the same command again".to_owned()),
+                causes: vec!["what became of it could not be recorded".to_owned()],
+                hint: Some("the next run looks what is there, and goes on from that".to_owned()),
             }),
         }
     }
@@ -320,6 +328,7 @@ impl Worker {
         if let Some(observed) = &observed
             && operation.is_none()
         {
+            self.clear_way(observed, begun).await;
             let called = self.call(begun, &|| self.driver.delete(&self.subject, observed)).await;
             match called {
                 Ok(ack) if ack.readiness == Some(Readiness::NotFound) => {
@@ -336,6 +345,40 @@ impl Worker {
         }
         self.wait(operation.as_deref(), begun, true).await?;
         self.commit(vec![Transition::Gone(self.identity())]).await
+    }
+
+    /// Waits until nothing is in the way of a deletion. What will not go in time, or cannot be asked, stays: the
+    /// deletion is not held up by it for ever, and whoever looks afterwards finds what is left.
+    async fn clear_way(&self, observed: &Observed, begun: Timestamp) {
+        let since = self.shared.clock.now();
+        let mut said = (String::new(), since);
+        while self.shared.leash.holds(self.shared.clock.now()) {
+            let looked = {
+                let _permit = self.shared.calls.acquire().await;
+                timeout(self.shared.clock.as_ref(), CALL_LIMIT, self.driver.clear_way(&self.subject, observed)).await
+            };
+            self.note(&looked);
+            let waited = self.shared.clock.now().since(since);
+            let (waiting_for, limit) = match looked {
+                Ok(Ok(Readiness::InProgress { waiting_for } | Readiness::Terminating { waiting_for })) => {
+                    (waiting_for, CLEARING)
+                }
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) if is_retryable(error.class) => (error.message, SILENCE),
+                Ok(Err(_)) => return,
+                Err(_) => ("an answer".to_owned(), SILENCE),
+            };
+            let now = self.shared.clock.now();
+            if waiting_for != said.0 || now.since(said.1) >= REPORT_EVERY {
+                let elapsed = now.since(begun);
+                self.emit(Event::Waiting { address: self.address(), waiting_for: waiting_for.clone(), elapsed });
+                said = (waiting_for, now);
+            }
+            if waited >= limit {
+                return;
+            }
+            self.shared.clock.sleep(self.driver.poll_interval(waited)).await;
+        }
     }
 
     async fn release(&self, observed: &Observed, begun: Timestamp) -> Result<(), Failure> {
@@ -403,6 +446,8 @@ impl Worker {
         call: &(dyn Fn() -> futures_util::future::BoxFuture<'f, Result<Ack, ProviderError>> + Send + Sync),
     ) -> Result<Ack, Refusal> {
         let mut delays = Delays::new();
+        // A request without an answer may have been carried out, whatever is answered to the next one.
+        let mut unanswered = false;
         loop {
             let answer = {
                 let _permit = self.shared.calls.acquire().await;
@@ -425,11 +470,12 @@ impl Worker {
             if !is_retryable(error.class) {
                 // The platform said no and did nothing: the intent is off. That of a hook is to have run, and to let
                 // go of something is none.
-                if self.kind.name() != hook::KIND && self.action != Action::Forget {
+                if self.kind.name() != hook::KIND && self.action != Action::Forget && !unanswered {
                     self.commit(vec![Transition::Refused(self.identity())]).await.ok();
                 }
                 return Err(Refusal::Final(error.into()));
             }
+            unanswered |= error.class == ErrorClass::Unavailable;
             let delay = delays.next(&error);
             if self.shared.clock.now().plus(delay).since(begun) > self.limit {
                 let mut failure = Failure::from(error);
@@ -443,6 +489,14 @@ impl Worker {
                 delay,
             });
             self.shared.clock.sleep(delay).await;
+        }
+    }
+
+    /// Notes that the operation is over, so that the next run looks at what it has left and does not wait for it.
+    async fn give_up(&self, operation: Option<&str>) {
+        if let (Some(_), Some(intent)) = (operation, &self.again) {
+            // Where even this cannot be written, the next run gives up in its turn.
+            self.commit(vec![intent.clone()]).await.ok();
         }
     }
 
@@ -461,14 +515,20 @@ impl Worker {
                 Ok(Ok(poll)) => match (poll.readiness, poll.observed) {
                     (Readiness::Current, Some(observed)) if !gone => return Ok(Waited::Ready(observed)),
                     (Readiness::NotFound, _) => return Ok(Waited::Gone),
-                    (Readiness::Failed { causes }, _) => return Err(Failure { causes, hint: None }),
+                    (Readiness::Failed { causes }, _) => {
+                        self.give_up(operation).await;
+                        return Err(Failure { causes, hint: None });
+                    }
                     (Readiness::InProgress { waiting_for } | Readiness::Terminating { waiting_for }, _) => waiting_for,
                     (Readiness::Unknown { reason }, _) => reason,
                     (Readiness::Current, _) => "it to go".to_owned(),
                 },
                 Ok(Err(error)) if error.class == ErrorClass::NotFound => return Ok(Waited::Gone),
                 Ok(Err(error)) if is_retryable(error.class) => error.message,
-                Ok(Err(error)) => return Err(error.into()),
+                Ok(Err(error)) => {
+                    self.give_up(operation).await;
+                    return Err(error.into());
+                }
                 Err(_) => format!("an answer; none came within {} s", CALL_LIMIT.as_secs()),
             };
             let now = self.shared.clock.now();

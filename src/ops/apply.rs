@@ -133,6 +133,10 @@ pub async fn apply(
         // Before the first node goes: whatever becomes of this run, empty pools are meant.
         opening.push(Transition::Paused { at: begun.0, sizes: sizes(plan, &apply.observed) });
     }
+    // A state that has a key is planned with no other; see `cli::run`.
+    if let Some(key) = plan.basis.key.as_ref().filter(|_| session.state().key.is_none()) {
+        opening.push(Transition::Keyed(key.clone()));
+    }
     session.commit(opening).await?;
     if plan.refresh_only {
         session.commit(plan.drift.iter().map(noted).collect()).await?;

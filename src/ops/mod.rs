@@ -1,7 +1,9 @@
 //! The verbs: what an embedding program would call. One file per verb; none of them prints.
 
 pub mod apply;
+pub mod capture;
 pub mod conceal;
+pub mod expiry;
 pub mod export;
 pub mod layout;
 pub mod lock;
@@ -14,5 +16,7 @@ pub mod preflight;
 pub mod preview;
 pub mod prove;
 pub mod push;
+pub mod reap;
 pub mod rebuild;
+pub mod receipt;
 pub mod status;

@@ -96,6 +96,7 @@ pub fn of_pools(mut plan: Plan, pools: &[Address]) -> Result<Plan, Diagnostics> 
             }
         }
     }
+    plan.drift.retain(|drift| pools.contains(&drift.address));
     if mistakes.is_empty() { Ok(plan) } else { Err(Diagnostics(mistakes)) }
 }
 

@@ -45,7 +45,7 @@ fn refusal(check: &Check) -> Diagnostic {
         all => format!(" It is for {}.", all.join(", ")),
     };
     let diagnostic = Diagnostic::error(format!("{}: {}", check.subject, check.found))
-        .detail(format!("Apply would have failed on the way.{by} Nothing was made, and nothing costs anything."));
+        .detail(format!("Apply would have failed on the way.{by} Nothing was changed, and nothing more is paid for."));
     match &check.mend {
         Some(mend) => diagnostic.hint(mend.clone()),
         None => diagnostic,

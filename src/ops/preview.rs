@@ -1,9 +1,9 @@
 //! Making a plan: read what is there, compare, refuse state that belongs elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::address::Identity;
+use crate::address::{Address, Identity};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::refresh::{ReadError, refresh};
 use crate::ops::lookup::Found;
@@ -23,6 +23,8 @@ pub struct Preview {
     pub plan: Plan,
     /// What was there.
     pub observed: BTreeMap<Identity, Observed>,
+    /// Clusters that do not answer and are to be destroyed: what is in them goes with them, unseen.
+    pub unreachable: BTreeSet<Address>,
     /// Why nobody looked: the plan then assumes that nothing is there.
     pub blind: Option<String>,
 }
@@ -33,6 +35,8 @@ pub struct Subject<'a> {
     pub desired: &'a Desired,
     /// What is recorded.
     pub state: &'a State,
+    /// The name of the key that `secrets` and the kinds make digests with.
+    pub key: Option<&'a str>,
     /// Keyed digests of the secret inputs.
     pub secrets: &'a BTreeMap<String, String>,
     /// What charts have looked up in the cluster.
@@ -99,6 +103,9 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
         .into());
     }
     let owner = ownership(platforms, subject.state, &subject.desired.stack, subject.ttl);
+    // A cluster that goes does not have to answer; GKE says whether it is there.
+    let whole = subject.options.destroy && subject.options.targets.is_empty() && subject.options.abandon.is_empty();
+    let mut unreachable = BTreeSet::new();
     let observed = if blind.is_some() {
         BTreeMap::new()
     } else {
@@ -110,6 +117,7 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
             subject.state,
             &owner,
             &|address| subject.options.adopts(address),
+            whole.then_some(&mut unreachable),
         )
         .await
         .map_err(|error| Diagnostics::from(unreadable(error)))?
@@ -119,13 +127,15 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
         desired: subject.desired,
         recorded: subject.state,
         observed: &observed,
+        unreachable: &unreachable,
         target,
+        key: subject.key,
         secrets: subject.secrets,
         found: &subject.found.secrets,
         options: subject.options,
     })?;
     plan.looked_up.clone_from(&subject.found.questions);
-    Ok(Preview { plan, observed, blind })
+    Ok(Preview { plan, observed, unreachable, blind })
 }
 
 fn unreadable(error: ReadError) -> Diagnostic {

@@ -87,6 +87,9 @@ pub struct Basis {
     /// Keyed digests of the secret inputs in use, by name.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
+    /// The name of the key that those, and the digests that apply will record, are made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// What happens to a resource.

@@ -34,8 +34,12 @@ pub struct Request<'a> {
     pub recorded: &'a State,
     /// What is there.
     pub observed: &'a BTreeMap<Identity, Observed>,
+    /// Connections that do not answer, and that the plan takes away: what is in them goes unseen.
+    pub unreachable: &'a BTreeSet<Address>,
     /// The place that would be changed.
     pub target: Option<Target>,
+    /// The name of the stack's key, where it has one.
+    pub key: Option<&'a str>,
     /// Keyed digests of the secret inputs' values.
     pub secrets: &'a BTreeMap<String, String>,
     /// Secrets that charts have found in the cluster, or that the stack's own Secrets hold, by name: to see what they
@@ -148,6 +152,7 @@ fn empty(request: &Request<'_>) -> Plan {
             serial: request.recorded.serial,
             target: request.target.clone(),
             secrets: request.secrets.clone(),
+            key: request.key.map(str::to_owned),
         },
         changes: Vec::new(),
         edges: Vec::new(),
@@ -419,10 +424,14 @@ impl<'a> Planner<'a> {
             (None, Some(_)) => (Action::Update, Reason::Found),
             (Some(_), None) if pending == Some(Intent::Create) => (Action::Create, Reason::Unfinished),
             (Some(_), None) => (Action::Create, Reason::Vanished),
-            (Some(_), Some(_)) if pending == Some(Intent::Create) => (Action::Create, Reason::Unfinished),
+            // A creation that has failed for good may leave something behind that is of no use to anybody.
+            (Some(_), Some(_)) if pending == Some(Intent::Create) => match forcing(changes) {
+                wrecked if wrecked.is_empty() => (Action::Create, Reason::Unfinished),
+                wrecked => (Action::Replace, Reason::Forced(wrecked)),
+            },
             (Some(_), Some(_)) if pending == Some(Intent::Delete) => (Action::Replace, Reason::Unfinished),
             (Some(recorded), Some(_)) => {
-                let forcing = changes.iter().filter(|c| c.forces_replace).map(|c| c.path.clone()).collect::<Vec<_>>();
+                let forcing = forcing(changes);
                 if !forcing.is_empty() {
                     return (Action::Replace, Reason::Forced(forcing));
                 }
@@ -516,6 +525,7 @@ impl<'a> Planner<'a> {
                 || self.actions.get(connection) == Some(&Action::Replace)
         };
         let last_words = self.last_words(&removed);
+        let users = self.users(&removed);
         let mut changes = Vec::with_capacity(removed.len());
         for (identity, recorded) in &removed {
             if recorded.kind == hook::KIND {
@@ -527,13 +537,18 @@ impl<'a> Planner<'a> {
             let outlives = observed.zip(kind).is_some_and(|(observed, kind)| kind.outlives(&observed.attrs));
             // What a hook waits for to be gone must go before the cluster does.
             let awaited = last_words.contains(recorded.address.component()) && !outlives;
+            let awaited = awaited || users.contains(*identity);
+            let silent = recorded.connection.as_ref().is_some_and(|c| self.request.unreachable.contains(c));
             let goes_with = recorded.connection.as_ref().filter(|connection| leaving(connection)).filter(|_| {
+                if silent && observed.is_none() {
+                    return true;
+                }
                 let demise = observed.zip(kind).map(|(observed, kind)| kind.demise(&observed.attrs));
                 demise == Some(Demise::WithConnection) && !awaited
             });
             let in_flight = recorded.pending.as_ref().is_some_and(|p| p.operation.is_some());
             let kept = goes_with.is_none() && outlives;
-            let there = observed.is_some() || in_flight;
+            let there = observed.is_some() || in_flight || silent;
             let abandoned = goes_with.is_none() && self.request.options.abandons(&recorded.address);
             let (action, reason) = match (there, kept) {
                 (true, _) if abandoned => (Action::Forget, Reason::Abandoned),
@@ -563,6 +578,18 @@ impl<'a> Planner<'a> {
         }
         keep_namespaces(&mut changes);
         self.changes.extend(changes);
+    }
+
+    /// Of what is removed, that whose end something else that is removed waits for.
+    fn users(&self, removed: &[(&Identity, &Recorded)]) -> BTreeSet<Identity> {
+        let waits = |identity: &Identity, recorded: &Recorded| {
+            let observed = self.request.observed.get(identity).zip(self.request.kinds.get(&recorded.kind));
+            observed.is_some_and(|(observed, kind)| kind.waits_for_users(&observed.attrs))
+        };
+        let used = removed.iter().filter(|(identity, recorded)| waits(identity, recorded));
+        let used = used.map(|(_, recorded)| &recorded.address).collect::<BTreeSet<_>>();
+        let users = removed.iter().filter(|(_, recorded)| recorded.needs.iter().any(|need| used.contains(need)));
+        users.map(|(identity, _)| (*identity).clone()).collect()
     }
 
     fn drift(&self) -> Vec<Drift> {
@@ -607,6 +634,11 @@ impl<'a> Planner<'a> {
         }
         outputs
     }
+}
+
+/// Where the changes are that cannot be made in place.
+fn forcing(changes: &[crate::resource::kind::Change]) -> Vec<Vec<String>> {
+    changes.iter().filter(|change| change.forces_replace).map(|change| change.path.clone()).collect()
 }
 
 /// What is to stay would go with its namespace.

@@ -18,6 +18,7 @@ use crate::platform::{Objects, Prover, Site};
 use crate::resource::driver::Driver;
 use crate::resource::error::ProviderError;
 use crate::resource::kind::KindTable;
+use crate::state::key::Key;
 
 /// What providers need to know of the run.
 #[derive(Clone)]
@@ -42,7 +43,7 @@ pub struct ProviderOptions {
 
 /// Everything a run can do to the world.
 pub struct Providers {
-    /// The pure halves.
+    /// The pure halves, without a stack's key: [`kinds`] are those with one.
     pub kinds: KindTable,
     /// The drivers, by the name of their kind.
     pub drivers: BTreeMap<&'static str, Arc<dyn Driver>>,
@@ -56,12 +57,12 @@ pub struct Providers {
     pub preflight: Arc<dyn Preflight>,
 }
 
-/// The pure halves of all kinds: all that a plan without a platform needs.
-pub fn kinds() -> KindTable {
+/// The pure halves of all kinds: all that a plan without a platform needs. `key` is the stack's.
+pub fn kinds(key: Option<Key>) -> KindTable {
     let mut kinds = KindTable::default();
     kinds.register(Arc::new(google::cluster::ClusterKind));
     kinds.register(Arc::new(google::node_pool::NodePoolKind));
-    kinds.register(Arc::new(kube::object::ObjectKind));
+    kinds.register(Arc::new(kube::object::ObjectKind::keyed(key)));
     kinds.register(Arc::new(kube::hook::HookKind));
     kinds.register(Arc::new(value::ValueKind));
     kinds
@@ -87,9 +88,10 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     let is_given = options.given.is_some();
     let connections = Arc::new(kube::client::Connections::new(google.clone(), options.clock, options.given));
     let driver = Arc::new(kube::driver::ObjectDriver::new(connections.clone()));
-    let objects = Arc::new(kube::look::KubeObjects::new(connections.clone()));
+    let tenants = Arc::new(kube::tenants::KubeTenants::new(connections.clone()));
+    let objects: Arc<dyn Objects> = Arc::new(kube::look::KubeObjects::new(connections.clone()));
     let drivers: [(&'static str, Arc<dyn Driver>); 5] = [
-        ("gke.cluster", Arc::new(google::cluster::ClusterDriver::new(google.clone()))),
+        ("gke.cluster", Arc::new(google::cluster::ClusterDriver::new(google.clone(), tenants))),
         ("gke.node_pool", Arc::new(google::node_pool::NodePoolDriver::new(google.clone()))),
         ("k8s.hook", Arc::new(kube::hook::HookDriver::new(driver.clone()))),
         ("k8s.object", driver),
@@ -99,9 +101,9 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     let site: Arc<dyn Site> = if is_given {
         Arc::new(kube::site::KubeSite::new(connections))
     } else {
-        Arc::new(google::site::GoogleSite::new(google, project))
+        Arc::new(google::site::GoogleSite::new(google, objects.clone(), project))
     };
-    Ok(Providers { kinds: kinds(), drivers: drivers.into(), site, prover: Arc::new(prover), objects, preflight })
+    Ok(Providers { kinds: kinds(None), drivers: drivers.into(), site, prover: Arc::new(prover), objects, preflight })
 }
 
 /// A recording of a real server beside the repository; `None`, said once, where the folder is absent.

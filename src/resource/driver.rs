@@ -117,6 +117,13 @@ pub trait Driver: Send + Sync {
     /// Starts changing in place.
     async fn update(&self, request: &ApplyRequest) -> Result<Ack, ProviderError>;
 
+    /// Removes what must be gone before the resource is deleted, and says whether it is: `Current` when nothing is in
+    /// the way, `InProgress` with what is. Asked again until then, for a while; what cannot be removed is left.
+    async fn clear_way(&self, subject: &Subject, observed: &Observed) -> Result<Readiness, ProviderError> {
+        let _ = (subject, observed);
+        Ok(Readiness::Current)
+    }
+
     /// Starts deleting, with the uid or etag of `observed` as a precondition where the platform has one.
     async fn delete(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError>;
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::env::clock::{SharedClock, Timestamp};
-use crate::sim::google::answer::{Call, Refusal};
+use crate::sim::google::answer::Refusal;
 use crate::sim::world::World;
 
 /// One rule.
@@ -239,6 +239,23 @@ pub enum Fault {
         #[serde(default)]
         until: Option<u64>,
     },
+    /// Things of the Compute API stay when what made them is deleted in good order.
+    Leak {
+        /// `forwardingRules`, `disks`, …, with `*` for any text.
+        #[serde(default = "anything")]
+        collection: String,
+        /// Names, with `*` for any text.
+        #[serde(default = "anything")]
+        name: String,
+    },
+    /// Lists of the Compute API leave a place out, and say so.
+    Unreachable {
+        /// `zones/us-central1-a`, `regions/us-central1`, with `*` for any text.
+        place: String,
+        /// As above.
+        #[serde(default = "anything")]
+        collection: String,
+    },
     /// What a load balancer or disk leaves behind when its cluster is deleted with it in use.
     Leftovers {
         /// Whether deletes of clusters leave load balancers and disks; they do by default.
@@ -266,6 +283,17 @@ fn anything() -> String {
     "*".to_owned()
 }
 
+/// A request, as far as rules look at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// `GET`, `POST`, …
+    pub method: &'a str,
+    /// The path, without its query.
+    pub path: &'a str,
+    /// The bearer token.
+    pub token: Option<&'a str>,
+}
+
 /// What happens to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Interference {
@@ -275,6 +303,17 @@ pub enum Interference {
     HangUp,
     /// It waits.
     Delay(Duration),
+}
+
+impl Interference {
+    /// In a word, for the books.
+    pub fn word(&self) -> String {
+        match self {
+            Interference::Answer(refusal) => format!("http-{}", refusal.code),
+            Interference::HangUp => "lost-answer".to_owned(),
+            Interference::Delay(_) => "delay".to_owned(),
+        }
+    }
 }
 
 /// What happens to an operation.
@@ -368,9 +407,9 @@ impl Faults {
     }
 
     /// What happens to a request, if anything.
-    pub fn on_request(&self, call: &Call) -> Option<Interference> {
+    pub fn on_request(&self, asked: &Asked<'_>) -> Option<Interference> {
         let matches = |method: &str, path: &str| {
-            (method.is_empty() || method.eq_ignore_ascii_case(call.method.as_str())) && glob(path, &call.path())
+            (method.is_empty() || method.eq_ignore_ascii_case(asked.method)) && glob(path, asked.path)
         };
         let mut result = None;
         for (rule, fault) in self.rules() {
@@ -392,7 +431,7 @@ impl Faults {
                     (coin.next() % 100 < percent).then(|| Interference::Answer(refusal(status)))
                 }
                 Fault::TokenExpiry { seconds } => {
-                    self.expired(call, seconds).then(|| Interference::Answer(refusal(401)))
+                    self.expired(asked.token, seconds).then(|| Interference::Answer(refusal(401)))
                 }
                 _ => None,
             };
@@ -401,8 +440,8 @@ impl Faults {
         result
     }
 
-    fn expired(&self, call: &Call, seconds: u64) -> bool {
-        let Some(token) = &call.token else { return false };
+    fn expired(&self, token: Option<&str>, seconds: u64) -> bool {
+        let Some(token) = token else { return false };
         // The token itself is not written down.
         let digest = <sha2::Sha256 as sha2::Digest>::digest(token.as_bytes());
         let key = format!("token-{}", digest[..8].iter().map(|b| format!("{b:02x}")).collect::<String>());
@@ -476,6 +515,22 @@ impl Faults {
     pub fn lacks(&self, permission: &str) -> bool {
         let is = |fault: &Fault| matches!(fault, Fault::PermissionMissing { permission: p } if p == permission);
         self.rules().iter().any(|(_, fault)| is(fault))
+    }
+
+    /// Whether a thing of the Compute API stays although it was deleted.
+    pub fn leaks(&self, collection: &str, name: &str) -> bool {
+        self.rules().iter().any(|(_, fault)| match fault {
+            Fault::Leak { collection: c, name: n } => glob(c, collection) && glob(n, name),
+            _ => false,
+        })
+    }
+
+    /// Whether a list of the Compute API leaves this place out.
+    pub fn unreachable(&self, collection: &str, place: &str) -> bool {
+        self.rules().iter().any(|(_, fault)| match fault {
+            Fault::Unreachable { place: p, collection: c } => glob(c, collection) && glob(p, place),
+            _ => false,
+        })
     }
 
     /// Whether deleting a cluster leaves its load balancers and disks.

@@ -219,12 +219,22 @@ fn not_understood(payload: &[u8], offset: usize, error: &serde_json::Error) -> D
 
 /// The highest serial that an intact record of a journal names, whatever else is wrong with it; 0 without any.
 pub fn highest_serial(bytes: &[u8]) -> u64 {
+    serials(bytes).max().unwrap_or(0)
+}
+
+/// The serial of the first intact record.
+pub fn first_serial(bytes: &[u8]) -> Option<u64> {
+    serials(bytes).next()
+}
+
+/// The serials of the intact records, whatever else is wrong with them.
+fn serials(bytes: &[u8]) -> impl Iterator<Item = u64> {
     #[derive(serde::Deserialize)]
     struct Any {
         serial: u64,
     }
     let lines = bytes.split(|&byte| byte == b'\n').filter_map(|text| payload(text).ok());
-    lines.filter_map(|payload| serde_json::from_slice::<Any>(payload).ok()).map(|any| any.serial).max().unwrap_or(0)
+    lines.filter_map(|payload| serde_json::from_slice::<Any>(payload).ok()).map(|any| any.serial)
 }
 
 #[cfg(test)]
@@ -279,16 +289,26 @@ mod tests {
 
     /// States written by earlier versions are read for ever: each format has a folder with what it was.
     #[test]
-    fn a_state_of_format_1_is_read() {
-        let snapshot = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/snapshot"));
-        let journal = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/journal"));
-        let expected = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-1/state.json"));
-        let mut state = decode_snapshot(snapshot).expect("a snapshot");
-        let done = replay(&mut state, journal).expect("a journal");
-        assert_eq!((done.applied, done.intact), (5, journal.len()));
-        assert_eq!(state, serde_json::from_str::<State>(expected).expect("a state"));
-        // What is written from here on is of this format.
-        assert_eq!(decode_snapshot(&encode_snapshot(&state)), Ok(state));
+    fn states_of_earlier_formats_are_read() {
+        macro_rules! golden {
+            ($format:literal, $file:literal) => {
+                include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/state/format-", $format, "/", $file))
+            };
+        }
+        let formats: [(&[u8], &[u8], &[u8], usize); 2] = [
+            (golden!("1", "snapshot"), golden!("1", "journal"), golden!("1", "state.json"), 5),
+            (golden!("2", "snapshot"), golden!("2", "journal"), golden!("2", "state.json"), 4),
+        ];
+        assert_eq!(formats.len() + 1, FORMAT as usize, "each format before this one has its folder");
+        for (snapshot, journal, expected, records) in formats {
+            let mut state = decode_snapshot(snapshot).expect("a snapshot");
+            let done = replay(&mut state, journal).expect("a journal");
+            assert_eq!((done.applied, done.intact), (records, journal.len()));
+            let expected = serde_json::from_slice::<State>(expected).expect("a state");
+            assert_eq!(state, State { format: FORMAT, ..expected });
+            // What is written from here on is of this format.
+            assert_eq!(decode_snapshot(&encode_snapshot(&state)), Ok(state));
+        }
     }
 
     #[test]

@@ -25,10 +25,18 @@ pub struct State {
     pub stack_id: String,
     /// What this state describes, once something was reached. State refuses any other.
     pub target: Option<Target>,
+    /// The name of the key that digests of secrets are made with, once there are any. A run with another key plans
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// By identity.
     pub resources: BTreeMap<Identity, Recorded>,
     /// Outputs as of the last complete apply. Never sensitive ones.
     pub outputs: BTreeMap<String, Value>,
+    /// What clusters of the stack are known by once they are gone, by their ids: kept until an audit has found nothing
+    /// that they left behind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub captured: BTreeMap<String, Value>,
     /// Where the state is kept now, when that is no longer here: this copy is history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub departed: Option<String>,
@@ -57,8 +65,10 @@ impl State {
             stack: stack.to_owned(),
             stack_id: String::new(),
             target: None,
+            key: None,
             resources: BTreeMap::new(),
             outputs: BTreeMap::new(),
+            captured: BTreeMap::new(),
             departed: None,
             paused: None,
         }

@@ -22,6 +22,8 @@ pub enum Transition {
     },
     /// Binds the state to a place.
     Bind(Target),
+    /// Digests of secrets are made with the key of this name.
+    Keyed(String),
     /// Something is about to be asked of a platform.
     Intent {
         /// Address of the resource.
@@ -94,6 +96,15 @@ pub enum Transition {
     },
     /// The outputs of a complete apply.
     Outputs(BTreeMap<String, Value>),
+    /// What a cluster is known by once it is gone; in the place of what was known before.
+    Captured {
+        /// The cluster's id.
+        cluster: String,
+        /// What the platform wants to remember of it.
+        facts: Value,
+    },
+    /// Nothing is left of a cluster that is gone.
+    Cleared(String),
     /// The whole state is another one from now on: pushed, restored, or rebuilt.
     Replaced(Box<State>),
     /// The stack is paused from now on.
@@ -124,6 +135,9 @@ pub enum Illegal {
     /// No such resource.
     #[error("{0} is not recorded")]
     Absent(Identity),
+    /// It is keyed with another key.
+    #[error("digests in the state are made with the key {0}, not with {1}")]
+    Keyed(String, String),
     /// Result without intent.
     #[error("{0} has no intent that this could be the result of")]
     NoIntent(Identity),
@@ -192,6 +206,10 @@ impl State {
                     ));
                 }
                 _ => self.target = Some(target.clone()),
+            },
+            Transition::Keyed(name) => match &self.key {
+                Some(key) if key != name => return Err(Illegal::Keyed(key.clone(), name.clone())),
+                _ => self.key = Some(name.clone()),
             },
             Transition::Intent { address, kind, action, at, needs, connection } => {
                 let identity = address.identity();
@@ -307,6 +325,8 @@ impl State {
             Transition::Resumed => {
                 self.paused.take().ok_or(Illegal::NotPaused)?;
             }
+            Transition::Captured { cluster, facts } => drop(self.captured.insert(cluster.clone(), facts.clone())),
+            Transition::Cleared(cluster) => drop(self.captured.remove(cluster)),
             Transition::Departed { to } => self.departed = Some(to.clone()),
             Transition::Replaced(other) => self.replace(other)?,
         }

@@ -1,4 +1,4 @@
-//! The last words of a run: Terraform's summary line, outputs, what it costs, what is left.
+//! The last words of a run: Terraform's summary line, outputs, what it costs.
 
 use std::collections::BTreeMap;
 
@@ -101,18 +101,6 @@ pub fn abandoned(abandoned: &[(&str, Option<&str>)], paint: Paint) -> String {
     let lines = abandoned.iter().map(line).collect::<String>();
     let noun = count(abandoned.len(), "resource");
     paint.yellow(&format!("{noun} left there and forgotten, to be deleted by hand:")) + &lines
-}
-
-/// What a destroy left behind: (kind, name) each.
-pub fn residue(residue: &[(String, String)], abandoned: bool, paint: Paint) -> String {
-    if residue.is_empty() && abandoned {
-        return "0 residual resources besides what was left there on purpose.".to_owned();
-    }
-    if residue.is_empty() {
-        return paint.green("0 residual resources: nothing of this stack is left.");
-    }
-    let lines = residue.iter().map(|(kind, name)| format!("\n  {} {}", tame(kind), tame(name)));
-    format!("{}{}", paint.red(&format!("{} left:", count(residue.len(), "resource"))), lines.collect::<String>())
 }
 
 /// A model that answers.

@@ -33,7 +33,7 @@ fn said(login: Option<&str>, vars: &[(&str, &str)]) -> (String, Duration) {
     let home = folder.path();
     std::fs::write(
         home.join("stack.toml"),
-        "name = \"demo\"\n[cluster]\nproject = \"p\"\nlocation = \"europe-west4-a\"\n",
+        "name = \"demo\"\n[cluster]\nproject = \"demo-project\"\nlocation = \"europe-west4-a\"\n",
     )
     .expect("written");
     if let Some(text) = login {

@@ -1,6 +1,6 @@
 //! One run after another: what a user sees of planning and applying, on the small cloud.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -57,7 +57,10 @@ impl Machine {
             tokio::select! {
                 biased;
                 () = stop.notified() => None,
-                done = self.process(desired, cloud, clock.clone(), interrupt) => done.ok(),
+                done = async {
+                    let mut session = Fused { inner: self.backend().open("test")?, books: self.books.clone() };
+                    self.process(&mut session, desired, cloud, clock.clone(), interrupt).await
+                } => done.ok(),
             }
         });
         self.now = clock.now();
@@ -70,14 +73,14 @@ impl Machine {
         outcome
     }
 
-    async fn process(
+    pub(super) async fn process(
         &self,
+        session: &mut dyn Session,
         desired: &Desired,
         cloud: Cloud,
         clock: DiscreteClock,
         interrupt: Interrupt,
     ) -> Result<(Plan, Summary), BackendError> {
-        let mut session = Fused { inner: self.backend().open("test")?, books: self.books.clone() };
         let mut kinds = KindTable::default();
         kinds.register(Arc::new(ThingKind));
         kinds.register(Arc::new(HookKind));
@@ -89,7 +92,7 @@ impl Machine {
             session.commit(vec![Transition::Begin { lineage: "lineage".into(), stack_id: "stack-id".into() }]).await?;
         }
         let ownership = Ownership { stack: "demo".into(), id: "stack-id".into(), expires: None };
-        let observed = refresh(&kinds, &drivers, &clock, desired, session.state(), &ownership, &|_| false)
+        let observed = refresh(&kinds, &drivers, &clock, desired, session.state(), &ownership, &|_| false, None)
             .await
             .expect("readable");
         let plan = planner::plan(&planner::Request {
@@ -97,7 +100,9 @@ impl Machine {
             desired,
             recorded: session.state(),
             observed: &observed,
+            unreachable: &BTreeSet::new(),
             target: None,
+            key: None,
             secrets: &BTreeMap::new(),
             found: &BTreeMap::new(),
             options: &self.options,
@@ -116,7 +121,7 @@ impl Machine {
             interrupt: receiver,
             shuffle: None,
         };
-        let summary = dispatcher::run(&plan, &mut session, run).await?;
+        let summary = dispatcher::run(&plan, session, run).await?;
         session.compact().await?;
         Ok((plan, summary))
     }

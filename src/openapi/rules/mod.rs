@@ -29,7 +29,7 @@ pub fn check(group: &str, kind: &str, schema: &Schema, object: &Json) -> Vec<Fie
         ("", "PersistentVolumeClaim") => configuration::claim("spec", &object["spec"], &mut found),
         ("", "ResourceQuota") => configuration::quota(object, &mut found),
         ("", "Service") => networking::service(object, &mut found),
-        ("", "Pod") => pods::pod("spec", &object["spec"], &mut found),
+        ("", "Pod") => pods::pod("spec", &object["spec"], &[], &mut found),
         ("apps" | "batch", _) => workloads::check(kind, object, &mut found),
         ("networking.k8s.io", "Ingress") => networking::ingress(object, &mut found),
         ("networking.k8s.io", "NetworkPolicy") => networking::policy(object, &mut found),

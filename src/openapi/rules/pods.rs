@@ -6,12 +6,13 @@ use super::{entries, is_empty, items, map, names, needed_port, not_negative, por
 use crate::openapi::quantity::Quantity;
 use crate::openapi::validate::{FieldError, is_deferred};
 
-/// Complaints about a pod's spec.
-pub(super) fn pod(path: &str, spec: &Json, found: &mut Vec<FieldError>) {
+/// Complaints about a pod's spec. `claims` are volumes that a controller adds to the pods it makes.
+pub(super) fn pod(path: &str, spec: &Json, claims: &[&str], found: &mut Vec<FieldError>) {
     if map(spec).is_none() {
         return;
     }
-    let volumes = volumes(path, &spec["volumes"], found);
+    let mut volumes = volumes(path, &spec["volumes"], found);
+    volumes.iter_mut().for_each(|volumes| volumes.extend(claims));
     if !is_deferred(&spec["containers"]) && spec["containers"].as_array().is_none_or(Vec::is_empty) {
         found.push(FieldError::required(format!("{path}.containers"), ""));
     }

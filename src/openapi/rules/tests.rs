@@ -103,3 +103,18 @@ fn selectors() {
     assert_eq!(budget(json!({"matchExpressions": [{"key": "a", "operator": "Contains"}]})).len(), 1);
     assert_eq!(budget(json!({"matchLabels": {"a": "b c"}})).len(), 1);
 }
+
+#[test]
+fn claims_of_a_stateful_set_are_volumes_of_its_pods() {
+    let set = |mount: &str| {
+        let container = json!({"name": "c", "image": "i", "volumeMounts": [{"name": mount, "mountPath": "/d"}]});
+        json!({"spec": {
+            "selector": {"matchLabels": {"a": "b"}},
+            "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}},
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}],
+        }})
+    };
+    assert_eq!(of("apps", "StatefulSet", set("data")), Vec::<String>::new());
+    assert_eq!(of("apps", "StatefulSet", set("other")).len(), 1);
+}

@@ -41,7 +41,9 @@ fn controller(kind: &str, spec: &Json, found: &mut Vec<FieldError>) {
         }
     }
     selects_template(kind, spec, found);
-    template("spec.template", &spec["template"], &["Always"], found);
+    let claims = items(&spec["volumeClaimTemplates"]).filter_map(|(_, claim)| text(&claim["metadata"]["name"]));
+    let claims = claims.collect::<Vec<_>>();
+    template("spec.template", &spec["template"], &["Always"], &claims, found);
     for (at, claim) in items(&spec["volumeClaimTemplates"]) {
         configuration::claim(&format!("spec.volumeClaimTemplates[{at}].spec"), &claim["spec"], found);
     }
@@ -103,14 +105,14 @@ fn selects_template(kind: &str, spec: &Json, found: &mut Vec<FieldError>) {
     }
 }
 
-fn template(path: &str, template: &Json, restart: &[&str], found: &mut Vec<FieldError>) {
+fn template(path: &str, template: &Json, restart: &[&str], claims: &[&str], found: &mut Vec<FieldError>) {
     if map(template).is_none() {
         return;
     }
     labels(&format!("{path}.metadata.labels"), &template["metadata"]["labels"], found);
     super::annotations(&format!("{path}.metadata.annotations"), &template["metadata"]["annotations"], found);
     let spec = &template["spec"];
-    pods::pod(&format!("{path}.spec"), spec, found);
+    pods::pod(&format!("{path}.spec"), spec, claims, found);
     if let Some(policy) = text(&spec["restartPolicy"]).filter(|policy| !restart.contains(policy)) {
         let path = format!("{path}.spec.restartPolicy");
         // Words that no pod knows were reported as such.
@@ -128,7 +130,7 @@ fn job(path: &str, spec: &Json, found: &mut Vec<FieldError>) {
         let why = "when completion mode is Indexed";
         found.push(FieldError::required(format!("{path}.completions"), why));
     }
-    template(&format!("{path}.template"), &spec["template"], &["OnFailure", "Never"], found);
+    template(&format!("{path}.template"), &spec["template"], &["OnFailure", "Never"], &[], found);
 }
 
 /// `*/5 * * * *`, `@hourly`, `@every 1h`.

@@ -174,6 +174,14 @@ impl GoogleClient {
         self.send(reqwest::Method::POST, service, path, Some(body)).await
     }
 
+    /// DELETEs what is at `path` of a service; the answer is its operation.
+    ///
+    /// # Errors
+    /// The answer's class.
+    pub async fn delete(&self, service: &str, path: &str) -> Result<Json, ProviderError> {
+        self.send(reqwest::Method::DELETE, service, path, None).await
+    }
+
     async fn send(
         &self,
         method: reqwest::Method,

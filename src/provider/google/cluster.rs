@@ -45,7 +45,7 @@ use super::client::GoogleClient;
 use super::difference::{self, Field, Same};
 use super::error::failure;
 use super::operation::{self, Standing};
-use super::pool::{self, MARK, marks, text, text_map, texts};
+use super::pool::{self, EXPIRES, MARK, marks, text, text_map, texts};
 use super::{forbids_secrets, required};
 use crate::address::Address;
 use crate::diag::Diagnostic;
@@ -194,10 +194,19 @@ impl Place {
     }
 }
 
+/// A cluster also says until when it may live; only that of a new one is set here.
+fn marks_of(ownership: &Ownership) -> BTreeMap<String, String> {
+    let mut marks = marks(ownership);
+    if let Some(expires) = ownership.expires {
+        marks.insert(EXPIRES.to_owned(), expires.to_string());
+    }
+    marks
+}
+
 /// The cluster to create.
 fn build(attrs: &Value, ownership: &Ownership) -> Cluster {
     let mut labels = text_map(attrs, "labels");
-    labels.extend(marks(ownership));
+    labels.extend(marks_of(ownership));
     let system_pool = attrs.get("system_pool").cloned().unwrap_or_else(Value::map);
     let mut cluster = Cluster::new()
         .set_name(text(attrs, "name").unwrap_or_default())
@@ -323,6 +332,9 @@ fn attributes(place: &Place, cluster: &Cluster, system_pool: Option<Map>) -> Val
     if let Some(owner) = cluster.resource_labels.get(MARK) {
         put("owner", owner.as_str().into());
     }
+    if let Some(expires) = cluster.resource_labels.get(EXPIRES) {
+        put("expires", expires.as_str().into());
+    }
     put("addons", addons(&cluster.addons_config.clone().unwrap_or_default()));
     let gateway = cluster.network_config.as_ref().and_then(|config| config.gateway_api_config.as_ref());
     let standard = gateway.is_some_and(|config| config.channel == gateway_api_config::Channel::Standard);
@@ -413,15 +425,26 @@ fn steps(desired: &Value, changes: &[Change], current: &Cluster) -> Vec<Step> {
     steps
 }
 
+/// What lives in clusters and owns something outside of them.
+#[async_trait]
+pub trait Tenants: Send + Sync {
+    /// Begins to take it away, in the cluster of this connection; what is still there.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    async fn free(&self, connection: &Value) -> Result<Vec<String>, ProviderError>;
+}
+
 /// Does things to clusters.
 pub struct ClusterDriver {
     client: Arc<GoogleClient>,
+    tenants: Arc<dyn Tenants>,
 }
 
 impl ClusterDriver {
-    /// A driver over this client.
-    pub fn new(client: Arc<GoogleClient>) -> Self {
-        ClusterDriver { client }
+    /// A driver over this client; `tenants` are asked to leave before a cluster is deleted.
+    pub fn new(client: Arc<GoogleClient>, tenants: Arc<dyn Tenants>) -> Self {
+        ClusterDriver { client, tenants }
     }
 
     async fn get(&self, place: &Place) -> Result<Option<Cluster>, ProviderError> {
@@ -541,7 +564,7 @@ impl Driver for ClusterDriver {
                 if request.adopt && owner.is_none() {
                     let current = cluster.resource_labels.iter().map(|(key, value)| (key.clone(), value.clone()));
                     let mut labels = current.collect::<BTreeMap<_, _>>();
-                    labels.extend(marks(&request.ownership));
+                    labels.extend(marks_of(&request.ownership));
                     let operation = self.set_labels(&place, &cluster, labels).await?;
                     return Ok(Ack { operation: operation::path(&place.parent(), &operation), ..Ack::default() });
                 }
@@ -586,6 +609,26 @@ impl Driver for ClusterDriver {
             }
         };
         Ok(Ack { operation: operation::path(&place.parent(), &operation), more, ..Ack::default() })
+    }
+
+    /// Load balancers and disks go while there is a cluster to take them away.
+    async fn clear_way(&self, subject: &Subject, observed: &Observed) -> Result<Readiness, ProviderError> {
+        let outputs = ClusterKind.outputs(observed);
+        let endpoint = outputs.get("endpoint").and_then(Value::as_str).unwrap_or_default();
+        let place = Place::of(&observed.attrs).map_or_else(|| Place::find(subject), Ok)?;
+        let status = self.get(&place).await?.map(|cluster| cluster.status);
+        if endpoint.is_empty() || !matches!(status, Some(Status::Running | Status::Reconciling | Status::Degraded)) {
+            return Ok(Readiness::Current);
+        }
+        let left = self.tenants.free(&outputs).await?;
+        Ok(match &left[..] {
+            [] => Readiness::Current,
+            [one] => Readiness::waiting(format!("{one}, which owns something outside the cluster, to go")),
+            [first, rest @ ..] => Readiness::waiting(format!(
+                "{first} and {} more, which own something outside the cluster, to go",
+                rest.len()
+            )),
+        })
     }
 
     async fn delete(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {

@@ -4,10 +4,12 @@
 
 #![expect(deprecated, reason = "GKE fills the deprecated texts and conditions, and some failures only them")]
 
+mod audit;
 pub mod client;
 pub mod cluster;
 mod difference;
 pub mod error;
+mod expiry;
 pub mod login;
 pub mod node_pool;
 mod operation;

@@ -153,9 +153,12 @@ impl Kind for NodePoolKind {
         Value::Map(known.filter(|(_, value)| value.is_known()).collect())
     }
 
-    /// Pools go with their cluster; where the cluster stays they are deleted by a call of their own.
-    fn demise(&self, _: &Value) -> Demise {
-        Demise::WithConnection
+    /// Accelerators cost most by far: a pool of them is deleted at once, by a call of its own, while everything else
+    /// is still being taken apart. Other pools go with their cluster.
+    fn demise(&self, attrs: &Value) -> Demise {
+        let is_tpu = text(attrs, "machine_type").is_some_and(|machine| chips_per_host(machine).is_some());
+        let has_gpus = attrs.get("accelerator").is_some_and(|accelerator| *accelerator != Value::Null);
+        if is_tpu || has_gpus { Demise::Own } else { Demise::WithConnection }
     }
 
     /// Without nodes, and without an autoscaler that would bring them back; only pools with accelerators.

@@ -23,16 +23,14 @@ use crate::value::{Map, Value};
 
 /// The labels that mark what a stack makes on Google Cloud.
 pub fn marks(ownership: &Ownership) -> BTreeMap<String, String> {
-    let mut marks =
-        BTreeMap::from([(STACK.to_owned(), ownership.stack.clone()), (MARK.to_owned(), ownership.id.clone())]);
-    if let Some(expires) = ownership.expires {
-        marks.insert("stackwright-expires".to_owned(), expires.to_string());
-    }
-    marks
+    BTreeMap::from([(STACK.to_owned(), ownership.stack.clone()), (MARK.to_owned(), ownership.id.clone())])
 }
 
 /// The label that holds the stack id.
 pub const MARK: &str = "stackwright-id";
+
+/// The label of clusters that holds until when the stack may live, Unix seconds.
+pub const EXPIRES: &str = "stackwright-expires";
 
 /// The label that holds the stack's name.
 pub const STACK: &str = "stackwright-stack";

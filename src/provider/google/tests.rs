@@ -14,7 +14,7 @@ use google_cloud_gax::response::Response;
 use serde_json::json;
 
 use super::client::GoogleClient;
-use super::cluster::{ClusterDriver, ClusterKind};
+use super::cluster::{ClusterDriver, ClusterKind, Tenants};
 use super::node_pool::{NodePoolDriver, NodePoolKind};
 use crate::env::clock::WallClock;
 use crate::resource::driver::{ApplyRequest, Driver, Ownership, Subject};
@@ -23,6 +23,16 @@ use crate::resource::kind::{Kind, Observed, Prior};
 use crate::resource::model::Resource;
 use crate::resource::readiness::Readiness;
 use crate::value::{Template, Value};
+
+/// Nothing lives in the cluster.
+struct Nobody;
+
+#[async_trait::async_trait]
+impl Tenants for Nobody {
+    async fn free(&self, _: &Value) -> Result<Vec<String>, crate::resource::error::ProviderError> {
+        Ok(Vec::new())
+    }
+}
 
 /// One cluster with its pools, and the operations that are answered one after the other.
 #[derive(Debug, Default)]
@@ -225,7 +235,7 @@ fn observe(driver: &dyn Driver, request: &ApplyRequest) -> Option<Observed> {
 #[test]
 fn what_was_created_reads_back_without_difference() {
     let fake = Fake::default();
-    let clusters = ClusterDriver::new(client(&fake));
+    let clusters = ClusterDriver::new(client(&fake), Arc::new(Nobody));
     let wanted = request(&cluster_attrs(), None, "me");
     assert_eq!(observe(&clusters, &wanted), None);
     let ack = run(clusters.create(&wanted)).expect("created");
@@ -251,7 +261,7 @@ fn what_was_created_reads_back_without_difference() {
 #[test]
 fn a_second_create_is_taken_for_the_first_only_when_it_is_ours() {
     let fake = Fake::default();
-    let clusters = ClusterDriver::new(client(&fake));
+    let clusters = ClusterDriver::new(client(&fake), Arc::new(Nobody));
     let wanted = request(&cluster_attrs(), None, "me");
     run(clusters.create(&wanted)).expect("created");
     let again = run(clusters.create(&wanted)).expect("ours");
@@ -344,7 +354,7 @@ fn a_wait_ends_with_the_operation_and_its_class() {
 #[test]
 fn a_cluster_made_anew_by_others_is_not_deleted() {
     let fake = Fake::default();
-    let clusters = ClusterDriver::new(client(&fake));
+    let clusters = ClusterDriver::new(client(&fake), Arc::new(Nobody));
     let wanted = request(&cluster_attrs(), None, "me");
     run(clusters.create(&wanted)).expect("created");
     let observed = observe(&clusters, &wanted).expect("there");
@@ -442,7 +452,7 @@ fn a_recorded_cluster_does_not_differ_from_its_request() {
     let attrs = value(json!({"name": name, "project": "p", "location": "us-central1-a", "version": prefix,
         "network": "default", "addons": {"http_load_balancing": true}, "gateway_api": "disabled",
         "system_pool": {"name": pool.name, "machine_type": "e2-medium", "nodes": pool.initial_node_count}}));
-    let clusters = ClusterDriver::new(client(&fake));
+    let clusters = ClusterDriver::new(client(&fake), Arc::new(Nobody));
     let observed = observe(&clusters, &request(&attrs, None, "me")).expect("there");
     assert_eq!(ClusterKind.diff(&attrs, &[], Prior { recorded: None, observed: Some(&observed) }), []);
     let outputs = ClusterKind.outputs(&observed);

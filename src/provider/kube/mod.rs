@@ -25,4 +25,5 @@ mod settle;
 pub mod site;
 pub mod status;
 mod stored;
+pub mod tenants;
 mod transport;

@@ -10,7 +10,8 @@ use super::client::{Cluster, Connections};
 use super::discovery::{Resource, escape};
 use super::object::MARK;
 use super::refusal::Refusal;
-use crate::platform::{Residue, Site, Target};
+use crate::platform::audit::{Audit, Billed, Captured, Finding, Unseen, Verdict};
+use crate::platform::{Site, Target};
 use crate::resource::error::{ErrorClass, ProviderError};
 
 /// Requests in flight at a time.
@@ -42,7 +43,7 @@ impl Site for KubeSite {
         Ok(Target { platform: "kubeconfig".into(), id: uid.to_owned() })
     }
 
-    async fn residue(&self, stack_id: &str, _: &[String]) -> Result<Vec<Residue>, ProviderError> {
+    async fn audit(&self, stack_id: &str, _: &[Captured]) -> Result<Audit, ProviderError> {
         let cluster = self.connections.given().await?;
         let catalogue = cluster.discover().await.map_err(|refusal| refusal.error("discovery", &Json::Null))?;
         let kinds =
@@ -54,23 +55,43 @@ impl Site for KubeSite {
                 (kind, names)
             }
         }));
-        let mut residue = Vec::new();
+        let mut audit = Audit::default();
         for (kind, names) in lists.buffered(PARALLEL).collect::<Vec<_>>().await {
             match names {
-                Ok(names) => residue.extend(names.into_iter().map(|name| Residue { kind: kind.clone(), name })),
+                Ok(names) => {
+                    audit.findings.extend(names.into_iter().map(|name| left(&kind, name)));
+                    audit.looked.insert(kind);
+                }
                 // Not every kind can be listed (reviews), and its objects do not last.
                 Err(refusal) if matches!(refusal.code(), Some(404 | 405)) => {}
                 // A kind that may not be looked at is no receipt.
                 Err(refusal) => {
                     let error = refusal.error(&kind, &Json::Null);
-                    residue.push(Residue {
-                        kind: "kind that cannot be listed".into(),
-                        name: format!("{kind}: {}", error.message),
-                    });
+                    audit.unseen.push(Unseen { what: format!("objects of the kind {kind}"), why: error.message });
                 }
             }
         }
-        Ok(residue)
+        Ok(audit)
+    }
+}
+
+/// An object with the stack's label.
+fn left(kind: &str, name: String) -> Finding {
+    let command = match name.split_once('/') {
+        Some((namespace, name)) => format!("kubectl delete {kind} {name} --namespace {namespace}"),
+        None => format!("kubectl delete {kind} {name}"),
+    };
+    Finding {
+        kind: kind.to_owned(),
+        name,
+        place: String::new(),
+        path: String::new(),
+        cluster: String::new(),
+        verdict: Verdict::Proven,
+        because: "its label names the stack".to_owned(),
+        billed: Billed::Nothing,
+        order: None,
+        command,
     }
 }
 

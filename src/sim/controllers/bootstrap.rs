@@ -15,16 +15,10 @@ pub struct Addons {
     objects: std::sync::Arc<Vec<Json>>,
 }
 
-impl Default for Addons {
-    fn default() -> Self {
-        Addons { objects: std::sync::Arc::new(objects()) }
-    }
-}
-
 impl Addons {
-    /// GKE's objects, ready to be written.
-    pub fn new() -> Self {
-        Self::default()
+    /// GKE's objects, ready to be written, for a cluster of this ingress uid.
+    pub fn new(ingress_uid: &str) -> Self {
+        Addons { objects: std::sync::Arc::new(objects(ingress_uid)) }
     }
 }
 
@@ -71,7 +65,7 @@ fn managed() -> Json {
 }
 
 /// All of GKE's objects.
-pub fn objects() -> Vec<Json> {
+pub fn objects(ingress_uid: &str) -> Vec<Json> {
     let mut all = Vec::new();
     for name in ["gke-managed-cim", "gke-managed-system", "gke-managed-volumepopulator", "gmp-public", "gmp-system"] {
         all.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": managed()}}));
@@ -94,7 +88,7 @@ pub fn objects() -> Vec<Json> {
     }));
     all.push(json!({
         "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "ingress-uid", "namespace": SYSTEM}, "data": {"provider-uid": "simulated", "uid": "simulated"},
+        "metadata": {"name": "ingress-uid", "namespace": SYSTEM}, "data": {"provider-uid": ingress_uid, "uid": ingress_uid},
     }));
     all.push(json!({
         "apiVersion": "v1", "kind": "ConfigMap",
@@ -263,7 +257,7 @@ mod tests {
     fn the_server_takes_all_of_them() {
         let bench = Bench::new(cluster::programs(Vec::new()), Arc::new(NoFaults));
         bench.run(async {
-            for object in objects() {
+            for object in objects("0123456789abcdef") {
                 bench.create(object).await;
             }
         });

@@ -80,6 +80,12 @@ pub trait Cloud: Send + Sync {
     /// # Errors
     /// What the cloud answered.
     fn delete_disk(&self, handle: &str) -> Result<Progress<()>, String>;
+
+    /// What names of the cluster's load balancers carry, as the ConfigMap `kube-system/ingress-uid` has it: 16
+    /// hexadecimal digits.
+    fn ingress_uid(&self) -> String {
+        "0123456789abcdef".to_owned()
+    }
 }
 
 /// A cloud that keeps nothing outside the process: for tests and for clusters without a project.

@@ -42,7 +42,7 @@ pub fn programs(addons: Vec<Arc<dyn Program>>) -> Programs {
 pub fn start(parts: Parts) -> Handle {
     let Parts { around, ca_pem, programs, cloud, faults, logs } = parts;
     let controllers: Vec<Arc<dyn Controller>> = vec![
-        Arc::new(bootstrap::Addons::new()),
+        Arc::new(bootstrap::Addons::new(&cloud.ingress_uid())),
         Arc::new(nodes::Nodes { faults: faults.clone() }),
         Arc::new(devices::Devices { programs: programs.clone() }),
         Arc::new(volumes::Claims { cloud: cloud.clone() }),

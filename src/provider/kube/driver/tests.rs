@@ -373,6 +373,29 @@ fn a_ceded_field_that_was_taken_over_is_left_out_of_an_update() {
     assert_eq!(update(Some("hpa")), json!({"paused": false}));
 }
 
+/// A run was stopped after it had made the object, and nobody knows but the cluster.
+#[test]
+fn a_ceded_field_that_was_taken_over_is_left_out_when_an_unfinished_object_is_taken_up() {
+    let server = server();
+    let manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "n"},
+        "spec": {"replicas": 1, "paused": false}});
+    let path = "/apis/apps/v1/namespaces/n/deployments/web";
+    let mut there = live(manifest.clone(), "d", Some("me"));
+    there["metadata"]["managedFields"] = json!([
+        {"manager": "stackwright-me", "operation": "Apply", "fieldsV1": {"f:spec": {"f:paused": {}}}},
+        {"manager": "hpa", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+    ]);
+    server.on(&format!("PATCH {path}"), 409, modified());
+    server.on(&format!("PATCH {path}"), 200, there.clone());
+    server.on(&format!("GET {path}"), 200, there);
+    let mut request = request(&manifest);
+    request.ceded =
+        vec![crate::resource::model::Ceded { path: vec!["spec".into(), "replicas".into()], owner: "hpa".into() }];
+    run(async { driver(&server).create(&request).await }).expect("taken up");
+    let specs = server.asked(Method::PATCH).into_iter().map(|(_, body)| body["spec"].clone()).collect::<Vec<_>>();
+    assert_eq!(specs, [json!({"replicas": 1, "paused": false}), json!({"paused": false})]);
+}
+
 #[test]
 fn a_namespace_waits_for_its_service_account() {
     let server = server();
@@ -406,7 +429,7 @@ fn a_certificate_shows_its_authority_but_not_its_key() {
     server.on("GET /api/v1/namespaces/n/secrets/ca-keys", 200, keys);
     let ready = run(async { driver(&server).poll(&subject, None).await }).expect("polled");
     assert_eq!(ready.readiness, Readiness::Current);
-    let outputs = ObjectKind.outputs(&ready.observed.expect("observed"));
+    let outputs = ObjectKind::default().outputs(&ready.observed.expect("observed"));
     let shown = json!({"ca.crt": "CA", "tls.crt": "CRT"});
     assert_eq!(outputs.get("secret"), Some(&Value::from_json(&shown)));
 }
@@ -426,7 +449,7 @@ fn what_the_driver_answers_the_kind_records_without_values() {
     let sent = server.asked(Method::PATCH).pop().expect("patch").1;
     assert_eq!(sent["data"], json!({"token": "aGZfdmVyeXNlY3JldA=="}));
     let observed = apply::observed(&live(sent, "u", Some("me")));
-    let record = ObjectKind.record(&Value::from_json(&manifest), &[], &observed).to_json().to_string();
+    let record = ObjectKind::default().record(&Value::from_json(&manifest), &[], &observed).to_json().to_string();
     assert!(!record.contains("verysecret") && !record.contains("aGZf"), "{record}");
 }
 

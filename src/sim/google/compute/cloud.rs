@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::network::{self, region_scope};
-use super::{ROOT, all, delete_document, put};
+use super::{ROOT, all, let_go, put};
 use crate::env::clock::Timestamp;
 use crate::sim::controllers::cloud::{Balancer, Cloud, Disk, Progress};
 use crate::sim::controllers::durations;
@@ -39,8 +39,13 @@ impl ClusterCloud {
         if passed < takes { Progress::Pending(takes - passed) } else { Progress::Done(value) }
     }
 
+    /// The health check that all classic load balancers of the cluster share.
+    fn health_check(&self) -> String {
+        format!("k8s-{}-node", self.ingress_uid())
+    }
+
     fn health_check_firewall(&self) -> String {
-        format!("k8s-{}-node-http-hc", self.google.digits(&format!("kube-system {}", self.cluster.id), 16))
+        format!("{}-http-hc", self.health_check())
     }
 
     /// The links of the instances behind a load balancer.
@@ -90,8 +95,19 @@ impl Cloud for ClusterCloud {
                 "instances": self.instances(&balancer.nodes),
                 "sessionAffinity": "NONE",
                 "healthChecks":
-                    [format!("{ROOT}/projects/{project}/global/httpHealthChecks/{}", self.health_check_firewall().trim_end_matches("-http-hc"))],
+                    [format!("{ROOT}/projects/{project}/global/httpHealthChecks/{}", self.health_check())],
                 "_owner": owner,
+            }),
+        );
+        put(
+            google,
+            project,
+            "httpHealthChecks",
+            "global",
+            &self.health_check(),
+            json!({
+                "port": 10256, "requestPath": "/healthz", "checkIntervalSec": 8, "timeoutSec": 1,
+                "healthyThreshold": 1, "unhealthyThreshold": 3, "_owner": owner,
             }),
         );
         let ports: Vec<u16> = balancer.ports.iter().map(|(_, port)| *port).collect();
@@ -148,7 +164,7 @@ impl Cloud for ClusterCloud {
         };
         let progress = self.progress(since, durations::LOAD_BALANCER_RELEASE, ());
         if progress == Progress::Done(()) {
-            delete_document(google, "forwardingRules", &rule);
+            let_go(google, "forwardingRules", &rule);
             self.remove_rest(name, &scope);
         }
         Ok(progress)
@@ -194,7 +210,7 @@ impl Cloud for ClusterCloud {
                     "goog-gke-volume": "",
                     "goog-k8s-cluster-name": self.cluster.name,
                     "goog-k8s-cluster-location": self.cluster.location,
-                    "goog-gke-cluster-id-base32": google.digits(&format!("base32 {}", self.cluster.id), 48),
+                    "goog-gke-cluster-id-base32": self.cluster.label(),
                 },
                 "sizeGb": disk.gigabytes.to_string(),
                 "type": format!("{ROOT}/projects/{project}/zones/{}/diskTypes/{}", disk.zone, disk.kind),
@@ -216,25 +232,36 @@ impl Cloud for ClusterCloud {
                 "googleapi: Error 400: The disk resource '{handle}' is already being used by '{user}', resourceInUseByAnotherResource"
             ));
         }
-        delete_document(&self.google, "disks", &disk);
+        let_go(&self.google, "disks", &disk);
         Ok(Progress::Done(()))
+    }
+
+    fn ingress_uid(&self) -> String {
+        self.google.digits(&format!("ingress {}", self.cluster.id), 16)
     }
 }
 
 impl ClusterCloud {
-    /// Target pool and firewall go with the rule, the health check with the last of them.
+    /// Target pool and firewall go with the rule, the health check and its firewall with the last of them.
     fn remove_rest(&self, name: &str, scope: &str) {
         let google = &self.google;
         for (collection, scope, name) in
             [("targetPools", scope, name.to_owned()), ("firewalls", "global", format!("k8s-fw-{name}"))]
         {
             if let Some(document) = self.find(collection, scope, &name) {
-                delete_document(google, collection, &document);
+                let_go(google, collection, &document);
             }
         }
         let last = !all(google, "forwardingRules").iter().any(|rule| rule["_owner"] == json!(self.cluster.id));
-        if let (true, Some(rule)) = (last, self.find("firewalls", "global", &self.health_check_firewall())) {
-            delete_document(google, "firewalls", &rule);
+        if !last {
+            return;
+        }
+        for (collection, name) in
+            [("firewalls", self.health_check_firewall()), ("httpHealthChecks", self.health_check())]
+        {
+            if let Some(document) = self.find(collection, "global", &name) {
+                let_go(google, collection, &document);
+            }
         }
     }
 }

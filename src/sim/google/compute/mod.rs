@@ -113,6 +113,13 @@ pub fn delete_document(google: &Google, collection: &str, document: &Json) {
     google.world.remove(&section(collection), &key_of(document));
 }
 
+/// Removes what a cluster or its controllers made, unless the world's rules make it leak.
+pub fn let_go(google: &Google, collection: &str, document: &Json) {
+    if !google.faults.leaks(collection, document["name"].as_str().unwrap_or_default()) {
+        delete_document(google, collection, document);
+    }
+}
+
 /// Answers a call; `words` begin with `projects`.
 ///
 /// # Errors
@@ -277,7 +284,7 @@ fn filtered(call: &Call, items: Vec<Json>) -> Result<Vec<Json>, Refusal> {
 }
 
 /// The page that the call asks for and the token of the next one.
-fn page(call: &Call, items: Vec<Json>) -> (Vec<Json>, Option<String>) {
+fn page<T>(call: &Call, items: Vec<T>) -> (Vec<T>, Option<String>) {
     let size = call.query("maxResults").and_then(|n| n.parse().ok()).unwrap_or(500usize).clamp(1, 500);
     let from: usize = call.query("pageToken").and_then(|t| t.parse().ok()).unwrap_or(0);
     let next = (items.len() > from + size).then(|| (from + size).to_string());
@@ -330,6 +337,10 @@ fn aggregated(google: &Google, call: &Call, project: &str, collection: &str) -> 
     for zone in offers::regions().flat_map(offers::zones_of) {
         items.insert(format!("zones/{zone}"), empty(&format!("zones/{zone}")));
     }
+    let hidden: Vec<String> =
+        items.keys().filter(|place| google.faults.unreachable(collection, place)).cloned().collect();
+    found.retain(|(scope, _)| !hidden.contains(scope));
+    let (found, next) = page(call, found);
     for (scope, item) in found {
         let slot = items.entry(scope).or_insert_with(|| json!({}));
         if slot.get("warning").is_some() {
@@ -340,10 +351,23 @@ fn aggregated(google: &Google, call: &Call, project: &str, collection: &str) -> 
             None => slot[collection] = json!([item]),
         }
     }
-    Ok(json!({
+    for place in &hidden {
+        items[place] = json!({"warning": {
+            "code": "UNREACHABLE", "message": format!("The following scope is unreachable: {place}"),
+            "data": [{"key": "scope", "value": place}],
+        }});
+    }
+    let mut out = json!({
         "kind": format!("compute#{kind}AggregatedList"), "id": format!("projects/{project}/aggregated/{collection}"),
         "items": items, "selfLink": format!("{ROOT}/projects/{project}/aggregated/{collection}"),
-    }))
+    });
+    if !hidden.is_empty() {
+        out["unreachables"] = hidden.iter().map(|place| json!(format!("projects/{project}/{place}"))).collect();
+    }
+    if let Some(next) = next {
+        out["nextPageToken"] = json!(next);
+    }
+    Ok(out)
 }
 
 /// Calls on resources of one scope.
@@ -393,6 +417,7 @@ fn resources(
             let document = find(name)?;
             in_use(google, collection, &document)?;
             delete_document(google, collection, &document);
+            released(google, collection, &document);
             Ok(operation(google, project, scope, "delete", &document, None))
         }
         (&Method::POST, [name, "setLabels"]) => {
@@ -449,12 +474,51 @@ fn fresh(google: &Google, collection: &str, mut document: Json) -> Json {
     shown(document)
 }
 
+/// What goes with a thing, or is free after it: a group's machines, a machine's disks.
+fn released(google: &Google, collection: &str, document: &Json) {
+    if collection == "instanceGroupManagers" {
+        for instance in members(google, document) {
+            delete_document(google, "instances", &instance);
+            released(google, "instances", &instance);
+        }
+    }
+    if collection != "instances" {
+        return;
+    }
+    for disk in all(google, "disks") {
+        let users = disk["users"].as_array().cloned().unwrap_or_default();
+        if !users.contains(&document["selfLink"]) {
+            continue;
+        }
+        if disk["_boot"] == true {
+            delete_document(google, "disks", &disk);
+            continue;
+        }
+        let mut disk = disk;
+        disk["users"] = users.into_iter().filter(|user| *user != document["selfLink"]).collect();
+        replace(google, "disks", disk);
+    }
+}
+
 /// Refuses to delete what something else uses.
 fn in_use(google: &Google, collection: &str, document: &Json) -> Result<(), Refusal> {
     let link = document["selfLink"].as_str().unwrap_or_default();
     let by = match collection {
         "disks" => document["users"][0].as_str().map(str::to_owned),
-        "targetPools" => referrer(google, "forwardingRules", "target", link),
+        "targetPools" | "targetHttpProxies" | "targetHttpsProxies" | "targetSslProxies" | "targetTcpProxies" => {
+            referrer(google, "forwardingRules", "target", link)
+        }
+        "networkEndpointGroups" | "instanceGroups" => all(google, "backendServices")
+            .into_iter()
+            .find(|service| {
+                service["backends"].as_array().into_iter().flatten().any(|backend| backend["group"] == json!(link))
+            })
+            .and_then(|service| service["selfLink"].as_str().map(str::to_owned)),
+        "healthChecks" | "httpHealthChecks" => ["backendServices", "targetPools"].iter().find_map(|users| {
+            let uses = |user: &Json| user["healthChecks"].as_array().into_iter().flatten().any(|c| *c == json!(link));
+            let user = all(google, users).into_iter().find(uses)?;
+            user["selfLink"].as_str().map(str::to_owned)
+        }),
         "backendServices" => referrer(google, "forwardingRules", "backendService", link)
             .or_else(|| referrer(google, "urlMaps", "defaultService", link)),
         "urlMaps" => {

@@ -69,13 +69,26 @@ pub fn cluster_created(google: &Google, cluster: &ClusterFacts) {
 pub fn cluster_deleted(google: &Google, cluster: &ClusterFacts, keep: bool) {
     for rule in all(google, "firewalls") {
         if rule["_cluster"] == json!(cluster.id) {
-            delete_document(google, "firewalls", &rule);
+            super::let_go(google, "firewalls", &rule);
         }
     }
     if keep {
         return;
     }
-    for collection in ["forwardingRules", "targetPools", "httpHealthChecks", "firewalls", "disks"] {
+    let collections = [
+        "forwardingRules",
+        "targetHttpProxies",
+        "urlMaps",
+        "targetPools",
+        "backendServices",
+        "networkEndpointGroups",
+        "healthChecks",
+        "httpHealthChecks",
+        "instanceGroups",
+        "firewalls",
+        "disks",
+    ];
+    for collection in collections {
         for document in all(google, collection) {
             if document["_owner"] == json!(cluster.id) {
                 delete_document(google, collection, &document);

@@ -46,6 +46,19 @@ pub struct ClusterFacts {
     pub short: String,
 }
 
+impl ClusterFacts {
+    /// The id as the label `goog-gke-cluster-id-base32` of disks and machines has it: 52 characters, seen on real disks.
+    pub fn label(&self) -> String {
+        let bit = |at: usize| self.id.chars().nth(at / 4).and_then(|c| c.to_digit(16)).unwrap_or(0) >> (3 - at % 4) & 1;
+        let bits: Vec<u32> = (0..self.id.len() * 4).map(bit).collect();
+        let digit = |five: &[u32]| {
+            let value = (0..5).fold(0, |value, at| value << 1 | five.get(at).copied().unwrap_or(0));
+            char::from(b"abcdefghijklmnopqrstuvwxyz234567"[value as usize])
+        };
+        bits.chunks(5).map(digit).collect()
+    }
+}
+
 /// The API version that a call came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {

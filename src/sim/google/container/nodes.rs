@@ -185,7 +185,7 @@ pub async fn remove_all(google: &Arc<Google>, cluster: &ClusterName, pool: Optio
     let field = if pool.is_some() { "_pool" } else { "_cluster" };
     for collection in ["instanceGroupManagers", "instanceGroups"] {
         for document in compute::all(google, collection).into_iter().filter(|d| d[field] == json!(key)) {
-            compute::delete_document(google, collection, &document);
+            compute::let_go(google, collection, &document);
         }
     }
     Ok(())
@@ -219,6 +219,7 @@ fn create_instance(google: &Google, cluster: &ClusterName, pool: &str, resource:
         })
         .collect();
     let mut labels = json!({
+        "goog-gke-cluster-id-base32": facts.as_ref().map(super::ClusterFacts::label),
         "goog-gke-node": "",
         "goog-gke-node-pool-provisioning-model": config["resourceLabels"]["goog-gke-node-pool-provisioning-model"],
         "goog-k8s-cluster-location": cluster.place.location,
@@ -303,7 +304,7 @@ async fn remove_instance(google: &Arc<Google>, cluster: &ClusterName, instance: 
     if let (Some(facts), Some(planes)) = (clusters::facts(google, cluster), google.planes()) {
         planes.remove_node(&facts.id, name).await?;
     }
-    compute::delete_document(google, "instances", instance);
+    compute::let_go(google, "instances", instance);
     for disk in compute::all(google, "disks") {
         let user = disk["users"]
             .as_array()
@@ -311,7 +312,7 @@ async fn remove_instance(google: &Arc<Google>, cluster: &ClusterName, instance: 
             .flatten()
             .any(|u| u.as_str().is_some_and(|u| u.ends_with(&format!("/{name}"))));
         if disk["_boot"] == true && disk["name"] == json!(name) {
-            compute::delete_document(google, "disks", &disk);
+            compute::let_go(google, "disks", &disk);
         } else if user {
             // A volume survives its node, detached.
             let mut disk = disk;

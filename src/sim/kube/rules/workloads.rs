@@ -11,7 +11,7 @@ const VOLUME_SOURCES: &str = "must specify a volume type";
 
 /// Complaints about a pod.
 pub(super) fn pod(pod: &Json, old: Option<&Json>) -> Vec<FieldError> {
-    let Some(old) = old else { return pod_spec("spec", &pod["spec"]) };
+    let Some(old) = old else { return pod_spec("spec", &pod["spec"], &[]) };
     if frozen(&pod["spec"]) == frozen(&old["spec"]) && kept_tolerations(pod, old) {
         return Vec::new();
     }
@@ -46,7 +46,8 @@ fn kept_tolerations(pod: &Json, old: &Json) -> bool {
     list(old).iter().all(|toleration| new.contains(toleration))
 }
 
-fn pod_spec(path: &str, spec: &Json) -> Vec<FieldError> {
+/// `claims` are volumes that a controller adds to the pods it makes.
+fn pod_spec(path: &str, spec: &Json, claims: &[&str]) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let mut volumes: Vec<&str> = Vec::new();
     for (at, volume) in spec["volumes"].as_array().into_iter().flatten().enumerate() {
@@ -61,6 +62,7 @@ fn pod_spec(path: &str, spec: &Json) -> Vec<FieldError> {
         }
         volumes.push(name);
     }
+    volumes.extend(claims);
     let containers = spec["containers"].as_array().cloned().unwrap_or_default();
     if containers.is_empty() {
         errors.push(FieldError::required(format!("{path}.containers"), ""));
@@ -166,7 +168,9 @@ pub(super) fn controller(resource: &Resource, object: &Json, old: Option<&Json>)
         let why = "`selector` does not match template `labels`";
         errors.push(FieldError::invalid(format!("{path}.metadata.labels"), &shown, why));
     }
-    errors.extend(pod_spec(&format!("{path}.spec"), &template["spec"]));
+    let claims = spec["volumeClaimTemplates"].as_array().into_iter().flatten();
+    let claims: Vec<&str> = claims.filter_map(|claim| claim["metadata"]["name"].as_str()).collect();
+    errors.extend(pod_spec(&format!("{path}.spec"), &template["spec"], &claims));
     errors.extend(restart_policy(resource, path, template));
     if let Some(old) = old {
         errors.extend(immutable(resource, object, old));
@@ -256,7 +260,9 @@ mod tests {
         let spec = json!({"containers": [
             {"name": "c", "image": "a", "volumeMounts": [{"name": "v", "mountPath": "/v"}]},
         ]});
-        let errors = pod_spec("spec", &spec);
+        // A StatefulSet's claims become volumes of its pods.
+        assert_eq!(pod_spec("spec", &spec, &["v"]), Vec::new());
+        let errors = pod_spec("spec", &spec, &[]);
         assert_eq!(errors.len(), 1);
         assert_eq!(errors[0].message, "Not found: \"v\"");
     }

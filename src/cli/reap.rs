@@ -1,0 +1,195 @@
+//! `reap`: destroys the stacks of a project whose time is over, and leaves a receipt for each.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::backend::Session;
+use crate::cli::apply::ask;
+use crate::cli::args::ReapArgs;
+use crate::cli::reach::{Place, Site, with_platforms};
+use crate::cli::run;
+use crate::cli::terminal::Terminal;
+use crate::diag::{Diagnostic, Diagnostics};
+use crate::engine::dispatcher::Interrupt;
+use crate::env::clock::Timestamp;
+use crate::event::Sink;
+use crate::ops::apply::{Apply, apply};
+use crate::ops::lookup::Found;
+use crate::ops::platforms::Platforms;
+use crate::ops::preview::{Preview, Subject, preview};
+use crate::ops::receipt::{self, Matter};
+use crate::ops::{capture, reap};
+use crate::plan::planner::Options;
+use crate::platform::audit::{Receipt, Unseen};
+use crate::platform::expiry::Marked;
+use crate::resource::model::Desired;
+use crate::ui::events_json::JsonLines;
+use crate::ui::progress::Progress;
+use crate::ui::{reap_text, receipt_text};
+
+/// Calls under way at a time.
+const PARALLEL: usize = 16;
+
+pub(super) fn reap(args: &ReapArgs, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let place = Place::of(&args.place, Path::new("stack.toml"));
+    let site = Site { project: Some(args.project.clone()), given: None };
+    with_platforms(&place, site, async |platforms| all(args, &platforms, terminal).await)
+}
+
+async fn all(args: &ReapArgs, platforms: &Platforms, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let interrupt = run::interrupts();
+    let (marked, unseen) = reap::marked(platforms, &args.project).await.map_err(|error| {
+        let diagnostic = Diagnostic::error(format!("the clusters of {} cannot be listed", args.project))
+            .detail(format!("{}. Nothing was changed.", error.message));
+        Diagnostics::from(diagnostic.hint(error.hint.unwrap_or_else(|| "try again when Google Cloud answers".into())))
+    })?;
+    let now = platforms.clock.now();
+    let expired = marked.iter().filter(|marked| marked.is_expired(now.seconds())).collect::<Vec<_>>();
+    tell(args, &marked, &unseen, now, terminal);
+    let illegible = marked.iter().any(|marked| marked.illegible.is_some());
+    let known = unseen.is_empty() && !illegible;
+    if args.dry_run || expired.is_empty() {
+        return Ok(if known { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    if !args.auto_approve {
+        if !terminal.interactive {
+            return Err(Diagnostic::error("nobody is there to approve that stacks are destroyed")
+                .detail("Standard input is not a terminal. Nothing was changed.")
+                .hint("look with --dry-run, then use --auto-approve")
+                .into());
+        }
+        let question =
+            "\nDo you really want to destroy the expired stacks, and what they leave behind?\n  There is no undo.";
+        if !ask(question, platforms, interrupt.clone(), terminal).await {
+            terminal.say("Cancelled. Nothing was changed.");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    let mut clean = known;
+    for one in expired {
+        if *interrupt.borrow() != Interrupt::None {
+            clean = false;
+            break;
+        }
+        clean &= destroy(args, platforms, one, &interrupt, terminal).await?;
+    }
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell(args: &ReapArgs, marked: &[Marked], unseen: &[Unseen], now: Timestamp, terminal: &Terminal) {
+    if args.json {
+        let stacks = marked.iter().map(|marked| {
+            let mut line = serde_json::to_value(marked).unwrap_or_default();
+            line["expired"] = marked.is_expired(now.seconds()).into();
+            line
+        });
+        let line = serde_json::json!({"stacks": stacks.collect::<Vec<_>>(), "unknown": unseen});
+        terminal.print(&format!("{line}\n"));
+    } else {
+        terminal.print(&reap_text::stacks(&args.project, marked, unseen, now, terminal.out));
+    }
+}
+
+/// Destroys one stack; whether nothing of it is left.
+async fn destroy(
+    args: &ReapArgs,
+    platforms: &Platforms,
+    marked: &Marked,
+    interrupt: &tokio::sync::watch::Receiver<Interrupt>,
+    terminal: &Terminal,
+) -> Result<bool, Diagnostics> {
+    let failed = |what: &str, why: String| {
+        Diagnostics::from(
+            Diagnostic::error(format!("{} {}: {what}", marked.stack, marked.stack_id))
+                .detail(why)
+                .hint("run reap again: it goes on from what is there"),
+        )
+    };
+    let session = reap::take_up(platforms, marked).await;
+    let Some(mut session) = session.map_err(|error| failed("it could not be read", error.to_string()))? else {
+        terminal.say(&format!("{} in {} is gone or was renewed since: left alone.", marked.name, marked.location));
+        return Ok(true);
+    };
+    let options = Options { destroy: true, no_hooks: true, ..Options::default() };
+    let desired = Desired { stack: marked.stack.clone(), ..Desired::default() };
+    let nothing = std::collections::BTreeMap::new();
+    let subject = Subject {
+        desired: &desired,
+        state: session.state(),
+        key: None,
+        secrets: &nothing,
+        found: &Found::default(),
+        options: &options,
+        ttl: None,
+        may_be_blind: false,
+    };
+    let Preview { plan, observed, .. } = preview(platforms, subject).await?;
+    capture::before(platforms, &mut session, &plan, &observed).await.map_err(|error| {
+        failed("what it would leave behind could not be learned, so nothing was deleted", error.to_string())
+    })?;
+    if !args.json {
+        terminal.say(&format!("\nDestroying {} ({}):", marked.stack, marked.stack_id));
+    }
+    let progress = Arc::new(Progress::new(
+        &plan,
+        Box::new(std::io::stderr()),
+        terminal.live && !args.json,
+        terminal.err,
+        terminal.verbose,
+        platforms.clock.clone(),
+    ));
+    let sink: Arc<dyn Sink> =
+        if args.json { Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone())) } else { progress.clone() };
+    let job = Apply {
+        plan: &plan,
+        observed,
+        secrets: nothing.clone(),
+        ttl: None,
+        parallelism: PARALLEL,
+        sink,
+        interrupt: interrupt.clone(),
+        shuffle: None,
+    };
+    let applied = apply(platforms, &mut session, job).await;
+    progress.finish();
+    let applied = applied.map_err(|error| run::refused(&error))?;
+    // What is left of a stack that is only half gone is its own: the next run takes it up by its labels.
+    if !applied.is_complete() {
+        return Ok(false);
+    }
+    let receipt = settle(args, platforms, &session, Matter::of(&session, &plan), interrupt, terminal).await;
+    if args.json {
+        terminal.print(&format!("{}\n", serde_json::json!({ "receipt": receipt })));
+    } else {
+        let again = format!("stackwright reap --project {}{}", args.project, args.place.again());
+        terminal.say(&receipt_text::receipt(&receipt, &again, terminal.err));
+    }
+    Ok(receipt.is_clean())
+}
+
+/// Looks, and sweeps at once: without a state, nobody could prove later whose it was.
+async fn settle(
+    args: &ReapArgs,
+    platforms: &Platforms,
+    session: &dyn Session,
+    matter: Matter,
+    interrupt: &tokio::sync::watch::Receiver<Interrupt>,
+    terminal: &Terminal,
+) -> Receipt {
+    let mut say = |finding: &crate::platform::audit::Finding| {
+        if !args.json {
+            terminal.say(&format!("Sweeping {} {}...", finding.kind, finding.name));
+        }
+    };
+    let found = match receipt::examine(platforms, &matter).await {
+        Ok(found) if found.receipt.can_be_swept() => {
+            receipt::sweep(platforms, session, &matter, found, interrupt, &mut say).await
+        }
+        found => found,
+    };
+    match found {
+        Ok(found) => found.receipt,
+        Err(error) => receipt::blind(platforms, &matter, &error),
+    }
+}
