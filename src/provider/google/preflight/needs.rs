@@ -165,6 +165,9 @@ fn text<'a>(attrs: &'a Value, key: &str) -> Option<&'a str> {
     attrs.get(key).and_then(Value::as_str)
 }
 
+/// Amounts by project and quota.
+type Amounts = Vec<((String, Quota), i64)>;
+
 /// Nodes of one shape.
 struct Pool {
     project: String,
@@ -225,7 +228,7 @@ impl Pool {
     }
 
     /// What all its nodes need, and the machine type where its processors cannot be counted.
-    fn quotas(&self) -> (Vec<((String, Quota), i64)>, Option<String>) {
+    fn quotas(&self) -> (Amounts, Option<String>) {
         let mut quotas = Vec::new();
         let mut uncounted = None;
         if self.nodes == 0 {
