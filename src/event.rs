@@ -91,6 +91,13 @@ pub enum Event {
         /// Asked twice: they are left as they are, and the next run takes them up.
         at_once: bool,
     },
+    /// The state cannot be written any more: nothing more is begun.
+    Stranded {
+        /// Why.
+        because: String,
+        /// Changes that were started and are not finished: they end by themselves.
+        in_flight: Vec<Address>,
+    },
     /// A model was asked for a completion.
     Proving {
         /// The workload.

@@ -37,6 +37,10 @@ struct Trouble {
     slow: Duration,
     /// Nothing gets through.
     away: bool,
+    /// Nothing gets through from a certain request on, for so long; that one may be carried out without an answer.
+    outage: Option<(u64, Duration, bool)>,
+    /// Until when that is.
+    back: Timestamp,
     /// Requests so far.
     requests: u64,
 }
@@ -64,6 +68,18 @@ impl MemoryStore {
     /// Nothing gets through, or everything does again.
     pub fn away(&self, away: bool) {
         self.ways().away = away;
+    }
+
+    /// Nothing gets through for `long`, from the `nth` of the requests from now on, which may be carried out before its
+    /// answer is lost.
+    pub fn outage(&self, nth: u64, long: Duration, is_carried_out: bool) {
+        let mut trouble = self.ways();
+        trouble.outage = Some((trouble.requests + nth, long, is_carried_out));
+    }
+
+    /// Takes an outage back that has not begun; whether it had begun.
+    pub fn calm(&self) -> bool {
+        self.ways().outage.take().is_none()
     }
 
     /// Requests that were sent this way.
@@ -95,8 +111,15 @@ impl MemoryStore {
             let mut trouble = self.ways();
             trouble.requests += 1;
             let (there, back) = (trouble.moment(), trouble.moment());
-            let lost = trouble.away || trouble.random.next() % 100 < trouble.lost;
-            (there, back, lost, trouble.random.next() % 100 < trouble.unanswered)
+            let mut lost = trouble.away || trouble.random.next() % 100 < trouble.lost;
+            let mut unanswered = trouble.random.next() % 100 < trouble.unanswered;
+            lost |= self.clock.now() < trouble.back;
+            let sent = trouble.requests;
+            if let Some((_, long, is_carried_out)) = trouble.outage.take_if(|(nth, ..)| *nth == sent) {
+                trouble.back = self.clock.now().plus(long);
+                (lost, unanswered) = (lost || !is_carried_out, true);
+            }
+            (there, back, lost, unanswered)
         };
         let nothing = || StoreError::Unavailable("the connection was reset".to_owned());
         if !there.is_zero() {
@@ -117,7 +140,16 @@ impl MemoryStore {
 impl Trouble {
     fn none(seed: u64) -> Self {
         let random = SeededRandom::new(seed);
-        Trouble { random, lost: 0, unanswered: 0, slow: Duration::ZERO, away: false, requests: 0 }
+        Trouble {
+            random,
+            lost: 0,
+            unanswered: 0,
+            slow: Duration::ZERO,
+            away: false,
+            outage: None,
+            back: Timestamp(0),
+            requests: 0,
+        }
     }
 
     fn moment(&self) -> Duration {

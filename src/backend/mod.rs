@@ -112,4 +112,20 @@ pub trait Session: Send {
 
     /// Messages about what was mended on opening (a torn last record), for the user.
     fn notes(&self) -> &[String];
+
+    /// What is not where the state lives, after writes that failed.
+    fn unpushed(&self) -> Option<Unpushed> {
+        None
+    }
+}
+
+/// Records that could not be written where the state lives, and are kept for the next run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpushed {
+    /// How many.
+    pub records: usize,
+    /// The file.
+    pub place: String,
+    /// Why they could not be kept there either.
+    pub error: Option<String>,
 }

@@ -224,7 +224,7 @@ async fn carry(
     };
     let applied = carry_out(platforms, session, run).await;
     progress.finish();
-    let applied = applied.map_err(|error| run::refused(&error))?;
+    let applied = applied.map_err(|error| run::stopped(&error, session))?;
     if !plan.destroy
         && let Err(error) = capture::after(platforms, session).await
     {

@@ -141,7 +141,7 @@ pub(super) fn migrate(
         let mut from = source.open(&opening).await?;
         let moved = match target.open(&opening).await {
             Ok(mut to) => {
-                let moved = carry(from.as_mut(), to.as_mut(), &target, &word, terminal).await;
+                let moved = carry(from.as_mut(), to.as_mut(), (&source, &target), &word, terminal).await;
                 to.close().await;
                 moved
             }
@@ -165,7 +165,7 @@ fn usual(file: &Path) -> &'static str {
 async fn carry(
     from: &mut dyn Session,
     to: &mut dyn Session,
-    target: &Kept,
+    (source, target): (&Kept, &Kept),
     word: &str,
     terminal: &Terminal,
 ) -> Result<(), Diagnostics> {
@@ -182,10 +182,12 @@ async fn carry(
     migrate::verify(&old, &read, word)?;
     migrate::depart(from, word).await.map_err(|error| refused(&error))?;
     terminal.say(&format!(
-        "Migrated: {}, serial {}, are kept in {} now. The old copy says so to every run that still uses it.",
+        "Migrated: {}, serial {}, are kept in {} now. The old copy says so to every run that still uses it. The \
+         history until now stays in {}.",
         count(read.resources.len(), "resource"),
         read.serial,
-        target.place()
+        target.place(),
+        source.place()
     ));
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::sync::watch;
 
 use crate::address::Address;
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Session, Unpushed};
 use crate::catalog;
 use crate::cli::args::{PlanningArgs, StackArgs};
 use crate::cli::reach::Place;
@@ -56,6 +56,29 @@ pub(super) fn refused(error: &BackendError) -> Diagnostics {
         }
     };
     diagnostic.into()
+}
+
+/// Why a run has stopped in its middle, and what it leaves.
+pub(super) fn stopped(error: &BackendError, session: &dyn Session) -> Diagnostics {
+    let Diagnostics(mut said) = refused(error);
+    let Some(Unpushed { records, place, error }) = session.unpushed() else { return Diagnostics(said) };
+    let (records, are) =
+        if records == 1 { ("1 record".to_owned(), "is") } else { (format!("{records} records"), "are") };
+    if let Some(first) = said.first_mut() {
+        first.detail = match error {
+            None => format!(
+                "This run has stopped. {records} of what it did could not be written there and {are} kept in {place}."
+            ),
+            Some(error) => format!(
+                "This run has stopped. {records} of what it did could not be written there, nor in {place}: {error}."
+            ),
+        };
+        first.hint = Some(
+            "run the same command again from here once it answers: that writes them there and goes on from what is there"
+                .to_owned(),
+        );
+    }
+    Diagnostics(said)
 }
 
 /// Keyed digests of the secret inputs that the stack uses. Without a key (nothing was applied yet) there are

@@ -111,6 +111,9 @@ pub async fn run(plan: &Plan, session: &mut dyn Session, run: Run<'_>) -> Result
     Dispatcher::new(plan, session, run, shared).dispatch(inbox).await
 }
 
+/// A write of the state that takes longer is spoken of.
+const SLOW: Duration = Duration::from_secs(10);
+
 /// How often workers are let run for more of their reports before a batch is written.
 const ROUNDS: usize = 4;
 
@@ -230,14 +233,14 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         if level == Interrupt::None
             && let Err(error) = self.promise_hooks().await
         {
-            broken = Some(error);
+            self.strand(&mut broken, error);
         }
         loop {
             if level == Interrupt::None
                 && broken.is_none()
                 && let Err(error) = self.start_ready().await
             {
-                broken = Some(error);
+                self.strand(&mut broken, error);
             }
             if self.in_flight.is_empty() && (self.ready.is_empty() || level > Interrupt::None || broken.is_some()) {
                 break;
@@ -252,7 +255,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                     let mut batch = vec![report];
                     gather(&mut inbox, &mut batch).await;
                     if let Err(error) = self.take(batch).await {
-                        broken.get_or_insert(error);
+                        self.strand(&mut broken, error);
                     }
                 }
                 changed = interrupt.changed(), if listening => {
@@ -280,6 +283,38 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         }
     }
 
+    /// Makes transitions durable; says so when that takes long, because a store is away.
+    async fn commit(&mut self, transitions: Vec<Transition>) -> Result<(), BackendError> {
+        let (clock, sink) = (self.run.clock.clone(), self.run.sink.clone());
+        let in_flight = self.in_flight.len();
+        let mut writing = self.session.commit(transitions);
+        tokio::select! {
+            biased;
+            written = &mut writing => return written,
+            () = clock.sleep(SLOW) => {}
+        }
+        let begun = match in_flight {
+            0 => "nothing is under way".to_owned(),
+            1 => "1 started change goes on".to_owned(),
+            number => format!("{number} started changes go on"),
+        };
+        let what = format!("Waiting for the state to be written: its store does not answer. Meanwhile {begun}.");
+        sink.emit(Event::Stage { what });
+        writing.await
+    }
+
+    /// Takes note of the first write that failed, and says what is still under way.
+    fn strand(&self, broken: &mut Option<BackendError>, error: BackendError) {
+        if broken.is_some() {
+            return;
+        }
+        if !self.in_flight.is_empty() {
+            let in_flight = self.in_flight.iter().map(|at| self.tasks[*at].address.clone()).collect();
+            self.run.sink.emit(Event::Stranded { because: error.to_string(), in_flight });
+        }
+        *broken = Some(error);
+    }
+
     /// Starts everything that may start. Tasks without work finish here and may make more ready.
     async fn start_ready(&mut self) -> Result<(), BackendError> {
         while !self.ready.is_empty() {
@@ -304,7 +339,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                     break;
                 }
             }
-            self.session.commit(transitions).await?;
+            self.commit(transitions).await?;
             for (at, worker, job) in launches {
                 self.in_flight.insert(at);
                 tokio::spawn(worker.run(job));
@@ -326,7 +361,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 Report::Over(at, result) => over.push((at, result)),
             }
         }
-        let committed = self.session.commit(transitions).await;
+        let committed = self.commit(transitions).await;
         for answer in answers {
             answer.send(committed.is_ok()).ok();
         }
@@ -479,12 +514,14 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             return Prepared::Nothing;
         }
         let attrs = observed.as_ref().map_or(Value::Null, |o| o.attrs.clone());
-        let worker = match self.worker(at, change, Action::Delete, None, &attrs) {
+        let mut worker = match self.worker(at, change, Action::Delete, None, &attrs) {
             Ok(worker) => worker,
             Err(failure) => return Prepared::Impossible(failure),
         };
+        let intent = self.intent(change, Intent::Delete);
+        worker.again = Some(intent.clone());
         if operation.is_none() {
-            transitions.push(self.intent(change, Intent::Delete));
+            transitions.push(intent);
         }
         Prepared::Launch(Box::new(worker), Job::Delete { observed, operation })
     }
@@ -524,7 +561,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 return Prepared::Impossible(Failure { causes: vec![error.to_string()], hint: None });
             }
         };
-        let worker = match self.worker(at, change, change.action, Some(&attrs), &attrs) {
+        let mut worker = match self.worker(at, change, change.action, Some(&attrs), &attrs) {
             Ok(worker) => worker,
             Err(failure) => return Prepared::Impossible(failure),
         };
@@ -542,14 +579,18 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                         id: observed.id.clone(),
                     });
                 }
-                transitions.push(self.intent(change, Intent::Update));
+                let intent = self.intent(change, Intent::Update);
+                worker.again = Some(intent.clone());
+                transitions.push(intent);
                 let changes = change.changes.clone();
                 Prepared::Launch(Box::new(worker), Job::Update { attrs, changes, observed, adopt: change.take })
             }
             _ => {
                 let operation = left_behind(change);
+                let intent = self.intent(change, Intent::Create);
+                worker.again = Some(intent.clone());
                 if operation.is_none() {
-                    transitions.push(self.intent(change, Intent::Create));
+                    transitions.push(intent);
                 }
                 Prepared::Launch(Box::new(worker), Job::Create { attrs, operation })
             }
@@ -626,6 +667,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             secrets,
             limit: Duration::from_secs(change.timeout_seconds),
             estimate: Duration::from_secs(change.estimate_seconds),
+            again: None,
             exclusive,
             kind,
         })

@@ -132,6 +132,8 @@ pub(super) struct Worker {
     pub(super) secrets: BTreeMap<String, String>,
     pub(super) limit: Duration,
     pub(super) estimate: Duration,
+    /// What stands again once an operation has ended without success: the same intent, with no operation to wait for.
+    pub(super) again: Option<Transition>,
     /// Held for the whole change where the kind wants exclusivity.
     pub(super) exclusive: Option<Arc<tokio::sync::Mutex<()>>>,
 }
@@ -195,8 +197,8 @@ impl Worker {
         match (sent, answered.await) {
             (Ok(()), Ok(true)) => Ok(()),
             _ => Err(Failure {
-                causes: vec!["the state could not be written, so nothing more is started".to_owned()],
-                hint: Some("make room or access for the state, then run the same command again".to_owned()),
+                causes: vec!["what became of it could not be recorded".to_owned()],
+                hint: Some("the next run looks what is there, and goes on from that".to_owned()),
             }),
         }
     }
@@ -444,6 +446,8 @@ impl Worker {
         call: &(dyn Fn() -> futures_util::future::BoxFuture<'f, Result<Ack, ProviderError>> + Send + Sync),
     ) -> Result<Ack, Refusal> {
         let mut delays = Delays::new();
+        // A request without an answer may have been carried out, whatever is answered to the next one.
+        let mut unanswered = false;
         loop {
             let answer = {
                 let _permit = self.shared.calls.acquire().await;
@@ -466,11 +470,12 @@ impl Worker {
             if !is_retryable(error.class) {
                 // The platform said no and did nothing: the intent is off. That of a hook is to have run, and to let
                 // go of something is none.
-                if self.kind.name() != hook::KIND && self.action != Action::Forget {
+                if self.kind.name() != hook::KIND && self.action != Action::Forget && !unanswered {
                     self.commit(vec![Transition::Refused(self.identity())]).await.ok();
                 }
                 return Err(Refusal::Final(error.into()));
             }
+            unanswered |= error.class == ErrorClass::Unavailable;
             let delay = delays.next(&error);
             if self.shared.clock.now().plus(delay).since(begun) > self.limit {
                 let mut failure = Failure::from(error);
@@ -484,6 +489,14 @@ impl Worker {
                 delay,
             });
             self.shared.clock.sleep(delay).await;
+        }
+    }
+
+    /// Notes that the operation is over, so that the next run looks at what it has left and does not wait for it.
+    async fn give_up(&self, operation: Option<&str>) {
+        if let (Some(_), Some(intent)) = (operation, &self.again) {
+            // Where even this cannot be written, the next run gives up in its turn.
+            self.commit(vec![intent.clone()]).await.ok();
         }
     }
 
@@ -502,14 +515,20 @@ impl Worker {
                 Ok(Ok(poll)) => match (poll.readiness, poll.observed) {
                     (Readiness::Current, Some(observed)) if !gone => return Ok(Waited::Ready(observed)),
                     (Readiness::NotFound, _) => return Ok(Waited::Gone),
-                    (Readiness::Failed { causes }, _) => return Err(Failure { causes, hint: None }),
+                    (Readiness::Failed { causes }, _) => {
+                        self.give_up(operation).await;
+                        return Err(Failure { causes, hint: None });
+                    }
                     (Readiness::InProgress { waiting_for } | Readiness::Terminating { waiting_for }, _) => waiting_for,
                     (Readiness::Unknown { reason }, _) => reason,
                     (Readiness::Current, _) => "it to go".to_owned(),
                 },
                 Ok(Err(error)) if error.class == ErrorClass::NotFound => return Ok(Waited::Gone),
                 Ok(Err(error)) if is_retryable(error.class) => error.message,
-                Ok(Err(error)) => return Err(error.into()),
+                Ok(Err(error)) => {
+                    self.give_up(operation).await;
+                    return Err(error.into());
+                }
                 Err(_) => format!("an answer; none came within {} s", CALL_LIMIT.as_secs()),
             };
             let now = self.shared.clock.now();

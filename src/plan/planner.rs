@@ -405,10 +405,14 @@ impl<'a> Planner<'a> {
             (None, Some(_)) => (Action::Update, Reason::Found),
             (Some(_), None) if pending == Some(Intent::Create) => (Action::Create, Reason::Unfinished),
             (Some(_), None) => (Action::Create, Reason::Vanished),
-            (Some(_), Some(_)) if pending == Some(Intent::Create) => (Action::Create, Reason::Unfinished),
+            // A creation that has failed for good may leave something behind that is of no use to anybody.
+            (Some(_), Some(_)) if pending == Some(Intent::Create) => match forcing(changes) {
+                wrecked if wrecked.is_empty() => (Action::Create, Reason::Unfinished),
+                wrecked => (Action::Replace, Reason::Forced(wrecked)),
+            },
             (Some(_), Some(_)) if pending == Some(Intent::Delete) => (Action::Replace, Reason::Unfinished),
             (Some(recorded), Some(_)) => {
-                let forcing = changes.iter().filter(|c| c.forces_replace).map(|c| c.path.clone()).collect::<Vec<_>>();
+                let forcing = forcing(changes);
                 if !forcing.is_empty() {
                     return (Action::Replace, Reason::Forced(forcing));
                 }
@@ -502,6 +506,7 @@ impl<'a> Planner<'a> {
                 || self.actions.get(connection) == Some(&Action::Replace)
         };
         let last_words = self.last_words(&removed);
+        let users = self.users(&removed);
         let mut changes = Vec::with_capacity(removed.len());
         for (identity, recorded) in &removed {
             if recorded.kind == hook::KIND {
@@ -513,6 +518,7 @@ impl<'a> Planner<'a> {
             let outlives = observed.zip(kind).is_some_and(|(observed, kind)| kind.outlives(&observed.attrs));
             // What a hook waits for to be gone must go before the cluster does.
             let awaited = last_words.contains(recorded.address.component()) && !outlives;
+            let awaited = awaited || users.contains(*identity);
             let silent = recorded.connection.as_ref().is_some_and(|c| self.request.unreachable.contains(c));
             let goes_with = recorded.connection.as_ref().filter(|connection| leaving(connection)).filter(|_| {
                 if silent && observed.is_none() {
@@ -552,8 +558,19 @@ impl<'a> Planner<'a> {
             });
         }
         keep_namespaces(&mut changes);
-        free_claims(&mut changes);
         self.changes.extend(changes);
+    }
+
+    /// Of what is removed, that whose end something else that is removed waits for.
+    fn users(&self, removed: &[(&Identity, &Recorded)]) -> BTreeSet<Identity> {
+        let waits = |identity: &Identity, recorded: &Recorded| {
+            let observed = self.request.observed.get(identity).zip(self.request.kinds.get(&recorded.kind));
+            observed.is_some_and(|(observed, kind)| kind.waits_for_users(&observed.attrs))
+        };
+        let used = removed.iter().filter(|(identity, recorded)| waits(identity, recorded));
+        let used = used.map(|(_, recorded)| &recorded.address).collect::<BTreeSet<_>>();
+        let users = removed.iter().filter(|(_, recorded)| recorded.needs.iter().any(|need| used.contains(need)));
+        users.map(|(identity, _)| (*identity).clone()).collect()
     }
 
     fn drift(&self) -> Vec<Drift> {
@@ -600,6 +617,11 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Where the changes are that cannot be made in place.
+fn forcing(changes: &[crate::resource::kind::Change]) -> Vec<Vec<String>> {
+    changes.iter().filter(|change| change.forces_replace).map(|change| change.path.clone()).collect()
+}
+
 /// What is to stay would go with its namespace.
 fn keep_namespaces(changes: &mut [ResourceChange]) {
     let kept = changes.iter().filter(|change| change.reason == Reason::Kept);
@@ -609,20 +631,6 @@ fn keep_namespaces(changes: &mut [ResourceChange]) {
     {
         if change.action == Action::Delete && change.goes_with.is_none() {
             (change.action, change.reason) = (Action::Forget, Reason::Kept);
-        }
-    }
-}
-
-/// A claim stays as long as pods use it, and its disk with it: what makes those goes first, by a call of its own, and
-/// not with the cluster.
-fn free_claims(changes: &mut [ResourceChange]) {
-    let is_claim =
-        |address: &Address| address.object_key().is_some_and(|key| key.starts_with("PersistentVolumeClaim/"));
-    let own = changes.iter().filter(|change| change.action == Action::Delete && change.goes_with.is_none());
-    let claims = own.map(|change| change.address.clone()).filter(is_claim).collect::<BTreeSet<_>>();
-    for change in changes.iter_mut().filter(|change| change.action == Action::Delete && change.goes_with.is_some()) {
-        if change.needed.iter().any(|needed| claims.contains(needed)) {
-            change.goes_with = None;
         }
     }
 }

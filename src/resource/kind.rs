@@ -116,6 +116,12 @@ pub trait Kind: Send + Sync {
         Demise::Own
     }
 
+    /// Whether its deletion waits until nothing uses it any more, so that what needs it cannot be left to go later.
+    fn waits_for_users(&self, attrs: &Value) -> bool {
+        let _ = attrs;
+        false
+    }
+
     /// Whether it stays, and is only forgotten, when the stack no longer wants it. `attrs` are the observed ones.
     fn outlives(&self, attrs: &Value) -> bool {
         let _ = attrs;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::env::clock::{SharedClock, Timestamp};
-use crate::sim::google::answer::{Call, Refusal};
+use crate::sim::google::answer::Refusal;
 use crate::sim::world::World;
 
 /// One rule.
@@ -278,6 +278,17 @@ fn anything() -> String {
     "*".to_owned()
 }
 
+/// A request, as far as rules look at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// `GET`, `POST`, …
+    pub method: &'a str,
+    /// The path, without its query.
+    pub path: &'a str,
+    /// The bearer token.
+    pub token: Option<&'a str>,
+}
+
 /// What happens to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Interference {
@@ -287,6 +298,17 @@ pub enum Interference {
     HangUp,
     /// It waits.
     Delay(Duration),
+}
+
+impl Interference {
+    /// In a word, for the books.
+    pub fn word(&self) -> String {
+        match self {
+            Interference::Answer(refusal) => format!("http-{}", refusal.code),
+            Interference::HangUp => "lost-answer".to_owned(),
+            Interference::Delay(_) => "delay".to_owned(),
+        }
+    }
 }
 
 /// What happens to an operation.
@@ -380,9 +402,9 @@ impl Faults {
     }
 
     /// What happens to a request, if anything.
-    pub fn on_request(&self, call: &Call) -> Option<Interference> {
+    pub fn on_request(&self, asked: &Asked<'_>) -> Option<Interference> {
         let matches = |method: &str, path: &str| {
-            (method.is_empty() || method.eq_ignore_ascii_case(call.method.as_str())) && glob(path, &call.path())
+            (method.is_empty() || method.eq_ignore_ascii_case(asked.method)) && glob(path, asked.path)
         };
         let mut result = None;
         for (rule, fault) in self.rules() {
@@ -404,7 +426,7 @@ impl Faults {
                     (coin.next() % 100 < percent).then(|| Interference::Answer(refusal(status)))
                 }
                 Fault::TokenExpiry { seconds } => {
-                    self.expired(call, seconds).then(|| Interference::Answer(refusal(401)))
+                    self.expired(asked.token, seconds).then(|| Interference::Answer(refusal(401)))
                 }
                 _ => None,
             };
@@ -413,8 +435,8 @@ impl Faults {
         result
     }
 
-    fn expired(&self, call: &Call, seconds: u64) -> bool {
-        let Some(token) = &call.token else { return false };
+    fn expired(&self, token: Option<&str>, seconds: u64) -> bool {
+        let Some(token) = token else { return false };
         // The token itself is not written down.
         let digest = <sha2::Sha256 as sha2::Digest>::digest(token.as_bytes());
         let key = format!("token-{}", digest[..8].iter().map(|b| format!("{b:02x}")).collect::<String>());

@@ -12,6 +12,8 @@ pub mod interior;
 pub mod kube;
 pub mod net;
 pub mod nodes;
+pub mod requests;
 pub mod serving;
 pub mod simulator;
+mod trouble;
 pub mod world;

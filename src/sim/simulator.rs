@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 use tokio::task::AbortHandle;
-use tower::ServiceExt;
 
 use super::google::answer::respond;
 use super::google::container::{ClusterFacts, clusters, operations};
@@ -25,6 +24,7 @@ use super::kube::api::{Api, DeleteOptions, Gvk};
 use super::net::authority::Authority;
 use super::net::internet::{self, DataPlane, Peer, Relay};
 use super::net::{self, Closed, Listening};
+use super::trouble;
 use super::world::World;
 use crate::env::clock::SharedClock;
 use crate::env::disk::Disk;
@@ -189,6 +189,7 @@ impl Simulator {
                 self.reset().await;
                 respond(200, &self.info())
             }
+            (&Method::GET, "/sim/v1/requests") => respond(200, &self.google.requests.document()),
             (&Method::GET, "/sim/v1/faults") => respond(200, &self.google.faults.get()),
             (&Method::PUT | &Method::POST, "/sim/v1/faults") => {
                 let bytes = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap_or_default();
@@ -274,9 +275,9 @@ impl Simulator {
         let listener = self.listener(&cluster.id).await.map_err(|error| error.to_string())?;
         let inside = self.interiors.open(self, cluster, &authority.ca_pem)?;
         let router = inside.router();
+        let google = self.google.clone();
         let answering: net::Answering = Arc::new(move |request: Request<Incoming>| {
-            let router = router.clone();
-            Box::pin(async move { router.oneshot(request.map(Body::new)).await.map_err(|never| match never {}) })
+            Box::pin(trouble::pass(google.clone(), router.clone(), request.map(Body::new)))
         });
         let listening = net::serve(listener, Some(tls), answering).map_err(|error| error.to_string())?;
         self.world.put(PORTS, &cluster.id, json!(listening.address.port()));

@@ -219,12 +219,22 @@ fn not_understood(payload: &[u8], offset: usize, error: &serde_json::Error) -> D
 
 /// The highest serial that an intact record of a journal names, whatever else is wrong with it; 0 without any.
 pub fn highest_serial(bytes: &[u8]) -> u64 {
+    serials(bytes).max().unwrap_or(0)
+}
+
+/// The serial of the first intact record.
+pub fn first_serial(bytes: &[u8]) -> Option<u64> {
+    serials(bytes).next()
+}
+
+/// The serials of the intact records, whatever else is wrong with them.
+fn serials(bytes: &[u8]) -> impl Iterator<Item = u64> {
     #[derive(serde::Deserialize)]
     struct Any {
         serial: u64,
     }
     let lines = bytes.split(|&byte| byte == b'\n').filter_map(|text| payload(text).ok());
-    lines.filter_map(|payload| serde_json::from_slice::<Any>(payload).ok()).map(|any| any.serial).max().unwrap_or(0)
+    lines.filter_map(|payload| serde_json::from_slice::<Any>(payload).ok()).map(|any| any.serial)
 }
 
 #[cfg(test)]

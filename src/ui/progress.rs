@@ -13,6 +13,9 @@ use crate::event::{Event, Sink};
 use crate::plan::model::{Action, Plan};
 use crate::ui::paint::{Paint, count, duration, tame};
 
+/// So many resources are named in one line.
+const NAMED: usize = 5;
+
 /// Shows a run's events.
 pub struct Progress {
     paint: Paint,
@@ -242,6 +245,15 @@ impl Sink for Progress {
                         "Interrupted: finishing {begun}, starting nothing new. Press Ctrl-C again to leave at once."
                     )
                 };
+                inner.line(&self.paint.yellow(&text));
+            }
+            Event::Stranded { because, in_flight } => {
+                let shown = in_flight.iter().take(NAMED).map(|address| tame(address.as_str()));
+                let more = in_flight.len().saturating_sub(NAMED);
+                let more = (more > 0).then(|| format!("{more} more"));
+                let names = shown.chain(more).collect::<Vec<_>>().join(", ");
+                let begun = count(in_flight.len(), "started change");
+                let text = format!("{}. Nothing more is begun; {begun} will end first: {names}.", tame(&because));
                 inner.line(&self.paint.yellow(&text));
             }
             Event::Proving { component, url, waiting_for } => {

@@ -1,7 +1,7 @@
 //! What a plan says of Kubernetes objects: the shipped stacks are clean, also against the real definitions, and
 //! the simulated API server takes and refuses the same objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +33,11 @@ fn real() -> Option<BTreeMap<String, Json>> {
         eprintln!("skipped: no shared/crds");
         return None;
     };
+    Some(definitions(folder))
+}
+
+/// The definitions in a folder's files.
+fn definitions(folder: &Path) -> BTreeMap<String, Json> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).expect("readable").flatten() {
         if entry.path().extension().is_none_or(|extension| extension != "yaml") {
@@ -45,7 +50,7 @@ fn real() -> Option<BTreeMap<String, Json>> {
             found.insert(document["metadata"]["name"].as_str().expect("a name").to_owned(), document);
         }
     }
-    Some(found)
+    found
 }
 
 #[test]
@@ -76,6 +81,73 @@ fn the_shipped_stacks_are_clean_against_the_real_definitions() {
         eprintln!("{name}: {} objects, {replaced} real definitions, {:?}", desired.resources.len(), start.elapsed());
     }
     assert_eq!(wrong, Vec::<String>::new(), "\n{}", wrong.join("\n"));
+}
+
+/// Where a stand-in's schema asks for something else than the real one at a field that both have. What the real one
+/// fills in by itself need not be asked for.
+fn compare(path: &str, ours: &Json, real: &Json, wrong: &mut Vec<String>) {
+    let words = |schema: &Json, key: &str| {
+        let list = schema[key].as_array().into_iter().flatten();
+        list.map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned)).collect::<BTreeSet<_>>()
+    };
+    let (asked, wanted) = (words(ours, "required"), words(real, "required"));
+    for field in wanted.difference(&asked) {
+        if real["properties"][field].get("default").is_none() {
+            wrong.push(format!("{path}: does not ask for {field}"));
+        }
+    }
+    for field in asked.difference(&wanted) {
+        wrong.push(format!("{path}: asks for {field}"));
+    }
+    if words(ours, "enum") != words(real, "enum") {
+        wrong.push(format!("{path}: other words, {:?}", words(real, "enum")));
+    }
+    for key in ["type", "minimum", "maximum", "minLength", "maxLength", "pattern", "minItems", "maxItems", "default"] {
+        let untyped = key == "type" && real.get(key).is_none();
+        if ours.get(key).is_some() && ours.get(key) != real.get(key) && !untyped {
+            wrong.push(format!("{path}: {key} {} and not {}", ours[key], real[key]));
+        }
+    }
+    for (name, below) in ours["properties"].as_object().into_iter().flatten() {
+        if let Some(real) = real["properties"].get(name).filter(|_| name != "status" && name != "metadata") {
+            compare(&format!("{path}.{name}"), below, real, wrong);
+        }
+    }
+    for key in ["items", "additionalProperties"] {
+        if ours[key].is_object() && real[key].is_object() {
+            compare(&format!("{path}[]"), &ours[key], &real[key], wrong);
+        }
+    }
+}
+
+#[test]
+fn stand_in_definitions_ask_for_what_the_real_ones_ask_for() {
+    // A stand-in serves the stand-in's versions of Istio, and those of the real one are other releases' names.
+    let other = [".spec.version: other words"];
+    let Some(real) = real() else { return };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/catalog/standins/crds");
+    let ours = definitions(&folder);
+    assert!(ours.len() > 40, "{}", ours.len());
+    let mut wrong = Vec::new();
+    for (name, ours) in &ours {
+        let real = real.get(name).unwrap_or_else(|| panic!("no real definition of {name}"));
+        assert_eq!(ours["spec"]["scope"], real["spec"]["scope"], "{name}");
+        let served = real["spec"]["versions"].as_array().expect("versions");
+        for version in ours["spec"]["versions"].as_array().expect("versions") {
+            let place = format!("{name} {}", version["name"].as_str().unwrap_or_default());
+            let Some(real) = served.iter().find(|real| real["name"] == version["name"]) else {
+                wrong.push(format!("{place}: no such version"));
+                continue;
+            };
+            if version["storage"] != real["storage"] || version["served"] != real["served"] {
+                wrong.push(format!("{place}: served or stored otherwise"));
+            }
+            let schema = |version: &Json| version["schema"]["openAPIV3Schema"].clone();
+            compare(&place, &schema(version), &schema(real), &mut wrong);
+        }
+    }
+    wrong.retain(|line| !other.iter().any(|other| line.contains(other)));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 fn object(manifest: &Json) -> Resource {

@@ -87,16 +87,7 @@ type Reader = fn(&[u8]);
 fn targets() -> Vec<(&'static str, Vec<u8>, Reader)> {
     let (state, records) = journal();
     let header = segment::Header { segment: 7, epoch: 3, run: "0123456789abcdef".into() };
-    let lease = Lease {
-        format: 1,
-        epoch: 3,
-        run: "r".into(),
-        holder: "process 7 of me".into(),
-        process: Some(Process { realm: "b".into(), pid: 7 }),
-        renewals: 2,
-        term: 60,
-        released: false,
-    };
+    let lease = Lease::new(3, "r", "process 7 of me", Some(Process { realm: "b".into(), pid: 7 }));
     vec![
         ("journal", records.clone(), |bytes| drop(codec::replay(&mut State::empty("demo"), bytes))),
         ("snapshot", codec::encode_snapshot(&state), |bytes| {

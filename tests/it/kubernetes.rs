@@ -172,7 +172,7 @@ const PLANTED: &[(&str, &[&str], &str, &str)] = &[
     ("a deleted object", &["delete", "service", "web"], "web", "1 to add"),
     (
         "a custom resource",
-        &["patch", "widget", "one", "--type=merge", "-p", r#"{"spec":{"colour":"grey"}}"#],
+        &["patch", "widgets.drift.example.com", "one", "--type=merge", "-p", r#"{"spec":{"colour":"grey"}}"#],
         "colour",
         "1 to change",
     ),

@@ -25,7 +25,7 @@ use stackwright::plan::planner::Options;
 use stackwright::provider;
 use stackwright::resource::model::Desired;
 use stackwright::sim::interior::Clusters;
-use stackwright::sim::simulator::{SimOptions, Simulator};
+use stackwright::sim::simulator::{Serving, SimOptions, Simulator};
 use stackwright::sim::world::World;
 use stackwright::stack;
 
@@ -37,11 +37,21 @@ pub fn is_long() -> bool {
     std::env::var_os("STACKWRIGHT_LONG").is_some()
 }
 
+/// The text of a shipped stack.
+pub fn text(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks").join(format!("{name}.toml"));
+    std::fs::read_to_string(path).expect("a shipped stack")
+}
+
 /// A shipped stack, expanded, with the values of its secrets.
 pub fn shipped(name: &str) -> (Desired, BTreeMap<String, String>) {
+    expanded(name, text(name))
+}
+
+/// A stack of the shipped ones' folder, expanded, with the values of its secrets.
+pub fn expanded(name: &str, text: String) -> (Desired, BTreeMap<String, String>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks").join(format!("{name}.toml"));
-    let bytes = std::fs::read(&path).expect("a shipped stack");
-    let source = Arc::new(stack::source(&path.display().to_string(), bytes).expect("text"));
+    let source = Arc::new(stack::source(&path.display().to_string(), text.into_bytes()).expect("text"));
     let given = stack::inputs::Given { synthesize: true, ..Default::default() };
     let vars = BTreeMap::<String, String>::new();
     let loaded = stack::load(source, &stack::DiskLoader(&RealDisk), &given, &vars).expect("a valid stack");
@@ -87,51 +97,59 @@ impl Outcome {
 
 /// Brings a stack up in a new world.
 pub fn bring_up(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Conditions) -> Outcome {
-    // A test's thread has a quarter of a main thread's stack, and unoptimised futures are large.
+    with_room(|| run(desired, secrets, conditions))
+}
+
+/// A test's thread has a quarter of a main thread's stack, and unoptimised futures are large.
+pub fn with_room<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
-        let run = || run(desired, secrets, conditions);
         let thread = std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, run).expect("a thread");
         thread.join().expect("the run does not panic")
     })
 }
 
-fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Conditions) -> Outcome {
+/// The simulator over a world, and its address; it ends with what is returned.
+pub async fn simulate(world: Arc<World>, clock: &SharedClock, faults: Option<Json>) -> (Arc<Simulator>, Serving) {
     rustls::crypto::ring::default_provider().install_default().ok();
+    let options =
+        SimOptions { world, clock: clock.clone(), seed: Some(7), speed: None, faults, interiors: Arc::new(Clusters) };
+    let simulator = Simulator::open(options).await.expect("simulator");
+    let serving = simulator.serve(([127, 0, 0, 1], 0).into()).await.expect("socket");
+    (simulator, serving)
+}
+
+/// What one process has in hand to reach the simulator.
+pub fn platforms(serving: &Serving, clock: &SharedClock, random: Arc<SeededRandom>) -> Platforms {
+    let providers = provider::registry(provider::ProviderOptions {
+        google_endpoint: Some(serving.url.clone()),
+        proxy: Some(serving.url.clone()),
+        project: Some("sim-project".to_owned()),
+        given: None,
+        clock: clock.clone(),
+        random: random.clone(),
+        vars: Arc::new(BTreeMap::<String, String>::new()),
+    })
+    .expect("providers");
+    Platforms {
+        kinds: providers.kinds,
+        drivers: providers.drivers,
+        site: providers.site,
+        prover: providers.prover,
+        objects: providers.objects,
+        clock: clock.clone(),
+        random,
+    }
+}
+
+fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Conditions) -> Outcome {
     // A fixed day: two runs see the same times.
     let clock = DiscreteClock::new(Timestamp(1_800_000_000_000));
     let runtime = clock.runtime().expect("runtime");
     runtime.block_on(async {
         let shared: SharedClock = Arc::new(clock.clone());
-        let options = SimOptions {
-            world: World::in_memory(),
-            clock: shared.clone(),
-            seed: Some(7),
-            speed: None,
-            faults: conditions.faults.clone(),
-            interiors: Arc::new(Clusters),
-        };
-        let simulator = Simulator::open(options).await.expect("simulator");
-        let serving = simulator.serve(([127, 0, 0, 1], 0).into()).await.expect("socket");
+        let (_simulator, serving) = simulate(World::in_memory(), &shared, conditions.faults.clone()).await;
         let random = Arc::new(SeededRandom::new(conditions.shuffle.unwrap_or(1)));
-        let providers = provider::registry(provider::ProviderOptions {
-            google_endpoint: Some(serving.url.clone()),
-            proxy: Some(serving.url.clone()),
-            project: Some("sim-project".to_owned()),
-            given: None,
-            clock: shared.clone(),
-            random: random.clone(),
-            vars: Arc::new(BTreeMap::<String, String>::new()),
-        })
-        .expect("providers");
-        let platforms = Platforms {
-            kinds: providers.kinds,
-            drivers: providers.drivers,
-            site: providers.site,
-            prover: providers.prover,
-            objects: providers.objects,
-            clock: shared,
-            random,
-        };
+        let platforms = platforms(&serving, &shared, random);
         let backend = LocalBackend::new(Arc::new(MemoryDisk::new()), &PathBuf::from("state"), &desired.stack);
         let mut session = backend.open("lab").expect("state");
         let options = Options::default();
@@ -159,14 +177,18 @@ fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Condi
             shuffle: conditions.shuffle,
         };
         let applied = apply(&platforms, &mut session, job).await.expect("state can be written");
-        let mut failures = applied
-            .summary
-            .failed
-            .iter()
-            .map(|(address, failure)| format!("{address}: {}", failure.causes.join(": ")))
-            .chain(applied.unproved.iter().map(|(component, f)| format!("{component}: {}", f.causes.join(": "))))
-            .collect::<Vec<_>>();
-        failures.sort();
+        let failures = failures(&applied);
         Outcome { applied, failures }
     })
+}
+
+/// Every failure, causes joined, in the order of their addresses.
+pub fn failures(applied: &Applied) -> Vec<String> {
+    let failed = applied.summary.failed.iter();
+    let mut failures = failed
+        .map(|(address, failure)| format!("{address}: {}", failure.causes.join(": ")))
+        .chain(applied.unproved.iter().map(|(component, f)| format!("{component}: {}", f.causes.join(": "))))
+        .collect::<Vec<_>>();
+    failures.sort();
+    failures
 }

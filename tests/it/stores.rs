@@ -120,6 +120,7 @@ fn the_model_conforms() {
 
 /// Cloud Storage with the bucket `states`, as the simulator plays it, and its address.
 pub fn gcs(world: &Path) -> (crate::served::Served, String) {
+    rustls::crypto::ring::default_provider().install_default().ok();
     let served = crate::served::serve(world, "127.0.0.1:0");
     let client = reqwest::Client::builder().no_proxy().build().expect("client");
     let made = run(async {

@@ -65,6 +65,12 @@ pub enum Standing {
 }
 
 impl Lease {
+    /// One that begins now.
+    pub fn new(epoch: u64, run: &str, holder: &str, process: Option<Process>) -> Self {
+        let (run, holder) = (run.to_owned(), holder.to_owned());
+        Lease { format: 1, epoch, run, holder, process, renewals: 0, term: TERM.as_secs(), released: false }
+    }
+
     /// How it stands; `age` is the time since its last renewal by the store's clock, `is_alive` whether a process of
     /// this realm runs.
     pub fn standing(&self, age: Duration, realm: Option<&str>, is_alive: impl Fn(u32) -> bool) -> Standing {
@@ -99,16 +105,7 @@ mod tests {
     use super::*;
 
     fn lease() -> Lease {
-        Lease {
-            format: 1,
-            epoch: 3,
-            run: "r".into(),
-            holder: "process 7 of me".into(),
-            process: Some(Process { realm: "b".into(), pid: 7 }),
-            renewals: 2,
-            term: 60,
-            released: false,
-        }
+        Lease::new(3, "r", "process 7 of me", Some(Process { realm: "b".into(), pid: 7 }))
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod history;
 pub mod lease;
 pub mod segment;
 mod session;
+mod unpushed;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use futures_util::stream::{self, StreamExt};
 use self::lease::{Lease, Process, Standing};
 use self::segment::{JOURNAL, SNAPSHOTS};
 pub use self::session::RemoteSession;
+use self::unpushed::Spill;
 use crate::backend::BackendError;
 use crate::backend::leash::Leash;
 use crate::backend::store::{REQUEST_LIMIT, Store, StoreError, Stored, Tag, Written};
@@ -55,13 +57,6 @@ pub struct RemoteBackend {
     /// Where records go that the store did not take.
     spill: Spill,
     is_alive: fn(u32) -> bool,
-}
-
-/// A local file for what could not be pushed.
-#[derive(Clone)]
-pub(super) struct Spill {
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
 }
 
 /// State as it was read, and where its journal goes on.
@@ -216,16 +211,7 @@ impl RemoteBackend {
 
     async fn take(&self, me: &Me) -> Result<Attempt, BackendError> {
         let begun = self.clock.now();
-        let fresh = |epoch| Lease {
-            format: 1,
-            epoch,
-            run: me.run.clone(),
-            holder: me.holder.clone(),
-            process: me.process.clone(),
-            renewals: 0,
-            term: lease::TERM.as_secs(),
-            released: false,
-        };
+        let fresh = |epoch| Lease::new(epoch, &me.run, &me.holder, me.process.clone());
         let Some(stored) = self.get(lease::KEY).await? else {
             let mine = fresh(1);
             return Ok(match self.put(lease::KEY, &mine.encode(), None).await? {

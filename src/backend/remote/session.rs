@@ -10,10 +10,11 @@ use async_trait::async_trait;
 
 use super::lease::{self, Lease};
 use super::segment::{self, Header};
-use super::{Me, RemoteBackend, Taken, insist};
+use super::{Me, PATIENCE, RemoteBackend, Taken, insist};
 use crate::backend::leash::Leash;
-use crate::backend::store::{Tag, Written};
-use crate::backend::{BackendError, Session};
+use crate::backend::store::{StoreError, Tag, Written};
+use crate::backend::{BackendError, Session, Unpushed};
+use crate::env::clock::Timestamp;
 use crate::state::codec;
 use crate::state::model::State;
 use crate::state::transition::Transition;
@@ -26,6 +27,9 @@ const FOLD_BYTES: usize = 64 * 1024;
 const KEPT: usize = 20;
 /// Of so many of them the segments too: every state since can be had again, and who made it.
 const TOLD: usize = 3;
+
+/// The time between two attempts to renew a lease that has ended.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// The open history of a [`RemoteBackend`].
 pub struct RemoteSession {
@@ -46,6 +50,8 @@ pub struct RemoteSession {
     holder: Option<String>,
     /// Records that the store did not take.
     unpushed: Vec<u8>,
+    /// Whether they could be written down here.
+    kept: Result<(), String>,
 }
 
 impl RemoteSession {
@@ -83,6 +89,7 @@ impl RemoteSession {
             notes: note.into_iter().collect(),
             broken: false,
             unpushed: Vec::new(),
+            kept: Ok(()),
         };
         session.push_spilled().await?;
         Ok(session)
@@ -91,28 +98,24 @@ impl RemoteSession {
     /// Adds what an earlier run could not push, unless the history has gone on without it.
     async fn push_spilled(&mut self) -> Result<(), BackendError> {
         let spill = self.backend.spill.clone();
-        let place = spill.path.display().to_string();
-        let bytes = match spill.disk.read(&spill.path) {
-            Ok(bytes) if bytes.is_empty() => return Ok(()),
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(BackendError::Storage { what: "read", place, error }),
-        };
-        let mut state = self.state.clone();
-        match codec::replay(&mut state, &bytes) {
-            Ok(done) if done.applied > 0 => {
-                self.write(&bytes[..done.intact]).await?;
-                self.notes.push(format!("pushed {} records that an earlier run left in {place}", done.applied));
-                self.state = state;
+        let bytes = spill.read()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let place = spill.place();
+        match self.backend.rest(&bytes, &self.state, (self.next, self.unfolded.0)).await? {
+            Some(rest) if rest.records > 0 => {
+                self.write(&bytes[rest.span]).await?;
+                self.notes.push(format!("pushed {} records that an earlier run left in {place}", rest.records));
+                self.state = rest.state;
             }
+            Some(_) => {}
             // Another run has gone on from the same intents, and has settled them by looking.
-            Ok(_) | Err(_) => self.notes.push(format!(
+            None => self.notes.push(format!(
                 "{place} holds what an earlier run could not push; the state has gone on since, and it is set aside"
             )),
         }
-        let aside = spill.path.with_extension(format!("{}.done", self.epoch));
-        let set_aside = spill.disk.write(&aside, &bytes).and_then(|()| spill.disk.write(&spill.path, b""));
-        set_aside.map_err(|error| BackendError::Storage { what: "write", place, error })
+        spill.set_aside(self.epoch, &bytes)
     }
 
     /// Writes records as the next segment.
@@ -125,12 +128,18 @@ impl RemoteSession {
             place: backend.at(&key),
             error: std::io::Error::other(text),
         };
-        let now = self.backend.clock.now();
-        if !self.leash.holds(now) {
-            return Err(self.lost(now));
-        }
+        let patience = self.backend.clock.now().plus(PATIENCE);
         let store = self.backend.store.clone();
-        let written = insist(&self.backend.clock, self.leash.end(), || store.create(&key, &bytes)).await;
+        let written = loop {
+            self.until_it_holds(patience).await?;
+            let end = self.leash.end().min(patience);
+            match insist(&self.backend.clock, end, || store.create(&key, &bytes)).await {
+                Err(StoreError::Unavailable(_)) if self.backend.clock.now().plus(AGAIN) < patience => {
+                    self.backend.clock.sleep(AGAIN).await;
+                }
+                written => break written,
+            }
+        };
         match written.map_err(|error| storage(&self.backend, error.to_string()))? {
             Written::Done(_) => {}
             Written::Refused => {
@@ -148,7 +157,22 @@ impl RemoteSession {
         Ok(())
     }
 
-    fn lost(&self, now: crate::env::clock::Timestamp) -> BackendError {
+    /// Returns once something may be written. A lease that has ended while the store was away is renewed when that is
+    /// back, if nobody has taken it over.
+    async fn until_it_holds(&self, patience: Timestamp) -> Result<(), BackendError> {
+        loop {
+            let now = self.backend.clock.now();
+            if self.leash.holds(now) {
+                return Ok(());
+            }
+            if self.leash.is_cut() || now >= patience {
+                return Err(self.lost(now));
+            }
+            self.backend.clock.sleep(AGAIN).await;
+        }
+    }
+
+    fn lost(&self, now: Timestamp) -> BackendError {
         match self.leash.is_cut() {
             true => BackendError::Overtaken { place: self.backend.place() },
             false => BackendError::Expired { place: self.backend.place(), since: now.since(self.leash.end()) },
@@ -159,10 +183,7 @@ impl RemoteSession {
     fn spill(&mut self, records: &[u8]) {
         self.broken = true;
         self.unpushed.extend_from_slice(records);
-        let spill = &self.backend.spill;
-        if let Err(error) = spill.disk.write(&spill.path, &self.unpushed) {
-            tracing::error!("cannot write {}: {error}", spill.path.display());
-        }
+        self.kept = self.backend.spill.keep(&self.unpushed).map_err(|error| error.to_string());
     }
 }
 
@@ -182,12 +203,15 @@ async fn fence(backend: &RemoteBackend, me: &Me, epoch: u64) -> Result<super::Lo
     }
 }
 
-/// Renews the lease until it cannot be.
+/// Renews the lease until somebody else has it. One that has ended while the store was away is renewed all the same:
+/// whoever takes it over replaces its object, and as long as that is the one that was written here, nobody has.
 async fn beat(backend: RemoteBackend, lease: Arc<Mutex<(Lease, Tag)>>, leash: Leash) {
+    let mut pause = lease::TERM / 3;
     loop {
-        backend.clock.sleep(lease::TERM / 3).await;
+        backend.clock.sleep(pause).await;
+        pause = AGAIN;
         let begun = backend.clock.now();
-        if !leash.holds(begun) {
+        if leash.is_cut() {
             return;
         }
         let (mut renewed, tag) = lease.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -202,12 +226,13 @@ async fn beat(backend: RemoteBackend, lease: Arc<Mutex<(Lease, Tag)>>, leash: Le
                 Err(_) => continue,
             },
             Err(error) => {
-                tracing::warn!("the lease of {} could not be renewed: {error}", backend.place());
+                tracing::debug!("the lease of {} could not be renewed: {error}", backend.place());
                 continue;
             }
         };
         *lease.lock().unwrap_or_else(PoisonError::into_inner) = (renewed, tag);
         leash.extend(begun.plus(lease::TERM));
+        pause = lease::TERM / 3;
     }
 }
 
@@ -275,7 +300,7 @@ impl Session for RemoteSession {
 
     async fn close(&mut self) {
         self.heartbeat.abort();
-        if !self.leash.holds(self.backend.clock.now()) {
+        if self.leash.is_cut() {
             return;
         }
         let (lease, tag) = self.lease.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -301,6 +326,12 @@ impl Session for RemoteSession {
 
     fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    fn unpushed(&self) -> Option<Unpushed> {
+        let records = self.unpushed.iter().filter(|byte| **byte == b'\n').count();
+        let place = self.backend.spill.place();
+        (records > 0).then(|| Unpushed { records, place, error: self.kept.clone().err() })
     }
 }
 

@@ -148,6 +148,29 @@ fn what_could_not_be_pushed_is_pushed_by_the_next_run() {
     });
 }
 
+/// Serials alone do not tell whose records they are.
+#[test]
+fn what_could_not_be_pushed_is_not_added_to_what_others_have_recorded_since() {
+    world(async |clock, store| {
+        let (here, there) = (MemoryDisk::new(), MemoryDisk::new());
+        let mut first = open(&backend(&store, &clock, &here), "a", 0).await.expect("free");
+        first.commit(vec![begin()]).await.expect("written");
+        store.away(true);
+        first.commit(made("x")).await.expect_err("the store is away");
+        first.commit(made("y")).await.expect_err("still away");
+        assert_eq!(first.unpushed().map(|unpushed| unpushed.records), Some(4));
+        first.close().await;
+        store.away(false);
+        let mut second = open(&backend(&store, &clock, &there), "b", 300).await.expect("taken over");
+        second.commit(made("z")).await.expect("written");
+        second.close().await;
+        let third = open(&backend(&store, &clock, &here), "c", 300).await.expect("free");
+        assert!(third.notes().iter().any(|note| note.contains("set aside")), "{:?}", third.notes());
+        let names = third.state().resources.keys().map(|identity| identity.as_str()).collect::<Vec<_>>();
+        assert_eq!(names, ["values.z"]);
+    });
+}
+
 #[test]
 fn a_long_journal_is_folded_and_read_alike() {
     world(async |clock, store| {

@@ -75,7 +75,7 @@ impl Dispatcher<'_, '_> {
     pub(super) async fn promise_hooks(&mut self) -> Result<(), BackendError> {
         let due = self.plan.changes.iter().filter(|c| c.action == Action::Run && !c.is_leaving());
         let promises = due.filter_map(|change| self.promise(change).0).collect();
-        self.session.commit(promises).await
+        self.commit(promises).await
     }
 
     /// State keeps the hook as it is now, for later.

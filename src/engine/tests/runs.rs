@@ -57,7 +57,10 @@ impl Machine {
             tokio::select! {
                 biased;
                 () = stop.notified() => None,
-                done = self.process(desired, cloud, clock.clone(), interrupt) => done.ok(),
+                done = async {
+                    let mut session = Fused { inner: self.backend().open("test")?, books: self.books.clone() };
+                    self.process(&mut session, desired, cloud, clock.clone(), interrupt).await
+                } => done.ok(),
             }
         });
         self.now = clock.now();
@@ -70,14 +73,14 @@ impl Machine {
         outcome
     }
 
-    async fn process(
+    pub(super) async fn process(
         &self,
+        session: &mut dyn Session,
         desired: &Desired,
         cloud: Cloud,
         clock: DiscreteClock,
         interrupt: Interrupt,
     ) -> Result<(Plan, Summary), BackendError> {
-        let mut session = Fused { inner: self.backend().open("test")?, books: self.books.clone() };
         let mut kinds = KindTable::default();
         kinds.register(Arc::new(ThingKind));
         kinds.register(Arc::new(HookKind));
@@ -117,7 +120,7 @@ impl Machine {
             interrupt: receiver,
             shuffle: None,
         };
-        let summary = dispatcher::run(&plan, &mut session, run).await?;
+        let summary = dispatcher::run(&plan, session, run).await?;
         session.compact().await?;
         Ok((plan, summary))
     }

@@ -88,8 +88,24 @@ pub(super) fn infer(objects: &Objects<'_>, resources: &[Resource], found: &mut F
             }
         }
     }
-    let accepted = without_cycles(objects, resources, found, wanted);
+    let needs = Needs::new(objects, resources);
+    let mut accepted: Waits = BTreeMap::new();
+    without_cycles(&needs, found, wanted, &mut accepted);
+    // Last, so that of two edges that exclude each other a guess is never the one that stays.
+    without_cycles(&needs, found, configurations(objects, &grants), &mut accepted);
     connect(objects, found, accepted);
+}
+
+/// The ConfigMaps beside a controller, which it may read through the API without naming them in its pods: there
+/// before it starts, and still there while it lets go of what it has finalizers on.
+fn configurations(objects: &Objects<'_>, grants: &BTreeMap<(String, String), BTreeSet<usize>>) -> Waits {
+    let mut controllers: BTreeMap<&str, Reasons> = BTreeMap::new();
+    for &workload in grants.values().flatten() {
+        let namespace = objects.all[workload].namespace;
+        controllers.entry(namespace).or_default().insert(workload, "this controller may be configured by it");
+    }
+    let maps = objects.of_kind("", "ConfigMap");
+    maps.filter_map(|map| Some((map.at, controllers.get(map.namespace)?.clone()))).collect()
 }
 
 fn definitions<'a>(objects: &Objects<'a>) -> BTreeMap<(&'a str, &'a str), Definition> {
@@ -224,20 +240,17 @@ fn selects<'a>(selector: Option<&Value>, label: &dyn Fn(&str) -> Option<&'a str>
         })
 }
 
-/// What each object waits for, with the reason: the wanted edges without those whose target needs, through
+/// Adds to what each object waits for, with the reason, the wanted edges without those whose target needs, through
 /// whatever chain, the object itself.
-fn without_cycles(objects: &Objects<'_>, resources: &[Resource], found: &Found, wanted: Waits) -> Waits {
-    let needs = Needs::new(objects, resources);
-    let mut accepted: Waits = BTreeMap::new();
+fn without_cycles(needs: &Needs<'_>, found: &Found, wanted: Waits, accepted: &mut Waits) {
     for (target, dependents) in wanted {
-        let reached = needs.reach(target, found, &accepted);
+        let reached = needs.reach(target, found, accepted);
         for (dependent, reason) in dependents {
             if !reached.contains(&dependent) {
-                accepted.entry(dependent).or_default().insert(target, reason);
+                accepted.entry(dependent).or_default().entry(target).or_insert(reason);
             }
         }
     }
-    accepted
 }
 
 /// The explicit edges of the resources, by object and by component.

@@ -202,6 +202,8 @@ fn whoever_may_write_the_status_or_finalizers_of_a_kind_is_its_controller() {
                 "roleRef": {"kind": "ClusterRole", "name": "r"}, "subjects": [{"kind": "ServiceAccount", "name": "sa", "namespace": "n"}]}),
             deployment("n", "d", json!({"serviceAccountName": "sa"})),
             json!({"apiVersion": "x.io/v1", "kind": "Thing", "metadata": {"name": "t"}}),
+            core("ConfigMap", Some("n"), "beside"),
+            core("ConfigMap", Some("m"), "elsewhere"),
         ])
     };
     let edge = "Thing/t > Deployment/n/d".to_owned();
@@ -209,6 +211,24 @@ fn whoever_may_write_the_status_or_finalizers_of_a_kind_is_its_controller() {
     assert!(stack(role("things/status", "*")).contains(&edge));
     assert!(!stack(role("things/status", "get")).contains(&edge));
     assert!(!stack(role("things", "update")).contains(&edge));
+    // It may be configured by what lies beside it, which nothing but its program says.
+    let configured = |role| stack(role).into_iter().filter(|edge| edge.contains("> ConfigMap/")).collect::<Vec<_>>();
+    assert_eq!(configured(role("things/status", "*")), ["Deployment/n/d > ConfigMap/n/beside"]);
+    assert_eq!(configured(role("things", "update")), Vec::<String>::new());
+}
+
+#[test]
+fn what_waits_for_a_controller_does_not_configure_it() {
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "r"},
+        "rules": [{"apiGroups": ["x.io"], "resources": ["things/status"], "verbs": ["update"]}]});
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "r"},
+        "subjects": [{"kind": "ServiceAccount", "name": "sa", "namespace": "n"}]});
+    let controller = deployment("n", "d", json!({"serviceAccountName": "sa"}));
+    let mut resources = [role, binding, controller, core("ConfigMap", Some("n"), "after")].map(object).to_vec();
+    let on = resources[2].address.clone();
+    resources[3].needs.push(Need { on, reason: "test".to_owned() });
+    assert!(!shown(&infer(&resources)).iter().any(|edge| edge.contains("> ConfigMap/")));
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Field {
 pub fn diff(fields: &[Field], desired: &Value, prior: Prior<'_>) -> Vec<Change> {
     let Some(observed) = prior.observed else { return Vec::new() };
     let applied = prior.recorded.and_then(|recorded| recorded.get("attrs"));
-    let mut changes = broken(&observed.attrs).into_iter().collect::<Vec<_>>();
+    let mut changes = broken(&observed.attrs, prior.recorded.is_some()).into_iter().collect::<Vec<_>>();
     for field in fields {
         let wanted = desired.at(field.path);
         let before = applied.and_then(|attrs| attrs.at(field.path));
@@ -132,11 +132,13 @@ pub fn found(desired: Option<&Value>, observed: &Value) -> Value {
     Value::Map(Map::from([("attrs".to_owned(), attrs)]))
 }
 
-/// A resource in the state ERROR is unusable and is made anew.
-fn broken(observed: &Value) -> Option<Change> {
-    (observed.get("status")?.as_str()? == "ERROR").then(|| Change {
+/// A resource in the state ERROR is unusable and is made anew; so is one that has never been more than half there,
+/// as a pool after a stock-out, which costs what there is of it.
+fn broken(observed: &Value, was_whole: bool) -> Option<Change> {
+    let status = observed.get("status")?.as_str()?;
+    (status == "ERROR" || (status == "RUNNING_WITH_ERROR" && !was_whole)).then(|| Change {
         path: vec!["status".into()],
-        before: Some("ERROR".into()),
+        before: Some(status.into()),
         after: Some("RUNNING".into()),
         forces_replace: true,
         effect: None,

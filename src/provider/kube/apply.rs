@@ -69,7 +69,8 @@ pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
     let (api_version, key) = identify(&request.attrs)?;
     let resource = served(cluster, &api_version, &key).await?;
     let path = resource.object(key.namespace.as_deref(), &key.name);
-    let sent = document(&key, &canonical(&request.attrs), &request.ownership)?;
+    let manifest = canonical(&request.attrs);
+    let mut sent = document(&key, &manifest, &request.ownership)?;
     if !request.adopt {
         match send(cluster, &path, &sent, &request.ownership, Meant::Absent, false, "").await {
             // Something of that name is there.
@@ -104,6 +105,10 @@ pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
                 }
                 None => force = true,
             }
+        } else {
+            // A run that was stopped made it; whoever takes fields over may have done so since.
+            let left = without_surrendered(&manifest, request, &observed(live));
+            sent = document(&key, &left, &request.ownership)?;
         }
     }
     let uid = there.as_ref().and_then(|live| live.pointer("/metadata/uid")).and_then(Json::as_str);

@@ -19,6 +19,7 @@ use super::discovery::{Catalogue, escape};
 use super::given::Given;
 use super::live::Page;
 use super::refusal::Refusal;
+use super::transport;
 use crate::env::clock::{SharedClock, timeout};
 use crate::provider::google::client::GoogleClient;
 use crate::resource::error::{ErrorClass, ProviderError};
@@ -101,18 +102,14 @@ impl Connections {
         }
         let uri = endpoint.parse().map_err(|_| invalid(format!("the endpoint {endpoint} is not a URL")))?;
         let mut config = kube::Config::new(uri);
-        // The engine retries, with the class of the error in hand; a silent retry would repeat a write.
-        config.default_retry = false;
-        config.connect_timeout = Some(Duration::from_secs(15));
         if !ca.is_empty() {
             let certificates = CertificateDer::pem_slice_iter(ca.as_bytes()).collect::<Result<Vec<_>, _>>();
             let certificates = certificates.ok().filter(|list| !list.is_empty());
             let certificates = certificates.ok_or_else(|| invalid("the cluster's CA certificate is not PEM".into()))?;
             config.root_cert = Some(certificates.iter().map(|der| der.to_vec()).collect());
         }
-        let client = kube::client::ClientBuilder::try_from(config)
-            .map_err(|error| invalid(format!("cannot prepare the client of {endpoint}: {error}")))?
-            .build();
+        let client = transport::client(config)
+            .map_err(|error| invalid(format!("cannot prepare the client of {endpoint}: {error}")))?;
         let login = match text("token") {
             Some(token) => Login::Fixed(token.to_owned()),
             None => Login::Google(self.google.clone()),
@@ -340,9 +337,11 @@ impl Cluster {
         let request = request.body(Body::from(bytes)).map_err(|error| not_a_path(path, &error))?;
         // Simulated time stands still until the whole answer is read.
         let _busy = self.clock.busy();
+        tracing::debug!(method = %request.method(), path, "asking the API server");
         let exchange = async {
             let answer = self.client().send(request).await.map_err(|error| unreachable(&error))?;
             let status = answer.status();
+            tracing::debug!(status = status.as_u16(), path, "the API server answered");
             let wait =
                 answer.headers().get(http::header::RETRY_AFTER).and_then(|text| text.to_str().ok()?.parse().ok());
             let body = answer.into_body().collect().await.map_err(|error| unreachable(&error))?.to_bytes();

@@ -5,19 +5,11 @@
 //! it) and what a person is told when it cannot.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use kube::client::{ClientBuilder, ConfigExt};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use tower::buffer::BufferLayer;
 
+use super::transport;
 use crate::resource::error::{ErrorClass, ProviderError};
-
-/// How long it may take to connect.
-const CONNECT: Duration = Duration::from_secs(15);
-
-/// Requests that may wait for a connection, as in the client itself.
-const WAITING: usize = 1024;
 
 /// Which cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +50,7 @@ impl Given {
             Some(_) => {}
         }
         let options = KubeConfigOptions { context: wanted, ..KubeConfigOptions::default() };
-        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
             .map_err(|error| self.unreadable(&error))?;
         if config.accept_invalid_certs {
@@ -80,11 +72,8 @@ impl Given {
                 .hint("give the token as one line"));
         }
         let plugin = config.auth_info.exec.as_ref().and_then(|exec| exec.command.clone());
-        // The engine retries, with the class of the error in hand; a silent retry would repeat a write.
-        config.default_retry = false;
-        config.connect_timeout = Some(CONNECT);
         // Exec plugins are programs: they must not hold up the one thread of the run.
-        let built = tokio::task::spawn_blocking(move || build(config)).await;
+        let built = tokio::task::spawn_blocking(move || transport::client(config)).await;
         match built {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(error)) => Err(self.no_login(plugin.as_deref(), &error)),
@@ -116,20 +105,6 @@ impl Given {
         )
         .hint("run `kubectl --kubeconfig FILE get namespaces` to see whether the login works at all")
     }
-}
-
-/// The client of a kubeconfig. Left to itself the crate runs a plugin three times: for a token, for a certificate, and
-/// for when that expires. Most give a token, which needs one run, and another whenever it expires.
-fn build(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
-    if config.auth_info.exec.is_some()
-        && let Some(login) = config.auth_layer()?
-    {
-        config.auth_info.exec = None;
-        // The login asks for a service that can be shared.
-        let shared = ClientBuilder::try_from(config)?.with_layer(&BufferLayer::new(WAITING));
-        return Ok(shared.with_layer(&login).build());
-    }
-    ClientBuilder::try_from(config).map(ClientBuilder::build)
 }
 
 fn is_loopback(uri: &http::Uri) -> bool {

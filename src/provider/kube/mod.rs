@@ -26,3 +26,4 @@ pub mod site;
 pub mod status;
 mod stored;
 pub mod tenants;
+mod transport;

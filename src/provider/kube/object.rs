@@ -184,6 +184,12 @@ impl Kind for ObjectKind {
         if own { Demise::Own } else { Demise::WithConnection }
     }
 
+    /// `kubernetes.io/pvc-protection` and `pv-protection` stay while a pod uses the claim.
+    fn waits_for_users(&self, attrs: &Value) -> bool {
+        let text = |key| attrs.get(key).and_then(Value::as_str).unwrap_or_default();
+        text("apiVersion") == "v1" && matches!(text("kind"), "PersistentVolumeClaim" | "PersistentVolume")
+    }
+
     fn exclusive(&self, _: &Address, _: &Value) -> Option<String> {
         None
     }

@@ -22,7 +22,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
 use crate::env::clock::SharedClock;
-use crate::sim::faults::{Faults, Interference};
+use crate::sim::faults::{Asked, Faults, Interference};
+use crate::sim::requests::Requests;
 use crate::sim::world::World;
 use answer::{Call, Refusal, respond};
 
@@ -68,6 +69,8 @@ pub struct Google {
     pub clock: SharedClock,
     /// What goes wrong.
     pub faults: Faults,
+    /// What was asked, clusters included.
+    pub requests: Requests,
     seed: String,
     /// Says that an operation began.
     wake: Notify,
@@ -82,7 +85,15 @@ impl Google {
     /// Over a world. `seed` makes identifiers and port-free choices the same every time.
     pub fn new(world: Arc<World>, clock: SharedClock, seed: String) -> Arc<Self> {
         let faults = Faults::new(world.clone(), clock.clone());
-        Arc::new(Google { world, clock, faults, seed, wake: Notify::new(), planes: OnceLock::new() })
+        Arc::new(Google {
+            world,
+            clock,
+            faults,
+            requests: Requests::default(),
+            seed,
+            wake: Notify::new(),
+            planes: OnceLock::new(),
+        })
     }
 
     /// Says who runs the clusters; once, before the first request.
@@ -146,7 +157,9 @@ impl Google {
                 Refusal::new(500, "INTERNAL", "backendError", format!("the world cannot be written: {broken}"));
             return respond(500, &refusal.body(&request_id));
         }
-        let interference = self.faults.on_request(&call);
+        let path = call.path();
+        let asked = Asked { method: call.method.as_str(), path: &path, token: call.token.as_deref() };
+        let interference = self.interfere(&asked);
         if let Some(Interference::Answer(refusal)) = &interference {
             return respond(refusal.code, &refusal.body(&request_id));
         }
@@ -160,6 +173,14 @@ impl Google {
             response.extensions_mut().insert(HangUp);
         }
         response
+    }
+
+    /// Counts a request, and says what happens to it by the world's rules.
+    pub fn interfere(&self, asked: &Asked<'_>) -> Option<Interference> {
+        let interference = self.faults.on_request(asked);
+        let word = interference.as_ref().map(Interference::word);
+        self.requests.count(asked.method, asked.path, word.as_deref());
+        interference
     }
 
     async fn route(self: &Arc<Self>, call: &Call, request_id: &str) -> Response<Body> {

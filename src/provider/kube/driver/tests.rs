@@ -373,6 +373,29 @@ fn a_ceded_field_that_was_taken_over_is_left_out_of_an_update() {
     assert_eq!(update(Some("hpa")), json!({"paused": false}));
 }
 
+/// A run was stopped after it had made the object, and nobody knows but the cluster.
+#[test]
+fn a_ceded_field_that_was_taken_over_is_left_out_when_an_unfinished_object_is_taken_up() {
+    let server = server();
+    let manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "n"},
+        "spec": {"replicas": 1, "paused": false}});
+    let path = "/apis/apps/v1/namespaces/n/deployments/web";
+    let mut there = live(manifest.clone(), "d", Some("me"));
+    there["metadata"]["managedFields"] = json!([
+        {"manager": "stackwright-me", "operation": "Apply", "fieldsV1": {"f:spec": {"f:paused": {}}}},
+        {"manager": "hpa", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+    ]);
+    server.on(&format!("PATCH {path}"), 409, modified());
+    server.on(&format!("PATCH {path}"), 200, there.clone());
+    server.on(&format!("GET {path}"), 200, there);
+    let mut request = request(&manifest);
+    request.ceded =
+        vec![crate::resource::model::Ceded { path: vec!["spec".into(), "replicas".into()], owner: "hpa".into() }];
+    run(async { driver(&server).create(&request).await }).expect("taken up");
+    let specs = server.asked(Method::PATCH).into_iter().map(|(_, body)| body["spec"].clone()).collect::<Vec<_>>();
+    assert_eq!(specs, [json!({"replicas": 1, "paused": false}), json!({"paused": false})]);
+}
+
 #[test]
 fn a_namespace_waits_for_its_service_account() {
     let server = server();
