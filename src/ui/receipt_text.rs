@@ -161,7 +161,10 @@ mod tests {
     #[test]
     fn only_a_clean_receipt_says_zero() {
         let clean = Receipt::default();
-        assert_eq!(super::receipt(&clean, Some("sweep"), PLAIN), "0 residual resources: nothing of this stack is left.");
+        assert_eq!(
+            super::receipt(&clean, Some("sweep"), PLAIN),
+            "0 residual resources: nothing of this stack is left."
+        );
         let unseen = Unseen { what: "disks of p".into(), why: "no\u{1b}[31m answer".into() };
         let blind = Receipt { unknown: vec![unseen], ..Receipt::default() };
         let text = super::receipt(&blind, Some("sweep"), PLAIN);
@@ -171,9 +174,9 @@ mod tests {
 
     #[test]
     fn each_finding_says_whose_it_is_what_it_costs_and_how_it_goes() {
-        let remaining =
-            vec![entry("ours", Verdict::Proven, Some(0.01)), entry("maybe", Verdict::Probable, None)];
-        let receipt = Receipt { remaining, per_hour: 0.01, others: vec![entry("x", Verdict::Other, None)], ..Receipt::default() };
+        let remaining = vec![entry("ours", Verdict::Proven, Some(0.01)), entry("maybe", Verdict::Probable, None)];
+        let receipt =
+            Receipt { remaining, per_hour: 0.01, others: vec![entry("x", Verdict::Other, None)], ..Receipt::default() };
         let text = super::receipt(&receipt, Some("stackwright destroy --sweep"), PLAIN);
         for part in [
             "2 resources left:",
