@@ -89,8 +89,21 @@ fn faults(folder: &Path, rules: &Json) {
     std::fs::write(world.join("faults.json"), json!({ "faults": rules }).to_string()).expect("written");
 }
 
-fn world<T>(folder: &Path, look: impl FnOnce(&World) -> T) -> T {
-    let world = World::open(&RealDisk, &folder.join("state/.sim")).expect("the world is free");
+/// Opens a world that no process has. A program that another test is just starting may hold on to its lock for a moment:
+/// a new process has all open files until it becomes the program.
+pub fn world<T>(folder: &Path, look: impl FnOnce(&World) -> T) -> T {
+    let open = || World::open(&RealDisk, &folder.join("state/.sim"));
+    let mut tries = 0;
+    let world = loop {
+        match open() {
+            Ok(world) => break world,
+            Err(_) if tries < 50 => {
+                tries += 1;
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            Err(error) => panic!("the world is not free: {error}"),
+        }
+    };
     look(&world)
 }
 
