@@ -122,6 +122,8 @@ fn named(transition: &Transition) -> (&'static str, Option<Identity>) {
         Transition::Moved { from, .. } => ("moved", Some(from.clone())),
         Transition::Adopted { address, .. } => ("adopted", Some(address.identity())),
         Transition::Outputs(_) => ("outputs", None),
+        Transition::Captured { .. } => ("captured", None),
+        Transition::Cleared(_) => ("cleared", None),
         Transition::Replaced(_) => ("replaced", None),
         Transition::Departed { .. } => ("departed", None),
         Transition::Keyed(_) => ("keyed", None),
@@ -203,6 +205,10 @@ impl Driver for MortalDriver {
 
     async fn update(&self, request: &ApplyRequest) -> Result<Ack, ProviderError> {
         self.fate.call("update", &request.subject, self.inner.update(request)).await
+    }
+
+    async fn clear_way(&self, subject: &Subject, observed: &Observed) -> Result<Readiness, ProviderError> {
+        self.fate.call("clear the way", subject, self.inner.clear_way(subject, observed)).await
     }
 
     async fn delete(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
