@@ -34,6 +34,9 @@ pub struct Bucket {
 pub fn open(address: &str) -> Result<Arc<dyn Store>, String> {
     let (scheme, rest) = address.split_once("://").ok_or("it is no address of a bucket")?;
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.contains('@') {
+        return Err("a login does not belong into an address: the service's own variables and files hold it".to_owned());
+    }
     // Everything else about the connection is what the service's variables say.
     let (timeout, limit) = (ClientConfigKey::Timeout, format!("{} seconds", REQUEST_LIMIT.as_secs()));
     let retries = RetryConfig { max_retries: 0, ..RetryConfig::default() };
@@ -44,16 +47,33 @@ pub fn open(address: &str) -> Result<Arc<dyn Store>, String> {
         }
         "s3" => {
             let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retries);
+            for key in [AmazonS3ConfigKey::AccessKeyId, AmazonS3ConfigKey::SecretAccessKey, AmazonS3ConfigKey::Token] {
+                one_line(key.as_ref(), builder.get_config_value(&key))?;
+            }
             builder.with_config(AmazonS3ConfigKey::Client(timeout), limit).build().map(|store| Arc::new(store) as _)
         }
         "az" => {
             let builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket).with_retry(retries);
+            for key in [AzureConfigKey::AccessKey, AzureConfigKey::SasKey, AzureConfigKey::Token] {
+                one_line(key.as_ref(), builder.get_config_value(&key))?;
+            }
             builder.with_config(AzureConfigKey::Client(timeout), limit).build().map(|store| Arc::new(store) as _)
         }
         other => return Err(format!("{other}:// is no store that this program knows")),
     };
     let inner = inner.map_err(|error| chain(&error))?;
     Ok(Arc::new(Bucket::new(inner, prefix, address)?))
+}
+
+/// Refuses what no header can hold: the client would break off at it, in the middle of everything.
+fn one_line(name: &str, value: Option<String>) -> Result<(), String> {
+    match value {
+        Some(value) if value.chars().any(char::is_control) => {
+            let name = name.to_uppercase();
+            Err(format!("{name} has characters that no login has, such as a line feed: give it as one line"))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Bucket {
@@ -159,5 +179,47 @@ fn chain(error: &Error) -> String {
         }
         cause = next.source();
     }
-    text
+    without_body(&text)
+}
+
+/// What stands before the status of an answer that is a refusal.
+const STATUS: &str = "status code: ";
+
+/// The text without what a service has answered, but for the code and the message of its refusal. S3 sends back the
+/// whole request whose signature is wrong, the token of its session included.
+fn without_body(text: &str) -> String {
+    let Some((before, answer)) = text.split_once(STATUS) else { return text.to_owned() };
+    let (status, body) = answer.split_once(": ").unwrap_or((answer, ""));
+    let element = |name: &str| {
+        let (_, rest) = body.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once(&format!("</{name}>"))?.0.to_owned())
+    };
+    let json = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
+    let message = json.pointer("/error/message").and_then(serde_json::Value::as_str).map(str::to_owned);
+    let said = [element("Code"), element("Message"), message].into_iter().flatten().collect::<Vec<_>>();
+    let status = status.lines().next().unwrap_or_default();
+    format!("{before}{STATUS}{}", [status.to_owned()].into_iter().chain(said).collect::<Vec<_>>().join(": "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_refusal_its_code_and_message_are_told() {
+        let before = "Error performing GET http://a - Server returned non-2xx status code: 403 Forbidden";
+        for (body, said) in [
+            ("", ""),
+            (": GET / HTTP/1.1\nauthorization: Bearer t0ken", ""),
+            (
+                ": <?xml?><Error><Code>SignatureDoesNotMatch</Code><Message>It does not.</Message>\
+                 <CanonicalRequest>x-amz-security-token:t0ken</CanonicalRequest></Error>",
+                ": SignatureDoesNotMatch: It does not.",
+            ),
+            (": {\"error\": {\"code\": 403, \"message\": \"no access\", \"x\": \"t0ken\"}}", ": no access"),
+        ] {
+            assert_eq!(without_body(&format!("{before}{body}")), format!("{before}{said}"));
+        }
+        assert_eq!(without_body("no answer: at all"), "no answer: at all");
+    }
 }

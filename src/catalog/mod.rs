@@ -55,7 +55,7 @@ pub struct ExpandOptions<'a> {
     pub secrets: BTreeMap<String, String>,
     /// The charts and manifests that are at hand; stand-ins take the places of those that are not.
     pub library: &'a Library<'a>,
-    /// What random values in charts derive from; charts that want some are refused without it.
+    /// What random values in charts derive from; charts that want some are refused without it. Keys digests, too.
     pub key: Option<[u8; 32]>,
     /// What charts are told about the cluster; it remembers what they ask.
     pub answers: &'a Answers,
@@ -109,7 +109,7 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
     if expansion.has_errors() {
         return Err(Diagnostics(expansion.found));
     }
-    pieces::digest(&mut expansion.resources);
+    pieces::digest(&mut expansion.resources, options.key);
     let secrets = used_secrets(&expansion.resources, &outputs);
     let origins = secrets.into_iter().map(|name| {
         let origin = options.secrets.get(&name).cloned().or_else(|| variable(stack, &name)).unwrap_or_default();

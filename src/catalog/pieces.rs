@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use crate::address::Address;
 use crate::catalog::documents::{self, set, text};
@@ -14,6 +14,7 @@ use crate::catalog::timing;
 use crate::diag::Diagnostic;
 use crate::resource::hook::{self, Moment};
 use crate::resource::model::Resource;
+use crate::state::key;
 use crate::value::Value;
 
 /// One rendered object.
@@ -233,25 +234,58 @@ fn holds_text(manifest: &Value) -> bool {
     data.flat_map(|map| map.values()).any(|value| value.as_str().is_some_and(|text| !text.is_empty()))
 }
 
-/// Tells hooks that run at upgrades what their components consist of; called when nothing is changed any more.
-pub(super) fn digest(resources: &mut [Resource]) {
+/// Tells hooks that run at upgrades what their components consist of; called when nothing is changed any more. State
+/// keeps these digests: where Secrets with contents are part of it, they are keyed, or without a key leave those out.
+pub(super) fn digest(resources: &mut [Resource], key: Option<[u8; 32]>) {
     let upgrades =
         |resource: &Resource| matches!(Moment::of(&resource.address), Some(Moment::PreUpgrade | Moment::PostUpgrade));
     let concerned = resources.iter().filter(|resource| upgrades(resource));
     let components = concerned.map(|resource| resource.address.component().to_owned()).collect::<BTreeSet<_>>();
     for component in components {
         let own = resources.iter().filter(|resource| resource.address.component() == component);
-        let contents = own.map(|resource| (&resource.address, &resource.attrs)).collect::<BTreeMap<_, _>>();
-        let mut digest = Sha256::new();
+        let contents = own.map(|resource| (&resource.address, &*resource.attrs)).collect::<BTreeMap<_, _>>();
+        let secret = contents.values().any(|attrs| contents_of_secret(attrs).is_some_and(holds_text));
+        let mut text = Vec::new();
         for (address, attrs) in contents {
-            digest.update(address.identity().as_str().as_bytes());
-            digest.update(attrs.to_json().to_string().as_bytes());
+            text.extend_from_slice(address.identity().as_str().as_bytes());
+            let attrs = if secret && key.is_none() { without_contents(attrs) } else { attrs.to_json() };
+            text.extend_from_slice(attrs.to_string().as_bytes());
         }
-        let digest = digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digest = match key.filter(|_| secret) {
+            Some(key) => format!("{}{}", hook::KEYED, key::hexadecimal(&key::mac(&key, &[b"rendered\0", &text])[..16])),
+            None => key::hexadecimal(&Sha256::digest(&text)[..16]),
+        };
         for resource in resources.iter_mut().filter(|r| upgrades(r) && r.address.component() == component) {
             documents::set(Arc::make_mut(&mut resource.attrs), &["rendered"], digest.as_str().into());
         }
     }
+}
+
+/// The Secret that attributes are of: an object, or that of a hook.
+fn contents_of_secret(attrs: &Value) -> Option<&Value> {
+    let manifest = attrs.get(hook::MANIFEST).unwrap_or(attrs);
+    let text = |key| manifest.get(key).and_then(Value::as_str);
+    ((text("apiVersion"), text("kind")) == (Some("v1"), Some("Secret"))).then_some(manifest)
+}
+
+/// Attributes without what a Secret holds, kubectl's copy of it included.
+fn without_contents(attrs: &Value) -> serde_json::Value {
+    let mut json = attrs.to_json();
+    if contents_of_secret(attrs).is_some() {
+        let manifest = match json.get_mut(hook::MANIFEST).is_some() {
+            true => &mut json[hook::MANIFEST],
+            false => &mut json,
+        };
+        for list in ["data", "stringData"] {
+            if let Some(held) = manifest.get_mut(list).and_then(serde_json::Value::as_object_mut) {
+                held.values_mut().for_each(|value| *value = serde_json::Value::Null);
+            }
+        }
+        if let Some(metadata) = manifest.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+            metadata.remove("annotations");
+        }
+    }
+    json
 }
 
 /// Namespaces that every cluster has.

@@ -598,3 +598,46 @@ fn a_chart_of_ones_own_with_hooks_scopes_and_what_says_nothing() {
     let policy = ["metadata", "annotations", "helm.sh/resource-policy"];
     assert_eq!(find(&desired, "things.x.io").attrs.at(&policy), Some(&Value::from("keep")));
 }
+
+/// Two components of hooks that run at upgrades: one has a Secret, the other has not.
+fn digests_of(word: &str, key: Option<[u8; 32]>) -> [String; 2] {
+    let object = |kind: &str, data: Value| {
+        Value::from_json(&serde_json::json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "x"},
+            "stringData": data.to_json()}))
+    };
+    let address = |component: &str, key: &str| Address::new(format!("charts.{component}/{key}"));
+    let data = Value::from_json(&serde_json::json!({"word": word}));
+    let resource = |address: Address, kind: &'static str, attrs: Value| Resource {
+        address,
+        kind,
+        attrs: attrs.into(),
+        needs: Vec::new(),
+        connection: None,
+        ceded: Vec::new(),
+        timeout: std::time::Duration::ZERO,
+        estimate: std::time::Duration::ZERO,
+        origin: None,
+    };
+    let job = || crate::resource::hook::Hook::default().attrs(object("ConfigMap", Value::map()));
+    let mut resources = vec![
+        resource(address("a", "Secret/n/x"), "k8s.object", object("Secret", data.clone())),
+        resource(address("a", "pre-upgrade:Job.batch/n/x"), "k8s.hook", job()),
+        resource(address("b", "ConfigMap/n/x"), "k8s.object", object("ConfigMap", data)),
+        resource(address("b", "post-upgrade:Job.batch/n/x"), "k8s.hook", job()),
+    ];
+    pieces::digest(&mut resources, key);
+    [1, 3].map(|at| resources[at].attrs.get("rendered").and_then(Value::as_str).expect("a digest").to_owned())
+}
+
+#[test]
+fn digests_of_secrets_are_keyed_or_leave_them_out() {
+    let [secret, plain] = digests_of("a", Some([1; 32]));
+    assert!(secret.starts_with("keyed:") && !plain.starts_with("keyed:"), "{secret} {plain}");
+    let [other, _] = digests_of("a", Some([2; 32]));
+    let [changed, _] = digests_of("b", Some([1; 32]));
+    assert!(other != secret && changed != secret);
+    // Without a key it tells nothing of them; of all else it is what it ever was.
+    assert_eq!(digests_of("a", None)[0], digests_of("b", None)[0]);
+    assert_eq!(digests_of("a", None)[1], plain);
+    assert_ne!(digests_of("b", None)[1], plain);
+}

@@ -1,5 +1,6 @@
 //! `apply`: plan, ask, carry out, prove. What a destroy leaves behind is in `receipt`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
 use crate::plan::execution;
 use crate::plan::file;
-use crate::plan::model::{Basis, Drift, Plan, Reason};
+use crate::plan::model::{Drift, Plan, Reason};
 use crate::platform::audit::Receipt;
 use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
@@ -117,7 +118,8 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
             Some(session) => session,
             None => kept.open(&opening).await?,
         };
-        let outcome = carry(&job, &planned, &place, &platforms, session.as_mut(), terminal).await;
+        let run = (&place, vars, terminal);
+        let outcome = carry(&job, &planned, run, &platforms, session.as_mut()).await;
         session.close().await;
         outcome
     })
@@ -127,10 +129,9 @@ pub(super) fn run_job(job: Job<'_>, vars: &dyn Vars, terminal: &Terminal) -> Res
 async fn carry(
     job: &Job<'_>,
     planned: &Planned,
-    place: &Place,
+    (place, vars, terminal): (&Place, &dyn Vars, &Terminal),
     platforms: &Platforms,
     session: &mut dyn Session,
-    terminal: &Terminal,
 ) -> Result<ExitCode, Diagnostics> {
     let interrupt = run::interrupts();
     let mut options = run::options(job.planning, planned.stack(), job.destroy);
@@ -141,8 +142,9 @@ async fn carry(
         terminal.say(&terminal.err.dim("Reading what is there..."));
     }
     let (args, options) = (job.stack, &options);
-    let matter = Planning { args, place, planned, options, terminal, create_key: true };
+    let matter = Planning { args, place, planned, options, terminal, vars, create_key: true };
     let matter = matter.matter(platforms, session.state()).await?;
+    let platforms = &matter.keyed(platforms);
     let wanted = matter.wanted();
     let Preview { plan, observed, unreachable, .. } =
         preview(platforms, matter.subject(session.state(), false)).await?;
@@ -158,9 +160,7 @@ async fn carry(
             check_basis(saved, session)?;
             check_secrets(saved, &plan)?;
             check_observation(saved, &plan)?;
-            // A plan that was made before there was a key has no digests; state needs them.
-            let basis = Basis { secrets: plan.basis.secrets, ..saved.basis.clone() };
-            Plan { basis, ..saved.clone() }
+            saved.clone()
         }
     };
     if !job.json {
@@ -332,9 +332,27 @@ pub(super) async fn ask(
     }
 }
 
+/// Secrets must have the values that the plan was made with.
 fn check_secrets(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
-    let changed = saved.basis.secrets.iter().filter(|(name, digest)| now.basis.secrets.get(*name) != Some(*digest));
-    let names = changed.map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    if let (Some(then), Some(key)) = (&saved.basis.key, &now.basis.key)
+        && then != key
+    {
+        return Err(Diagnostic::error("the saved plan was made with another stack key")
+            .detail(format!("It was {then}, and here it is {key}: which values the plan was made with cannot be told."))
+            .hint("make a new plan here, or bring the key of the other place")
+            .into());
+    }
+    let mut used = BTreeSet::new();
+    for after in saved.changes.iter().filter_map(|change| change.after.as_ref()) {
+        after.visit_templates(&mut |template| used.extend(template.secrets().map(str::to_owned)));
+    }
+    used.extend(saved.basis.secrets.keys().cloned());
+    // What the plan has no digest of, it does not bind: its maker's word would be good for any value.
+    let differs = |name: &&String| {
+        let then = saved.basis.secrets.get(*name);
+        then.is_none() || then != now.basis.secrets.get(*name)
+    };
+    let names = used.iter().filter(differs).map(String::as_str).collect::<Vec<_>>();
     if names.is_empty() {
         return Ok(());
     }

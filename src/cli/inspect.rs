@@ -86,10 +86,11 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
     let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
     let sink: Arc<dyn Sink> = Arc::new(Collected::default());
     let (stack, options) = (&args.stack, &Options::default());
-    let planning = Planning { args: stack, place: &place, planned: &planned, options, terminal, create_key: false };
+    let planning =
+        Planning { args: stack, place: &place, planned: &planned, options, terminal, vars, create_key: false };
     let status = with_platforms(&place, planned.site(), async |platforms| {
         let matter = planning.matter(&platforms, &state).await?;
-        status::status(&platforms, matter.subject(&state, false), &sink).await
+        status::status(&matter.keyed(&platforms), matter.subject(&state, false), &sink).await
     })?;
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();

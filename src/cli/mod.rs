@@ -16,6 +16,7 @@ mod kept;
 mod lease;
 mod lock;
 mod matter;
+mod panics;
 mod plan;
 mod push;
 mod reach;
@@ -37,8 +38,11 @@ use clap::Parser;
 
 use crate::env::vars::ProcessVars;
 
+pub use panics::tame as tame_panics;
+
 /// Runs the program with these arguments (the first is its own name).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    tame_panics();
     // reqwest, kube and the simulator use whichever provider is installed, and panic without one.
     rustls::crypto::ring::default_provider().install_default().ok();
     let vars = ProcessVars;

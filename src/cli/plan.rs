@@ -28,10 +28,18 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     options.abandon = args.abandon.iter().map(Address::new).collect();
     options.refresh_only = args.refresh_only;
     let (stack, options) = (&args.stack, &options);
-    let planning = Planning { args: stack, place: &place, planned: &planned, options, terminal, create_key: false };
+    let planning = Planning {
+        args: stack,
+        place: &place,
+        planned: &planned,
+        options,
+        terminal,
+        vars,
+        create_key: args.out.is_some(),
+    };
     let preview = with_platforms(&place, planned.site(), async |platforms| {
         let matter = planning.matter(&platforms, &state).await?;
-        preview(&platforms, matter.subject(&state, true)).await
+        preview(&matter.keyed(&platforms), matter.subject(&state, true)).await
     })?;
     if let Some(why) = &preview.blind {
         terminal

@@ -117,6 +117,7 @@ async fn destroy(
     let subject = Subject {
         desired: &desired,
         state: session.state(),
+        key: None,
         secrets: &nothing,
         found: &Found::default(),
         options: &options,

@@ -9,9 +9,12 @@ use crate::cli::terminal::Terminal;
 use crate::cli::{run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::vars::Vars;
+use crate::ops::platforms::Platforms;
 use crate::ops::preview::Subject;
 use crate::ops::rebuild::{self, Rebuilt};
 use crate::plan::planner::Options;
+use crate::provider;
+use crate::state::key::Key;
 use crate::state::model::State;
 use crate::state::transition::Transition;
 use crate::ui::rebuild_text::{self, Lists};
@@ -29,6 +32,7 @@ pub(super) fn rebuild(args: &Rebuild<'_>, vars: &dyn Vars, terminal: &Terminal) 
     let stack = args.stack;
     let place = Place::of(&stack.place, &stack.file);
     let (synthesize, fetch) = (place.is_simulated(), place.fetches(terminal));
+    source::renew_key(stack, vars, synthesize)?;
     let planned = source::planned(stack, args.charts, vars, synthesize, fetch, false)?;
     if let Some(wanted) = planned.known() {
         wanted.accept(terminal)?;
@@ -67,10 +71,16 @@ pub(super) fn rebuild(args: &Rebuild<'_>, vars: &dyn Vars, terminal: &Terminal) 
                 None => planned.look(&platforms, &blank, &options, terminal).await?,
             };
             let wanted = planned.known().or(looked.as_ref()).expect("what is not known at once was looked up");
-            let secrets = run::digests(stack, &place, wanted, true)?;
+            // Every digest is made anew: the key may be another one than before.
+            let keyring = run::Keyring { args: stack, place: &place, vars, create: true, any: true };
+            let key = keyring.key(wanted, &current)?;
+            let key_name = key.as_ref().map(Key::name);
+            let secrets = run::digests(key.as_ref(), wanted);
+            let platforms = Platforms { kinds: provider::kinds(key), ..platforms.clone() };
             let subject = Subject {
                 desired: &wanted.desired,
                 state: &blank,
+                key: key_name.as_deref(),
                 secrets: &secrets,
                 found: &wanted.found,
                 options: &options,

@@ -16,11 +16,13 @@ use crate::engine::dispatcher::Interrupt;
 use crate::env::disk::RealDisk;
 use crate::env::process;
 use crate::env::random::SystemRandom;
+use crate::env::vars::Vars;
 use crate::ops::layout;
 use crate::ops::marks;
 use crate::ops::platforms::Platforms;
 use crate::plan::planner::Options;
 use crate::state::codec::DecodeError;
+use crate::state::key::Key;
 use crate::state::model::State;
 
 /// A backend's refusal with the ways out.
@@ -81,27 +83,74 @@ pub(super) fn stopped(error: &BackendError, session: &dyn Session) -> Diagnostic
     Diagnostics(said)
 }
 
-/// Keyed digests of the secret inputs that the stack uses. Without a key (nothing was applied yet) there are
-/// none, and nothing to compare with.
-pub(super) fn digests(
-    args: &StackArgs,
-    place: &Place,
-    wanted: &Wanted,
-    create_key: bool,
-) -> Result<BTreeMap<String, String>, Diagnostics> {
-    if wanted.secrets.is_empty() {
-        return Ok(BTreeMap::new());
+/// Which key a run's digests are made with.
+pub(super) struct Keyring<'a> {
+    pub args: &'a StackArgs,
+    pub place: &'a Place,
+    pub vars: &'a dyn Vars,
+    /// One is made where there is none, if there are secrets: for runs that record or save what they were.
+    pub create: bool,
+    /// What is recorded is not asked, or made anew: where its key is not here, another will do.
+    pub any: bool,
+}
+
+impl Keyring<'_> {
+    /// The key that the state's digests were made with, or for a state without any, the stack's file or what is in the
+    /// environment. Without a key there are no digests, and nothing to compare with.
+    ///
+    /// # Errors
+    /// When the state was made with a key that is not here: everything would seem to have changed.
+    pub(super) fn key(&self, wanted: &Wanted, state: &State) -> Result<Option<Key>, Diagnostics> {
+        let beside = layout::state(&self.args.file, self.place.world(), &wanted.desired.stack);
+        let unusable = |error: std::io::Error| unusable_key(&error);
+        let given = layout::given_key(self.vars).map_err(unusable)?;
+        let kept = layout::kept_key(&RealDisk, &beside).map_err(unusable)?;
+        let none = given.is_none() && kept.is_none();
+        if let Some(name) = &state.key {
+            match kept.iter().chain(&given).find(|key| key.name() == *name) {
+                Some(key) => return Ok(Some(key.clone())),
+                None if self.any => {}
+                None => return Err(lost_key(name, none, &beside, self.args).into()),
+            }
+        }
+        match kept.or(given) {
+            None if self.create && !wanted.secrets.is_empty() => {
+                layout::make_key(&RealDisk, &SystemRandom, &beside).map(Some).map_err(unusable)
+            }
+            key => Ok(key),
+        }
     }
-    // The key stays here, wherever the state is: whoever reads that must not be able to try values.
-    let beside = layout::state(&args.file, place.world(), &wanted.desired.stack);
-    let key = layout::stack_key(&RealDisk, &SystemRandom, &beside, create_key).map_err(|error| {
-        Diagnostics::from(
-            Diagnostic::error("cannot use the stack key").detail(error.to_string()).hint("check the state folder"),
-        )
-    })?;
-    let Some(key) = key else { return Ok(BTreeMap::new()) };
-    let digest = |(name, value): (&String, &String)| (name.clone(), layout::secret_digest(&key, name, value));
-    Ok(wanted.secrets.iter().map(digest).collect())
+}
+
+/// Why a key is of no use.
+pub(super) fn unusable_key(error: &std::io::Error) -> Diagnostics {
+    Diagnostic::error("cannot use the stack key").detail(error.to_string()).hint("check the state folder").into()
+}
+
+fn lost_key(name: &str, none: bool, beside: &Path, args: &StackArgs) -> Diagnostic {
+    let file = layout::key_file(beside);
+    let what =
+        if none { "the stack key is not here" } else { "the stack key is not the one that the state was made with" };
+    Diagnostic::error(what)
+        .detail(format!(
+            "The state holds digests that are keyed with {name}; without that key every secret would seem to have \
+             changed. Nothing was planned."
+        ))
+        .hint(format!(
+            "bring {} back from where the stack was applied before, or set {} to what it holds \
+             (\"base64:$(base64 < FILE)\"); if it is lost, `stackwright state rebuild {}{}` records what is there with \
+             another",
+            file.display(),
+            layout::KEY_VARIABLE,
+            args.file.display(),
+            args.place.again(),
+        ))
+}
+
+/// Keyed digests of the secrets that the stack uses, by name.
+pub(super) fn digests(key: Option<&Key>, wanted: &Wanted) -> BTreeMap<String, String> {
+    let Some(key) = key else { return BTreeMap::new() };
+    wanted.secrets.iter().map(|(name, value)| (name.clone(), key.secret(name, value))).collect()
 }
 
 /// Refuses to plan what is there already and the state does not know: a state that is lost, or of another stack.

@@ -9,9 +9,9 @@ use crate::catalog;
 use crate::chart::cache::Cache;
 use crate::chart::{Answers, Library, Lock};
 use crate::cli::args::{BundleArgs, InputArgs, StackArgs};
-use crate::cli::lock;
 use crate::cli::reach::{Place, Site};
 use crate::cli::terminal::Terminal;
+use crate::cli::{lock, run};
 use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::random::SystemRandom;
@@ -25,6 +25,7 @@ use crate::plan::planner::Options;
 use crate::provider::kube::given::Given;
 use crate::resource::model::Desired;
 use crate::stack::{self, Stack};
+use crate::state::key::Key;
 use crate::state::model::State;
 
 /// A stack, expanded, with the values of its secret inputs.
@@ -313,27 +314,43 @@ impl Planned {
     }
 }
 
-/// What random values in the user's own charts derive from: `STACKWRIGHT_KEY`, or the stack key. The catalogue's
-/// charts need none.
+/// What random values in charts derive from: `STACKWRIGHT_KEY`, or the stack key. Digests of what charts consist of are
+/// keyed with it, too.
 ///
-/// A key is made for a stack that was never applied. One that is lost later is not made anew: every password
+/// A key is made for a stack that was never applied, if it has charts of its own: the catalogue's draw nothing. One that is lost later is not made anew: every password
 /// that a chart has drawn would be another one.
 fn chart_key(args: &StackArgs, vars: &dyn Vars, stack: &Stack) -> Result<Option<[u8; 32]>, Diagnostics> {
-    if stack.charts.is_empty() {
-        return Ok(None);
-    }
-    if let Some(text) = vars.get("STACKWRIGHT_KEY").filter(|text| !text.is_empty()) {
-        return Ok(Some(layout::derived_key(text.as_bytes())));
-    }
     let place = Place::of(&args.place, &args.file);
     let state = layout::state(&args.file, place.world(), &stack.name);
-    let is_new = RealDisk.list(&state).map_or(true, |names| names.is_empty());
-    let key = layout::stack_key(&RealDisk, &SystemRandom, &state, is_new).map_err(|error| {
-        Diagnostics::from(
-            Diagnostic::error("cannot use the stack key").detail(error.to_string()).hint("check the state folder"),
-        )
-    })?;
-    Ok(key.map(|key| layout::derived_key(&key)))
+    let is_new = || RealDisk.list(&state).map_or(true, |names| names.is_empty());
+    let key = match known_key(vars, &state)? {
+        None if !stack.charts.is_empty() && is_new() => Some(made_key(&state)?),
+        key => key,
+    };
+    Ok(key.map(|key| key.derived("charts")))
+}
+
+fn known_key(vars: &dyn Vars, state: &Path) -> Result<Option<Key>, Diagnostics> {
+    let given = layout::given_key(vars).map_err(|error| run::unusable_key(&error))?;
+    if given.is_some() {
+        return Ok(given);
+    }
+    layout::kept_key(&RealDisk, state).map_err(|error| run::unusable_key(&error))
+}
+
+fn made_key(state: &Path) -> Result<Key, Diagnostics> {
+    layout::make_key(&RealDisk, &SystemRandom, state).map_err(|error| run::unusable_key(&error))
+}
+
+/// Makes a key for a stack whose own is lost and whose charts draw from it: only for a state that is made anew.
+pub(super) fn renew_key(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Result<(), Diagnostics> {
+    let stack = stack(&args.file, &args.inputs, vars, synthesize)?.stack;
+    let place = Place::of(&args.place, &args.file);
+    let state = layout::state(&args.file, place.world(), &stack.name);
+    if !stack.charts.is_empty() && known_key(vars, &state)?.is_none() {
+        made_key(&state)?;
+    }
+    Ok(())
 }
 
 /// A cloud gets the real things or nothing.

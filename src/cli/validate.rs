@@ -12,6 +12,7 @@ use crate::env::disk::write_document;
 use crate::env::vars::Vars;
 use crate::plan::dependencies;
 use crate::stack;
+use crate::ui::diagnostic::without_logins;
 
 /// The schemas there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -52,13 +53,13 @@ pub(super) fn validate(args: &ValidateArgs, vars: &dyn Vars, terminal: &Terminal
 fn json(diagnostic: &Diagnostic) -> serde_json::Value {
     let place = diagnostic.span.as_ref().map(|(span, label)| {
         let (line, column) = span.line_column();
-        serde_json::json!({ "file": span.source.name, "line": line, "column": column, "label": label })
+        serde_json::json!({ "file": span.source.name, "line": line, "column": column, "label": without_logins(label) })
     });
     serde_json::json!({
         "severity": diagnostic.severity,
-        "summary": diagnostic.summary,
-        "detail": diagnostic.detail,
-        "hint": diagnostic.hint,
+        "summary": without_logins(&diagnostic.summary),
+        "detail": without_logins(&diagnostic.detail),
+        "hint": diagnostic.hint.as_deref().map(without_logins),
         "address": diagnostic.address,
         "place": place,
     })

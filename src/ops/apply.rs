@@ -119,6 +119,10 @@ pub async fn apply(
     if let Some(target) = plan.basis.target.as_ref().filter(|t| session.state().target.as_ref() != Some(t)) {
         opening.push(Transition::Bind(target.clone()));
     }
+    // A state that has a key is planned with no other; see `cli::run`.
+    if let Some(key) = plan.basis.key.as_ref().filter(|_| session.state().key.is_none()) {
+        opening.push(Transition::Keyed(key.clone()));
+    }
     session.commit(opening).await?;
     if plan.refresh_only {
         session.commit(plan.drift.iter().map(noted).collect()).await?;

@@ -7,12 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
+use base64::Engine as _;
 
 use crate::env::disk::Disk;
 use crate::env::random::Random;
 use crate::env::vars::Vars;
+use crate::state::key::Key;
 
 /// The project folder of a stack file.
 pub fn project(stack_file: &Path) -> PathBuf {
@@ -55,45 +55,67 @@ pub fn holder(vars: &dyn Vars, command: &str, now: crate::env::clock::Timestamp)
     format!("process {} of {user}{host}, running `{command}` since {now}", std::process::id())
 }
 
-/// The stack key: 32 random bytes that no state, plan or log holds, beside the state folder and readable by
-/// its owner only. Keyed digests of secrets are worthless without it.
-///
-/// # Errors
-/// When it can neither be read nor made.
-pub fn stack_key(disk: &dyn Disk, random: &dyn Random, state: &Path, create: bool) -> io::Result<Option<Vec<u8>>> {
+/// The variable that may hold a stack's key, where no file is at hand.
+pub const KEY_VARIABLE: &str = "STACKWRIGHT_KEY";
+
+/// What the contents of a key file begin with in [`KEY_VARIABLE`]; anything else there is a key as it is.
+const CODED: &str = "base64:";
+
+/// The file of a stack's key: beside the state folder, wherever the state itself is, since whoever reads that must
+/// not be able to try values.
+pub fn key_file(state: &Path) -> PathBuf {
     let mut name = state.file_name().unwrap_or_default().to_owned();
     name.push(".key");
-    let path = state.with_file_name(name);
-    match disk.read(&path) {
-        Ok(key) if key.len() >= 32 => Ok(Some(key)),
-        Ok(_) => Err(io::Error::other(format!("{} is not a stack key; restore it or delete it", path.display()))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if !create {
-                return Ok(None);
-            }
-            let mut key = vec![0; 32];
-            random.fill(&mut key);
-            disk.write(&path, &key)?;
-            Ok(Some(key))
+    state.with_file_name(name)
+}
+
+/// The key in [`KEY_VARIABLE`].
+///
+/// # Errors
+/// When it is too short to be one, or cannot be decoded.
+pub fn given_key(vars: &dyn Vars) -> io::Result<Option<Key>> {
+    let Some(text) = vars.get(KEY_VARIABLE).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let bytes = match text.strip_prefix(CODED) {
+        None => text.into_bytes(),
+        Some(coded) => {
+            let coded = coded.split_whitespace().collect::<String>();
+            let wrong = || io::Error::other(format!("what follows {CODED} in {KEY_VARIABLE} is not base64"));
+            base64::engine::general_purpose::STANDARD.decode(coded).map_err(|_| wrong())?
         }
+    };
+    if bytes.len() < SHORTEST {
+        let what = format!("{KEY_VARIABLE} has less than {SHORTEST} bytes: whoever reads the state could guess it");
+        return Err(io::Error::other(what));
+    }
+    Ok(Some(Key::new(&bytes)))
+}
+
+/// The least bytes of a key that somebody gives.
+const SHORTEST: usize = 16;
+
+/// The key in the stack's own file: 32 random bytes that no state, plan or log holds, readable by their owner only.
+///
+/// # Errors
+/// When it cannot be read, or is none.
+pub fn kept_key(disk: &dyn Disk, state: &Path) -> io::Result<Option<Key>> {
+    let path = key_file(state);
+    match disk.read(&path) {
+        Ok(key) if key.len() >= 32 => Ok(Some(Key::new(&key))),
+        Ok(_) => Err(io::Error::other(format!("{} is not a stack key; restore it or delete it", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// A key of 32 bytes from whatever text or bytes somebody keeps as one; for other uses than digests of secrets.
-pub fn derived_key(from: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(from).expect("HMAC takes keys of any length");
-    mac.update(b"charts");
-    mac.finalize().into_bytes().into()
-}
-
-/// The keyed digest of a secret value: HMAC-SHA-256, hexadecimal.
-pub fn secret_digest(key: &[u8], name: &str, value: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(name.as_bytes());
-    mac.update(&[0]);
-    mac.update(value.as_bytes());
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+/// Makes a key and keeps it in the stack's file.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn make_key(disk: &dyn Disk, random: &dyn Random, state: &Path) -> io::Result<Key> {
+    let mut key = vec![0; 32];
+    random.fill(&mut key);
+    disk.write(&key_file(state), &key)?;
+    Ok(Key::new(&key))
 }
 
 /// A disk that all of a run's files are on.

@@ -68,6 +68,7 @@ pub async fn place(
     let subject = Subject {
         desired: alone,
         state: &known,
+        key: None,
         secrets: &nothing,
         found: &Found::default(),
         options: &Options { replace: options.replace.clone(), ..Options::default() },

@@ -116,11 +116,11 @@ pub async fn recognise(
     };
     match claims.into_iter().find(|claim| claim.mark.id != state.stack_id && claim.things.len() * 2 > claim.of) {
         None => Ok(()),
-        Some(claim) => Err(unrecognised(&claim, desired, state, again).into()),
+        Some(claim) => Err(unrecognised(&claim, desired, state, options.destroy, again).into()),
     }
 }
 
-fn unrecognised(claim: &Claim, desired: &Desired, state: &State, again: &str) -> Diagnostic {
+fn unrecognised(claim: &Claim, desired: &Desired, state: &State, destroy: bool, again: &str) -> Diagnostic {
     let Mark { id, stack } = &claim.mark;
     let what = match &claim.things[..] {
         [one] => one.to_string(),
@@ -141,7 +141,8 @@ fn unrecognised(claim: &Claim, desired: &Desired, state: &State, again: &str) ->
     };
     Diagnostic::error(format!("{what} {verb} there and made by a stack whose state is not here"))
         .detail(format!(
-            "It carries the stack id {id}; {has}. Nothing was planned: it would be to make everything a second time."
+            "It carries the stack id {id}; {has}. Nothing was planned: it would be to {}.",
+            if destroy { "leave all of it where it is" } else { "make everything a second time" }
         ))
         .hint(format!(
             "if the state is kept elsewhere, point [state] there; if an earlier one is still here, `stackwright history \

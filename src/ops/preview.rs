@@ -35,6 +35,8 @@ pub struct Subject<'a> {
     pub desired: &'a Desired,
     /// What is recorded.
     pub state: &'a State,
+    /// The name of the key that `secrets` and the kinds make digests with.
+    pub key: Option<&'a str>,
     /// Keyed digests of the secret inputs.
     pub secrets: &'a BTreeMap<String, String>,
     /// What charts have looked up in the cluster.
@@ -129,6 +131,7 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
         observed: &observed,
         unreachable: &unreachable,
         target,
+        key: subject.key,
         secrets: subject.secrets,
         found: &subject.found.secrets,
         options: subject.options,

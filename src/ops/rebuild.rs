@@ -123,6 +123,7 @@ pub async fn rebuild(
     let mut state = subject.state.clone();
     let Preview { plan, observed, .. } = preview(platforms, subject).await?;
     state.target = plan.basis.target.clone();
+    state.key = plan.basis.key.clone();
     let work = Work { platforms, plan: &plan, observed: &observed, values, digests, ownership: &ownership };
     let mut rebuilt = Rebuilt {
         state,

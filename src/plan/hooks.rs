@@ -83,10 +83,14 @@ impl Planner<'_> {
             (_, Some(pending)) if pending.sent => (Action::NoOp, Reason::Unfinished, true),
             (_, Some(_)) => run(Reason::Unfinished),
             (Some(_), None) if moment.is_installation() => (Action::NoOp, Reason::Same, false),
-            (Some(recorded), None) if Hook::of(&recorded.record).rendered == Hook::of(after).rendered => {
-                (Action::NoOp, Reason::Same, false)
+            (Some(recorded), None) => {
+                let alike = Hook::of(&recorded.record).is_alike(&Hook::of(after));
+                // What was recorded before there was a key says nothing of Secrets; their own records do.
+                match alike.unwrap_or_else(|| !self.changes_of(resource.address.component())) {
+                    true => (Action::NoOp, Reason::Same, false),
+                    false => run(Reason::Changed),
+                }
             }
-            (Some(_), None) => run(Reason::Changed),
             // It is new: where the component is older, this is an upgrade.
             (None, None) => match (self.is_installed(resource.address.component()), moment.is_installation()) {
                 (true, false) => run(Reason::Changed),
@@ -94,6 +98,12 @@ impl Planner<'_> {
                 (true, true) | (false, false) => (Action::Record, Reason::New, false),
             },
         }
+    }
+
+    /// Whether anything that the component consists of changes.
+    fn changes_of(&self, component: &str) -> bool {
+        let own = self.changes.iter().filter(|change| change.address.component() == component && change.kind != KIND);
+        own.into_iter().any(|change| change.action != Action::NoOp)
     }
 
     /// Whether an earlier run has installed the component. One with hooks has recorded them then, and owes none of

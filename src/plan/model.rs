@@ -10,7 +10,7 @@ use crate::state::model::Target;
 use crate::value::Value;
 
 /// The format of saved plans; see [`super::file`].
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A complete set of changes.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -59,6 +59,9 @@ pub struct Basis {
     /// Keyed digests of the secret inputs in use, by name.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
+    /// The name of the key that those, and the digests that apply will record, are made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// What happens to a resource.

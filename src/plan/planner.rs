@@ -36,6 +36,8 @@ pub struct Request<'a> {
     pub unreachable: &'a BTreeSet<Address>,
     /// The place that would be changed.
     pub target: Option<Target>,
+    /// The name of the stack's key, where it has one.
+    pub key: Option<&'a str>,
     /// Keyed digests of the secret inputs' values.
     pub secrets: &'a BTreeMap<String, String>,
     /// Secrets that charts have found in the cluster, or that the stack's own Secrets hold, by name: to see what they
@@ -136,6 +138,7 @@ fn empty(request: &Request<'_>) -> Plan {
             serial: request.recorded.serial,
             target: request.target.clone(),
             secrets: request.secrets.clone(),
+            key: request.key.map(str::to_owned),
         },
         changes: Vec::new(),
         edges: Vec::new(),

@@ -17,6 +17,7 @@ use crate::platform::{Objects, Prover, Site};
 use crate::resource::driver::Driver;
 use crate::resource::error::ProviderError;
 use crate::resource::kind::KindTable;
+use crate::state::key::Key;
 
 /// What providers need to know of the run.
 #[derive(Clone)]
@@ -41,7 +42,7 @@ pub struct ProviderOptions {
 
 /// Everything a run can do to the world.
 pub struct Providers {
-    /// The pure halves.
+    /// The pure halves, without a stack's key: [`kinds`] are those with one.
     pub kinds: KindTable,
     /// The drivers, by the name of their kind.
     pub drivers: BTreeMap<&'static str, Arc<dyn Driver>>,
@@ -53,12 +54,12 @@ pub struct Providers {
     pub objects: Arc<dyn Objects>,
 }
 
-/// The pure halves of all kinds: all that a plan without a platform needs.
-pub fn kinds() -> KindTable {
+/// The pure halves of all kinds: all that a plan without a platform needs. `key` is the stack's.
+pub fn kinds(key: Option<Key>) -> KindTable {
     let mut kinds = KindTable::default();
     kinds.register(Arc::new(google::cluster::ClusterKind));
     kinds.register(Arc::new(google::node_pool::NodePoolKind));
-    kinds.register(Arc::new(kube::object::ObjectKind));
+    kinds.register(Arc::new(kube::object::ObjectKind::keyed(key)));
     kinds.register(Arc::new(kube::hook::HookKind));
     kinds.register(Arc::new(value::ValueKind));
     kinds
@@ -98,7 +99,7 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     } else {
         Arc::new(google::site::GoogleSite::new(google, objects.clone(), project))
     };
-    Ok(Providers { kinds: kinds(), drivers: drivers.into(), site, prover: Arc::new(prover), objects })
+    Ok(Providers { kinds: kinds(None), drivers: drivers.into(), site, prover: Arc::new(prover), objects })
 }
 
 /// A recording of a real server beside the repository; `None`, said once, where the folder is absent.

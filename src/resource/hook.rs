@@ -94,7 +94,8 @@ pub struct Hook {
     pub timeout: i64,
     /// How long it usually takes, seconds.
     pub estimate: i64,
-    /// A digest of all that the component consists of, for hooks that run when that has changed.
+    /// A digest of all that the component consists of, for hooks that run when that has changed. It begins with
+    /// [`KEYED`] where Secrets are part of that.
     pub rendered: Option<String>,
 }
 
@@ -113,6 +114,13 @@ impl Hook {
         }
     }
 
+    /// Whether the component consists of the same things; `None` where that cannot be told, since one digest is keyed
+    /// and the other is not.
+    pub fn is_alike(&self, other: &Hook) -> Option<bool> {
+        let keyed = |hook: &Hook| hook.rendered.as_ref().is_some_and(|digest| digest.starts_with(KEYED));
+        (keyed(self) == keyed(other)).then(|| self.rendered == other.rendered)
+    }
+
     /// The attributes of a hook with this object.
     pub fn attrs(&self, manifest: Value) -> Value {
         let mut map = Map::from([
@@ -129,6 +137,9 @@ impl Hook {
         Value::Map(map)
     }
 }
+
+/// What a digest that is keyed with the stack's key begins with.
+pub const KEYED: &str = "keyed:";
 
 /// The attribute that holds a hook's object.
 pub const MANIFEST: &str = "manifest";
@@ -158,6 +169,10 @@ mod tests {
         for other in ["charts.web/Job.batch/app/clean", "charts.web/x:Job.batch/app/clean", "values.a"] {
             assert_eq!(Moment::of(&Address::new(other)), None, "{other}");
         }
+        let digest = |text: &str| Hook { rendered: Some(text.to_owned()), ..Hook::default() };
+        assert_eq!(digest("keyed:1").is_alike(&digest("keyed:1")), Some(true));
+        assert_eq!(digest("keyed:1").is_alike(&digest("keyed:2")), Some(false));
+        assert_eq!(digest("1").is_alike(&digest("keyed:2")), None);
         let hook = Hook { place: 2, clear_success: true, rendered: Some("x".into()), ..Hook::default() };
         let attrs = hook.attrs(Value::map());
         assert_eq!(Hook::of(&attrs), hook);

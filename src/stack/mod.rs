@@ -55,8 +55,8 @@ impl Draft {
     ///
     /// # Errors
     /// Mistakes that the values bring: a name too long, a number out of range.
-    pub fn bind(&self, inputs: &inputs::Inputs) -> Result<Stack, Diagnostics> {
-        let tree = inputs.fill(&self.tree);
+    pub fn bind(self, inputs: &inputs::Inputs) -> Result<Stack, Diagnostics> {
+        let tree = inputs.fill(self.tree);
         let mut reading = Reading::of(&tree);
         match (reading.stack.take(), reading.finish()) {
             (Some(stack), (mistakes, _)) if mistakes.is_empty() => Ok(stack),

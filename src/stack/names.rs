@@ -211,6 +211,9 @@ pub(crate) fn chart_source(text: &str) -> Checked {
 /// Where state lives.
 pub(crate) fn backend(text: &str) -> Checked {
     match text.split_once("://") {
+        Some(("gs" | "s3" | "az", rest)) if rest.split('/').next().is_some_and(|bucket| bucket.contains('@')) => {
+            Err("a login does not belong into an address: the service's own variables and files hold it".to_owned())
+        }
         Some(("gs" | "s3" | "az", rest)) if !rest.is_empty() && !rest.starts_with('/') => Ok(()),
         Some(("gs" | "s3" | "az", _)) => Err("a bucket is missing".to_owned()),
         Some((scheme, _)) => Err(format!("{scheme}:// is not known; use gs://, s3://, az:// or a path")),

@@ -3,6 +3,7 @@
 
 pub mod codec;
 pub mod history;
+pub mod key;
 pub mod model;
 #[cfg(test)]
 mod tests;

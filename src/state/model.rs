@@ -25,6 +25,10 @@ pub struct State {
     pub stack_id: String,
     /// What this state describes, once something was reached. State refuses any other.
     pub target: Option<Target>,
+    /// The name of the key that digests of secrets are made with, once there are any. A run with another key plans
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// By identity.
     pub resources: BTreeMap<Identity, Recorded>,
     /// Outputs as of the last complete apply. Never sensitive ones.
@@ -48,6 +52,7 @@ impl State {
             stack: stack.to_owned(),
             stack_id: String::new(),
             target: None,
+            key: None,
             resources: BTreeMap::new(),
             outputs: BTreeMap::new(),
             captured: BTreeMap::new(),

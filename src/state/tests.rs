@@ -24,6 +24,7 @@ struct Thing {
 struct Model {
     begun: bool,
     bound: Option<u8>,
+    keyed: Option<u8>,
     things: BTreeMap<u8, Thing>,
     outputs: u8,
 }
@@ -33,6 +34,7 @@ struct Model {
 enum Step {
     Begin,
     Bind(u8),
+    Keyed(u8),
     Intent(u8, Intent),
     Operation(u8),
     Applied(u8, bool),
@@ -59,6 +61,8 @@ impl Model {
             _ if !self.begun => return None,
             Step::Bind(to) if self.bound.is_some_and(|bound| bound != *to) => return None,
             Step::Bind(to) => next.bound = Some(*to),
+            Step::Keyed(with) if self.keyed.is_some_and(|keyed| keyed != *with) => return None,
+            Step::Keyed(with) => next.keyed = Some(*with),
             Step::Intent(of, Intent::Create) => {
                 next.things.insert(*of, Thing { known: false, under_way: Some((Intent::Create, false, false)) });
             }
@@ -114,6 +118,7 @@ impl Model {
         Model {
             begun: !state.lineage.is_empty(),
             bound: state.target.as_ref().map(|target| number(&target.id)),
+            keyed: state.key.as_ref().map(|key| number(key)),
             things: state.resources.iter().map(|(identity, r)| (number(identity.as_str()), thing(r))).collect(),
             outputs: state.outputs.get("n").and_then(Value::as_int).map_or(0, |n| u8::try_from(n).expect("small")),
         }
@@ -129,6 +134,7 @@ fn transition(step: &Step) -> Transition {
     match step {
         Step::Begin => Transition::Begin { lineage: "l".into(), stack_id: "i".into() },
         Step::Bind(to) => Transition::Bind(Target { platform: "none".into(), id: to.to_string() }),
+        Step::Keyed(with) => Transition::Keyed(format!("k{with}")),
         Step::Intent(of, action) => Transition::Intent {
             address: address(*of),
             kind: "value".into(),
@@ -166,6 +172,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => Just(Step::Begin),
         2 => (0u8..2).prop_map(Step::Bind),
+        2 => (0u8..2).prop_map(Step::Keyed),
         9 => (one(), action).prop_map(|(of, action)| Step::Intent(of, action)),
         5 => one().prop_map(Step::Operation),
         9 => (one(), any::<bool>()).prop_map(|(of, ready)| Step::Applied(of, ready)),

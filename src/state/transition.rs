@@ -22,6 +22,8 @@ pub enum Transition {
     },
     /// Binds the state to a place.
     Bind(Target),
+    /// Digests of secrets are made with the key of this name.
+    Keyed(String),
     /// Something is about to be asked of a platform.
     Intent {
         /// Address of the resource.
@@ -124,6 +126,9 @@ pub enum Illegal {
     /// No such resource.
     #[error("{0} is not recorded")]
     Absent(Identity),
+    /// It is keyed with another key.
+    #[error("digests in the state are made with the key {0}, not with {1}")]
+    Keyed(String, String),
     /// Result without intent.
     #[error("{0} has no intent that this could be the result of")]
     NoIntent(Identity),
@@ -189,6 +194,10 @@ impl State {
                     ));
                 }
                 _ => self.target = Some(target.clone()),
+            },
+            Transition::Keyed(name) => match &self.key {
+                Some(key) if key != name => return Err(Illegal::Keyed(key.clone(), name.clone())),
+                _ => self.key = Some(name.clone()),
             },
             Transition::Intent { address, kind, action, at, needs, connection } => {
                 let identity = address.identity();

@@ -1,7 +1,8 @@
 //! Diagnostics as text: summary, excerpt with caret, cause, next step; and as JSON.
 //!
 //! Lays out through miette. What a file holds is shown as text and never reaches a terminal as commands:
-//! control characters and those that turn the direction of writing are replaced. Prints nothing itself.
+//! control characters and those that turn the direction of writing are replaced, and so are logins within addresses.
+//! Prints nothing itself.
 
 use std::fmt;
 
@@ -84,14 +85,14 @@ pub fn to_json(diagnostics: &[Diagnostic]) -> serde_json::Value {
     let entry = |diagnostic: &Diagnostic| {
         let mut entry = serde_json::json!({
             "severity": diagnostic.severity,
-            "summary": diagnostic.summary,
+            "summary": without_logins(&diagnostic.summary),
         });
         let mut set = |key: &str, value: serde_json::Value| entry[key] = value;
         if !diagnostic.detail.is_empty() {
-            set("detail", diagnostic.detail.clone().into());
+            set("detail", without_logins(&diagnostic.detail).into());
         }
         if let Some(hint) = &diagnostic.hint {
-            set("hint", hint.clone().into());
+            set("hint", without_logins(hint).into());
         }
         if let Some(address) = &diagnostic.address {
             set("address", address.as_str().into());
@@ -108,7 +109,7 @@ pub fn to_json(diagnostics: &[Diagnostic]) -> serde_json::Value {
                     "end": { "line": end_line, "column": end_column, "byte": span.range.end },
                 }),
             );
-            set("label", label.clone().into());
+            set("label", without_logins(label).into());
         }
         entry
     };
@@ -142,7 +143,24 @@ fn shown(c: char) -> char {
     }
 }
 
+/// The text with a star for each character of a login within an address, `scheme://LOGIN@host`, whoever wrote it there.
+pub fn without_logins(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        clean.push_str(before);
+        let ends = |c: char| c.is_whitespace() || c.is_control() || "/?#\"'`<>,".contains(c);
+        let login = after[..after.find(ends).unwrap_or(after.len())].rfind('@').unwrap_or_default();
+        clean.extend(std::iter::repeat_n('*', after[..login].chars().count()));
+        rest = &after[login..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
 fn clean(text: &str, newlines: Newlines) -> String {
+    let text = without_logins(text);
     let longest = if newlines == Newlines::Kept { LONGEST_TEXT } else { LONGEST_TEXT / 10 };
     let kept = |c| if c == '\n' && newlines == Newlines::Kept { c } else { shown(c) };
     let mut rest = text.chars();
@@ -284,7 +302,7 @@ impl Excerpt {
 
 /// Appends a line without its first `skip` characters, shortened and harmless: one character for each.
 fn cut(line: &str, skip: usize, text: &mut String) {
-    let line = line.strip_suffix('\r').unwrap_or(line);
+    let line = without_logins(line.strip_suffix('\r').unwrap_or(line));
     if skip > 0 {
         text.push('…');
     }
@@ -381,6 +399,25 @@ mod tests {
         assert_eq!(json[0]["range"]["start"], serde_json::json!({ "line": 3, "column": 1, "byte": 21 }));
         assert_eq!(json[2]["address"], "node_pools.gpu");
         assert_eq!(json[1]["severity"], "warning");
+    }
+
+    #[test]
+    fn logins_in_addresses_are_not_shown() {
+        for (text, expected) in [
+            ("at s3://me:wörd@host/x?a=b@c, and", "at s3://*******@host/x?a=b@c, and"),
+            ("\"https://token@host\" http://host/a@b oci://", "\"https://*****@host\" http://host/a@b oci://"),
+            ("https://a:b@c@host://x@y", "https://*****@host://*@y"),
+        ] {
+            assert_eq!(without_logins(text), expected);
+        }
+        let text = "a = 1\nbackend = \"https://me:hunter2@host/x\"\nb = \"https://me:hunter2@host/x\"\n";
+        let mistake = Diagnostic::error("\"https://me:hunter2@host/x\" is no place")
+            .detail("https://me:hunter2@host/x")
+            .hint("not https://me:hunter2@host/x")
+            .at(at(text, 16..43), "here");
+        let shown = render(std::slice::from_ref(&mistake), Look::default());
+        assert!(!shown.contains("hunter2") && shown.matches("@host").count() == 5, "{shown}");
+        assert!(!to_json(&[mistake]).to_string().contains("hunter2"));
     }
 
     proptest! {

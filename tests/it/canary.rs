@@ -2,6 +2,8 @@
 //! for the marks.
 
 mod hunt;
+mod logins;
+mod panics;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +27,7 @@ impl Watch<'_> {
     fn run(&self, words: &str) -> (Option<i32>, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_stackwright"))
             .args(words.split_whitespace())
-            .arg("-vv")
+            .arg("-vvv")
             .current_dir(self.folder)
             .env_clear()
             .envs([("HOME", self.folder)])
@@ -239,6 +241,8 @@ fn no_secret_of_a_cluster_s_stack_is_ever_seen() {
         watch.run(&format!("{command} {inputs} {rest}"));
     }
 
+    recovery(&watch, inputs);
+
     // Drift by another hand, and taking it back.
     let drift = watch.canary("drift");
     let patch = json!({"data": {"literal": base64(&drift.quoted())}, "metadata": {"annotations":
@@ -269,6 +273,29 @@ fn no_secret_of_a_cluster_s_stack_is_ever_seen() {
     assert!(files >= 5, "{files} files");
     watch.finish();
     drop(arena);
+}
+
+/// Whatever deals with a state as a whole.
+fn recovery(watch: &Watch<'_>, inputs: &str) {
+    let object = "manifests.app/Secret/app/plain";
+    for words in ["history list user.toml", "history show 3 user.toml", "lease list user.toml"] {
+        watch.run(words);
+    }
+    watch.ok(&format!("forget {object} user.toml --dry-run"));
+    watch.ok(&format!("forget {object} user.toml"));
+    assert!(watch.ok(&format!("plan {inputs}")).contains(object));
+    watch.run(&format!("adopt {object} {inputs} --auto-approve"));
+    watch.ok(&format!("apply {inputs} --auto-approve"));
+    let pulled = watch.ok("state pull user.toml");
+    let start = pulled.find("{\n").expect("JSON");
+    std::fs::write(watch.folder.join("pulled.json"), &pulled[start..]).expect("written");
+    watch.ok("state push pulled.json user.toml --force");
+    watch.ok(&format!("state rebuild {inputs} --auto-approve"));
+    watch.ok("state migrate user.toml --to elsewhere");
+    watch.fails(&format!("plan {inputs}"), "elsewhere");
+    let stack = STACK.replacen("[inputs]", "[state]\nbackend = \"elsewhere\"\n[inputs]", 1);
+    std::fs::write(watch.folder.join("user.toml"), stack).expect("written");
+    assert!(watch.ok(&format!("plan {inputs}")).contains("No changes."));
 }
 
 /// What is wrong is shown, with what stands around it; and what an API server refuses.
@@ -357,4 +384,45 @@ fn logins(watch: &mut Watch<'_>, write: &dyn Fn(&str, &str), config: &dyn Fn(ser
     }
     write("config", &format!("apiVersion: v1\nusers: [{{name: it, user: {{token: {}\n", password.plain()));
     watch.fails(&format!("plan {inputs}"), "kubeconfig");
+}
+
+/// A whole stack of ours, with a token for its model, in the simulator.
+#[test]
+fn no_token_of_a_model_is_ever_seen() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut watch =
+        Watch { folder: folder.path(), variables: BTreeMap::new(), canaries: Vec::new(), seen: Mutex::default() };
+    let [token, other, literal] = ["token", "other token", "add-on"].map(|name| watch.canary(name));
+    let stack = include_str!("../../stacks/gpu-t4.toml");
+    // Stand-ins take no values, and the real charts take minutes: `STACKWRIGHT_CANARY_CHARTS` is the folder for those.
+    let charts = std::env::var("STACKWRIGHT_CANARY_CHARTS").ok();
+    let table = "\n[addons.cert-manager]\n";
+    let values = format!("{table}values = {{ podAnnotations = {{ word = \"${{inputs.word}}\" }} }}\n");
+    let stack = match &charts {
+        Some(_) => stack.replacen(table, &values, 1).replacen("[inputs]\n", "[inputs]\nword = { secret = true }\n", 1),
+        None => stack.to_owned(),
+    };
+    assert_eq!(stack.contains("inputs.word"), charts.is_some(), "the stack has other tables now: {stack}");
+    if let Some(charts) = charts {
+        watch.variables.insert("STACKWRIGHT_CHARTS".to_owned(), charts);
+        watch.variables.insert("STACKWRIGHT_VAR_word".to_owned(), literal.quoted());
+    }
+    std::fs::write(folder.path().join("user.toml"), stack).expect("written");
+    watch.variables.insert("HF_TOKEN".to_owned(), token.plain());
+    let simulated = "user.toml --sim";
+    watch.run("validate user.toml");
+    watch.ok(&format!("plan {simulated} --out plan"));
+    watch.ok("show plan --json");
+    watch.ok("apply plan --stack user.toml --sim --json");
+    assert!(watch.ok(&format!("plan {simulated}")).contains("No changes."));
+    watch.variables.insert("HF_TOKEN".to_owned(), other.quoted());
+    let planned = watch.ok(&format!("plan {simulated}"));
+    assert!(planned.contains("has another value"), "{planned}");
+    watch.run(&format!("status {simulated} --json"));
+    watch.ok(&format!("state rebuild {simulated} --auto-approve"));
+    watch.run(&format!("export {simulated} -d files"));
+    watch.ok(&format!("state pull {simulated}"));
+    // The world holds what the cluster holds.
+    watch.search(&["state/.sim/world.jsonl", "state/.sim/state/gpu-t4.key"]);
+    watch.finish();
 }

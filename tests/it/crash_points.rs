@@ -227,6 +227,7 @@ impl Machine<'_> {
         let subject = Subject {
             desired: &order.desired,
             state: session.state(),
+            key: None,
             secrets: &nothing,
             found: &found,
             options: &order.options,

@@ -157,6 +157,7 @@ fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Condi
         let subject = Subject {
             desired,
             state: session.state(),
+            key: None,
             secrets: &nothing,
             found: &Found::default(),
             options: &options,

@@ -22,6 +22,7 @@ mod gke_client;
 mod gke_conformance;
 mod helm;
 mod interrupts;
+mod keys;
 mod kill;
 mod kube_conformance;
 mod kube_kubectl;

@@ -172,6 +172,12 @@ fn prepare(arena: &Arena, heading: &str) {
             arena.ok("apply --auto-approve");
             damage(&state.join("journal"));
         }
+        "The stack key is lost" => {
+            let login = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: login, namespace: demo}\n";
+            arena.write("app.yaml", &format!("{APP}{login}stringData: {{word: hunter2}}\n"));
+            arena.ok("apply --auto-approve");
+            std::fs::remove_file(arena.folder().join("state/demo.key")).expect("removed");
+        }
         "A run was killed" => kill_a_run(arena),
         "The state is to be kept elsewhere" => {
             storage(arena, "/storage/v1/b?project=demo", "{\"name\":\"states\"}");

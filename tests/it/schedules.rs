@@ -243,6 +243,7 @@ async fn process(disk: &MemoryDisk, desired: &Desired, destroy: bool, url: &str,
     let subject = Subject {
         desired: if destroy { &none } else { desired },
         state: session.state(),
+        key: None,
         secrets: &nothing,
         found: &Found::default(),
         options: &options,

@@ -110,6 +110,7 @@ impl Machine {
             observed: &observed,
             unreachable: &BTreeSet::new(),
             target: None,
+            key: None,
             secrets: &BTreeMap::new(),
             found: &BTreeMap::new(),
             options: &self.options,

@@ -35,7 +35,7 @@ impl Kind for HookKind {
 
     fn check(&self, resource: &Resource) -> Vec<Diagnostic> {
         let manifest = resource.attrs.get(MANIFEST).cloned().unwrap_or_default();
-        super::object::ObjectKind.check(&Resource { attrs: manifest.into(), ..resource.clone() })
+        super::object::ObjectKind::default().check(&Resource { attrs: manifest.into(), ..resource.clone() })
     }
 
     fn diff(&self, _: &Value, _: &[Ceded], _: Prior<'_>) -> Vec<Change> {

@@ -2,11 +2,10 @@
 //!
 //! The record holds digests, never values: of what was sent, of the set of fields owned afterwards, and of
 //! what those held. An object is as wanted when all three agree; server defaults, fields of others and
-//! secret values that a plan may not see need no rule. Digests are keyed with the object's uid. Pure.
+//! secret values that a plan may not see need no rule. Digests are keyed with the stack's key, where it has one, and
+//! the object's uid: a short password can be tried by nobody who has the record alone. Pure.
 
 use base64::Engine as _;
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
 
 use super::compare;
 use super::fields::{self, Path, Step};
@@ -15,6 +14,7 @@ use crate::address::Address;
 use crate::diag::Diagnostic;
 use crate::resource::kind::{Change, Demise, Kind, Observed, Prior};
 use crate::resource::model::{Ceded, Resource};
+use crate::state::key::{self, Key};
 use crate::value::{Encoding, Map, Template, Value};
 
 /// The label that carries the stack id.
@@ -28,9 +28,89 @@ pub fn manager(stack_id: &str) -> String {
     format!("stackwright-{stack_id}")
 }
 
+/// What records say of the key that they are made with.
+const KEY: &str = "key";
+
 /// The pure half of `k8s.object`.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct ObjectKind;
+#[derive(Debug, Default, Clone)]
+pub struct ObjectKind {
+    key: Option<Key>,
+}
+
+impl ObjectKind {
+    /// One that makes digests with the stack's key, where it has one.
+    pub fn keyed(key: Option<Key>) -> Self {
+        ObjectKind { key }
+    }
+
+    /// How digests of a record were made; `None` where that was with another key, so that they say nothing.
+    fn seal_of(&self, recorded: &Value, uid: &str) -> Option<Seal> {
+        match (recorded.get(KEY).and_then(Value::as_str), &self.key) {
+            (None, _) => Some(Seal::of(None, uid)),
+            (Some(name), Some(key)) if key.name() == name => Some(Seal::of(Some(key), uid)),
+            (Some(_), _) => None,
+        }
+    }
+
+    /// What `manager` owns of an object and what that holds, in digests.
+    fn witness(&self, seal: &Seal, manager: &str, ceded: &[Ceded], observed: &Observed) -> Map {
+        let live = &observed.attrs;
+        let owned = owned(live, manager, ceded);
+        let leaves = owned.iter().map(|path| seal.leaf(path, fields::value_at(live, path)));
+        let entries = [
+            ("uid", Value::from(observed.id.as_str())),
+            ("manager", manager.into()),
+            ("owned", seal.owned(&owned).into()),
+            ("values", seal.values(live, &owned).into()),
+            ("leaves", leaves.collect::<String>().into()),
+        ];
+        let named = self.key.as_ref().map(|key| (KEY, Value::from(key.name())));
+        entries.into_iter().chain(named).map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    fn proof<'a>(&self, recorded: &'a Value, observed: &Observed, ceded: &[Ceded]) -> Option<Proof<'a>> {
+        Some(Proof::new(recorded, self.seal_of(recorded, &observed.id)?, observed, ceded))
+    }
+}
+
+/// What the digests of one object are keyed with.
+struct Seal(Vec<u8>);
+
+impl Seal {
+    fn of(key: Option<&Key>, uid: &str) -> Self {
+        match key {
+            Some(key) => Seal(key::mac(&key.derived("objects"), &[uid.as_bytes()]).to_vec()),
+            None => Seal(uid.as_bytes().to_vec()),
+        }
+    }
+
+    fn digest(&self, bytes: &[u8]) -> String {
+        key::hexadecimal(&key::mac(&self.0, &[bytes])[..16])
+    }
+
+    fn sent(&self, manifest: &Value, ceded: &[Ceded]) -> String {
+        self.digest(without_ceded(manifest, ceded).to_json().to_string().as_bytes())
+    }
+
+    fn owned(&self, owned: &[Path]) -> String {
+        let paths = owned.iter().map(|path| fields::words(path).join("\u{1}")).collect::<Vec<_>>();
+        self.digest(paths.join("\u{2}").as_bytes())
+    }
+
+    fn values(&self, live: &Value, owned: &[Path]) -> String {
+        let values = owned.iter().map(|path| match fields::value_at(live, path) {
+            Some(value) => value.to_json().to_string(),
+            None => String::new(),
+        });
+        self.digest(values.collect::<Vec<_>>().join("\u{2}").as_bytes())
+    }
+
+    fn leaf(&self, path: &[Step], value: Option<&Value>) -> String {
+        let path = self.digest(fields::words(path).join("\u{1}").as_bytes());
+        let value = self.digest(value.map(|value| value.to_json().to_string()).unwrap_or_default().as_bytes());
+        format!("{}{}", &path[..LEAF / 2], &value[..LEAF / 2])
+    }
+}
 
 impl Kind for ObjectKind {
     fn name(&self) -> &'static str {
@@ -75,7 +155,7 @@ impl Kind for ObjectKind {
         }
         let desired = canonical(desired);
         let desired = with_live_secrets(&desired, live);
-        let proof = prior.recorded.map(|recorded| Proof::new(recorded, observed, ceded));
+        let proof = prior.recorded.and_then(|recorded| self.proof(recorded, observed, ceded));
         if let Some(proof) = &proof
             && desired.is_known()
             && proof.sent_is(&desired, ceded)
@@ -107,7 +187,7 @@ impl Kind for ObjectKind {
 
     fn drift(&self, ceded: &[Ceded], prior: Prior<'_>) -> Vec<Change> {
         let (Some(recorded), Some(observed)) = (prior.recorded, prior.observed) else { return Vec::new() };
-        let proof = Proof::new(recorded, observed, ceded);
+        let Some(proof) = self.proof(recorded, observed, ceded) else { return Vec::new() };
         if proof.owned_agrees && proof.values_agree {
             return Vec::new();
         }
@@ -124,16 +204,18 @@ impl Kind for ObjectKind {
         let live = &observed.attrs;
         let text = |path: &[&str]| live.at(path).cloned().unwrap_or_default();
         let manager = text(&["metadata", "labels", MARK]).as_str().map(manager).unwrap_or_default();
-        let mut record = witness(&manager, ceded, observed);
+        let seal = Seal::of(self.key.as_ref(), &observed.id);
+        let mut record = self.witness(&seal, &manager, ceded, observed);
         let api_version = sent.get("apiVersion").cloned().unwrap_or_else(|| text(&["apiVersion"]));
         record.insert("api_version".to_owned(), api_version);
-        record.insert("sent".to_owned(), sent_digest(&observed.id, &canonical(sent), ceded).into());
+        record.insert("sent".to_owned(), seal.sent(&canonical(sent), ceded).into());
         Value::Map(record)
     }
 
     fn seen(&self, recorded: &Value, ceded: &[Ceded], observed: &Observed) -> Value {
         let manager = recorded.get("manager").and_then(Value::as_str).unwrap_or_default();
-        Value::Map(witness(manager, ceded, observed))
+        let seal = Seal::of(self.key.as_ref(), &observed.id);
+        Value::Map(self.witness(&seal, manager, ceded, observed))
     }
 
     fn outputs(&self, observed: &Observed) -> Value {
@@ -358,25 +440,11 @@ pub fn owned(live: &Value, manager: &str, ceded: &[Ceded]) -> Vec<Path> {
     owned
 }
 
-/// What `manager` owns of an object and what that holds, in digests.
-fn witness(manager: &str, ceded: &[Ceded], observed: &Observed) -> Map {
-    let live = &observed.attrs;
-    let owned = owned(live, manager, ceded);
-    let leaves = owned.iter().map(|path| leaf_digest(&observed.id, path, fields::value_at(live, path)));
-    let entries = [
-        ("uid", Value::from(observed.id.as_str())),
-        ("manager", manager.into()),
-        ("owned", owned_digest(&observed.id, &owned).into()),
-        ("values", values_digest(&observed.id, live, &owned).into()),
-        ("leaves", leaves.collect::<String>().into()),
-    ];
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}
-
 /// What the record says against what was read.
 struct Proof<'a> {
     recorded: &'a Value,
     uid: String,
+    seal: Seal,
     manager: String,
     owned: Vec<Path>,
     owned_agrees: bool,
@@ -384,24 +452,24 @@ struct Proof<'a> {
 }
 
 impl<'a> Proof<'a> {
-    fn new(recorded: &'a Value, observed: &Observed, ceded: &[Ceded]) -> Self {
+    fn new(recorded: &'a Value, seal: Seal, observed: &Observed, ceded: &[Ceded]) -> Self {
         let text = |key| recorded.get(key).and_then(Value::as_str).unwrap_or_default();
         let manager = text("manager").to_owned();
         let owned = owned(&observed.attrs, &manager, ceded);
         let uid = observed.id.clone();
-        let owned_agrees = text("owned") == owned_digest(&uid, &owned);
-        let values_agree = text("values") == values_digest(&uid, &observed.attrs, &owned);
-        Proof { recorded, uid, manager, owned, owned_agrees, values_agree }
+        let owned_agrees = text("owned") == seal.owned(&owned);
+        let values_agree = text("values") == seal.values(&observed.attrs, &owned);
+        Proof { recorded, uid, seal, manager, owned, owned_agrees, values_agree }
     }
 
     fn sent_is(&self, desired: &Value, ceded: &[Ceded]) -> bool {
-        self.recorded.get("sent").and_then(Value::as_str) == Some(&sent_digest(&self.uid, desired, ceded))
+        self.recorded.get("sent").and_then(Value::as_str) == Some(&self.seal.sent(desired, ceded))
     }
 
     /// The fields that others changed, took or removed since the last apply; what there is now is `before`.
     fn differences(&self, live: &Value, desired: Option<&Value>) -> Vec<Change> {
         if self.recorded.get("uid").and_then(Value::as_str).is_some_and(|uid| uid != self.uid) {
-            // Digests are keyed with the uid: of another object's fields they say nothing.
+            // Digests are keyed with the uid too: of another object's fields they say nothing.
             let others = fields::owned_by_others(live, "");
             let mut makers = others.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
             makers.sort();
@@ -420,7 +488,7 @@ impl<'a> Proof<'a> {
         let mut named = Vec::new();
         let mut unseen = kept.clone();
         for path in &self.owned {
-            let leaf = leaf_digest(&self.uid, path, fields::value_at(live, path));
+            let leaf = self.seal.leaf(path, fields::value_at(live, path));
             unseen.retain(|kept| kept[..LEAF / 2] != leaf[..LEAF / 2]);
             if !kept.contains(&leaf.as_str()) {
                 named.push(self.difference(live, path, desired));
@@ -430,7 +498,7 @@ impl<'a> Proof<'a> {
         let others = compare::leaves(live);
         let mark = ["metadata", "labels", MARK].map(|key| Step::Field(key.to_owned()));
         for leaf in unseen {
-            if leaf_digest(&self.uid, &mark, None)[..LEAF / 2] == leaf[..LEAF / 2] {
+            if self.seal.leaf(&mark, None)[..LEAF / 2] == leaf[..LEAF / 2] {
                 named.push(Change {
                     path: fields::words(&mark),
                     before: fields::value_at(live, &mark).cloned(),
@@ -441,7 +509,7 @@ impl<'a> Proof<'a> {
                 });
                 continue;
             }
-            let found = others.iter().find(|path| leaf_digest(&self.uid, path, None)[..LEAF / 2] == leaf[..LEAF / 2]);
+            let found = others.iter().find(|path| self.seal.leaf(path, None)[..LEAF / 2] == leaf[..LEAF / 2]);
             match found {
                 Some(path) => named.push(self.difference(live, path, desired)),
                 None => named.push(Change {
@@ -479,38 +547,9 @@ impl<'a> Proof<'a> {
     }
 }
 
-fn digest(uid: &str, bytes: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(uid.as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(bytes);
-    mac.finalize().into_bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn sent_digest(uid: &str, manifest: &Value, ceded: &[Ceded]) -> String {
-    digest(uid, without_ceded(manifest, ceded).to_json().to_string().as_bytes())
-}
-
-fn owned_digest(uid: &str, owned: &[Path]) -> String {
-    let paths = owned.iter().map(|path| fields::words(path).join("\u{1}")).collect::<Vec<_>>();
-    digest(uid, paths.join("\u{2}").as_bytes())
-}
-
-fn values_digest(uid: &str, live: &Value, owned: &[Path]) -> String {
-    let values = owned.iter().map(|path| match fields::value_at(live, path) {
-        Some(value) => value.to_json().to_string(),
-        None => String::new(),
-    });
-    digest(uid, values.collect::<Vec<_>>().join("\u{2}").as_bytes())
-}
-
 /// Characters of a leaf's digest: half for its path, half for its value. They only name what the full digests
 /// have already found to differ.
 const LEAF: usize = 12;
-
-fn leaf_digest(uid: &str, path: &[Step], value: Option<&Value>) -> String {
-    let path = digest(uid, fields::words(path).join("\u{1}").as_bytes());
-    let value = digest(uid, value.map(|value| value.to_json().to_string()).unwrap_or_default().as_bytes());
-    format!("{}{}", &path[..LEAF / 2], &value[..LEAF / 2])
-}
 
 /// What stands for a value that must not be shown.
 fn hidden() -> Value {

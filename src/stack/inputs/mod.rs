@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::diag::Source;
 use crate::stack::reference::{self, Piece};
-use crate::stack::tree::{Entry, Node, Table, Tree};
+use crate::stack::tree::{Entry, Node, Tree};
 use crate::value::Value;
 
 pub use search::resolve;
@@ -112,32 +112,28 @@ impl Inputs {
 
     /// The tree with every input that is not secret replaced by its value. Entries and items that are
     /// nothing but an input without a value go.
-    pub(crate) fn fill(&self, tree: &Tree) -> Tree {
-        let Some(table) = tree.table() else { return tree.clone() };
-        let filled = table.iter().filter_map(|(key, entry)| {
+    pub(crate) fn fill(&self, mut tree: Tree) -> Tree {
+        // In place: of a large stack, two trees are most of what a run ever holds.
+        if let Node::Table(table) = &mut tree.node {
             // The declarations hold no references.
-            let value = if key == "inputs" { entry.value.clone() } else { self.filled(&entry.value)? };
-            Some((key.clone(), Entry { key: entry.key.clone(), value }))
-        });
-        Tree { span: tree.span.clone(), node: Node::Table(filled.collect()) }
+            table.retain(|key, entry| key == "inputs" || self.fill_in(&mut entry.value));
+        }
+        tree
     }
 
-    fn filled(&self, tree: &Tree) -> Option<Tree> {
-        let node = match &tree.node {
-            Node::String(text) if text.contains("${") => self.filled_text(text, tree)?,
-            Node::List(items) => Node::List(items.iter().filter_map(|item| self.filled(item)).collect()),
-            Node::Table(table) => Node::Table(
-                table
-                    .iter()
-                    .filter_map(|(key, entry)| {
-                        let value = self.filled(&entry.value)?;
-                        Some((key.clone(), Entry { key: entry.key.clone(), value }))
-                    })
-                    .collect::<Table>(),
-            ),
-            plain => plain.clone(),
-        };
-        Some(Tree { span: tree.span.clone(), node })
+    /// Whether anything is left of it.
+    fn fill_in(&self, tree: &mut Tree) -> bool {
+        match &mut tree.node {
+            Node::String(text) if text.contains("${") => {
+                let text = std::mem::take(text);
+                let Some(node) = self.filled_text(&text, tree) else { return false };
+                tree.node = node;
+            }
+            Node::List(items) => items.retain_mut(|item| self.fill_in(item)),
+            Node::Table(table) => table.retain(|_, entry| self.fill_in(&mut entry.value)),
+            _ => {}
+        }
+        true
     }
 
     fn filled_text(&self, text: &str, tree: &Tree) -> Option<Node> {

@@ -429,7 +429,7 @@ fn a_certificate_shows_its_authority_but_not_its_key() {
     server.on("GET /api/v1/namespaces/n/secrets/ca-keys", 200, keys);
     let ready = run(async { driver(&server).poll(&subject, None).await }).expect("polled");
     assert_eq!(ready.readiness, Readiness::Current);
-    let outputs = ObjectKind.outputs(&ready.observed.expect("observed"));
+    let outputs = ObjectKind::default().outputs(&ready.observed.expect("observed"));
     let shown = json!({"ca.crt": "CA", "tls.crt": "CRT"});
     assert_eq!(outputs.get("secret"), Some(&Value::from_json(&shown)));
 }
@@ -449,7 +449,7 @@ fn what_the_driver_answers_the_kind_records_without_values() {
     let sent = server.asked(Method::PATCH).pop().expect("patch").1;
     assert_eq!(sent["data"], json!({"token": "aGZfdmVyeXNlY3JldA=="}));
     let observed = apply::observed(&live(sent, "u", Some("me")));
-    let record = ObjectKind.record(&Value::from_json(&manifest), &[], &observed).to_json().to_string();
+    let record = ObjectKind::default().record(&Value::from_json(&manifest), &[], &observed).to_json().to_string();
     assert!(!record.contains("verysecret") && !record.contains("aGZf"), "{record}");
 }
 

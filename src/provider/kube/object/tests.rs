@@ -47,7 +47,7 @@ fn deployment(replicas: i64, image: &str) -> Value {
 }
 
 fn diff(desired: &Value, ceded: &[Ceded], record: Option<&Value>, observed: &Observed) -> Vec<Change> {
-    ObjectKind.diff(desired, ceded, Prior { recorded: record, observed: Some(observed) })
+    ObjectKind::default().diff(desired, ceded, Prior { recorded: record, observed: Some(observed) })
 }
 
 fn paths(changes: &[Change]) -> Vec<String> {
@@ -58,9 +58,9 @@ fn paths(changes: &[Change]) -> Vec<String> {
 fn what_was_applied_does_not_differ() {
     let manifest = deployment(1, "i:1");
     let observed = applied(&manifest, None);
-    let record = ObjectKind.record(&manifest, &[], &observed);
+    let record = ObjectKind::default().record(&manifest, &[], &observed);
     assert_eq!(diff(&manifest, &[], Some(&record), &observed), []);
-    assert_eq!(ObjectKind.drift(&[], Prior { recorded: Some(&record), observed: Some(&observed) }), []);
+    assert_eq!(ObjectKind::default().drift(&[], Prior { recorded: Some(&record), observed: Some(&observed) }), []);
     // Without a record, as after lost state, the fields themselves decide.
     assert_eq!(diff(&manifest, &[], None, &observed), []);
     let text = record.to_json().to_string();
@@ -68,10 +68,36 @@ fn what_was_applied_does_not_differ() {
 }
 
 #[test]
+fn records_of_before_there_was_a_key_are_read_and_those_of_another_say_nothing() {
+    let manifest = deployment(1, "i:1");
+    let observed = applied(&manifest, None);
+    let [one, other] = [7, 8].map(|byte| ObjectKind::keyed(Some(Key::new(&[byte; 32]))));
+    let none = ObjectKind::default();
+    let scaled = applied(&deployment(5, "i:1"), None);
+    let drift = |kind: &ObjectKind, record: &Value, now: &Observed| {
+        paths(&kind.drift(&[], Prior { recorded: Some(record), observed: Some(now) }))
+    };
+    for (writer, reader) in [(&none, &one), (&one, &one)] {
+        let record = writer.record(&manifest, &[], &observed);
+        let prior = Prior { recorded: Some(&record), observed: Some(&observed) };
+        assert_eq!((reader.diff(&manifest, &[], prior), reader.drift(&[], prior)), (vec![], vec![]));
+        assert_eq!(drift(reader, &record, &scaled), ["spec.replicas"]);
+        assert_eq!(drift(reader, &reader.seen(&record, &[], &scaled), &scaled), [""; 0]);
+    }
+    let record = one.record(&manifest, &[], &observed);
+    for reader in [&none, &other] {
+        // Neither everything, nor what it cannot know: the fields themselves decide what differs.
+        assert_eq!(drift(reader, &record, &scaled), [""; 0]);
+        let prior = Prior { recorded: Some(&record), observed: Some(&scaled) };
+        assert_eq!(paths(&reader.diff(&manifest, &[], prior)), ["spec.replicas"]);
+    }
+}
+
+#[test]
 fn a_new_image_is_one_change_and_a_new_selector_replaces() {
     let manifest = deployment(1, "i:1");
     let observed = applied(&manifest, None);
-    let record = ObjectKind.record(&manifest, &[], &observed);
+    let record = ObjectKind::default().record(&manifest, &[], &observed);
     let changes = diff(&deployment(1, "i:2"), &[], Some(&record), &observed);
     assert_eq!(paths(&changes), ["spec.template.spec.containers.[name=main].image"]);
     assert!(!changes[0].forces_replace);
@@ -86,7 +112,7 @@ fn a_new_image_is_one_change_and_a_new_selector_replaces() {
 fn a_field_taken_out_goes() {
     let manifest = deployment(1, "i:1");
     let observed = applied(&manifest, None);
-    let record = ObjectKind.record(&manifest, &[], &observed);
+    let record = ObjectKind::default().record(&manifest, &[], &observed);
     let mut without = manifest.to_json();
     without["spec"].as_object_mut().expect("spec").remove("replicas");
     let changes = diff(&value(without), &[], Some(&record), &observed);
@@ -97,12 +123,12 @@ fn a_field_taken_out_goes() {
 #[test]
 fn drift_names_the_field_and_its_new_owner() {
     let manifest = deployment(1, "i:1");
-    let record = ObjectKind.record(&manifest, &[], &applied(&manifest, None));
+    let record = ObjectKind::default().record(&manifest, &[], &applied(&manifest, None));
     let mut scaled = applied(&manifest, Some("kubectl-scale"));
     let mut live = scaled.attrs.to_json();
     live["spec"]["replicas"] = json!(5);
     scaled.attrs = value(live);
-    let drift = ObjectKind.drift(&[], Prior { recorded: Some(&record), observed: Some(&scaled) });
+    let drift = ObjectKind::default().drift(&[], Prior { recorded: Some(&record), observed: Some(&scaled) });
     assert_eq!(paths(&drift), ["spec.replicas"]);
     assert_eq!(drift[0].after, Some(Value::Int(5)));
     assert_eq!(drift[0].effect.as_deref(), Some("now owned by kubectl-scale"));
@@ -111,8 +137,8 @@ fn drift_names_the_field_and_its_new_owner() {
 
     // The same field, ceded: neither drift nor change.
     let ceded = [Ceded { path: vec!["spec".into(), "replicas".into()], owner: "kubectl-scale".into() }];
-    let record = ObjectKind.record(&manifest, &ceded, &applied(&manifest, None));
-    assert_eq!(ObjectKind.drift(&ceded, Prior { recorded: Some(&record), observed: Some(&scaled) }), []);
+    let record = ObjectKind::default().record(&manifest, &ceded, &applied(&manifest, None));
+    assert_eq!(ObjectKind::default().drift(&ceded, Prior { recorded: Some(&record), observed: Some(&scaled) }), []);
     assert_eq!(diff(&manifest, &ceded, Some(&record), &scaled), []);
 }
 
@@ -130,7 +156,7 @@ fn a_secret_the_plan_cannot_see_is_proven_unchanged() {
     let sent = secret("hf_s3cret".into());
     let planned = secret(Template::secret("hf_token").into());
     let observed = applied(&sent, None);
-    let record = ObjectKind.record(&sent, &[], &observed);
+    let record = ObjectKind::default().record(&sent, &[], &observed);
     assert_eq!(diff(&planned, &[], Some(&record), &observed), []);
     let text = record.to_json().to_string();
     assert!(!text.contains("s3cret") && !text.contains("aGZf"), "{text}");
@@ -142,7 +168,7 @@ fn a_secret_the_plan_cannot_see_is_proven_unchanged() {
     let changes = diff(&planned, &[], Some(&record), &changed);
     assert_eq!(paths(&changes), ["data.token"]);
     assert!(!format!("{changes:?}").contains("b3Ro"), "{changes:?}");
-    let drift = ObjectKind.drift(&[], Prior { recorded: Some(&record), observed: Some(&changed) });
+    let drift = ObjectKind::default().drift(&[], Prior { recorded: Some(&record), observed: Some(&changed) });
     assert_eq!(paths(&drift), ["data.token"]);
     assert!(!format!("{drift:?}").contains("b3Ro"), "{drift:?}");
 }
@@ -151,7 +177,7 @@ fn a_secret_the_plan_cannot_see_is_proven_unchanged() {
 fn an_unknown_reference_differs() {
     let manifest = deployment(1, "i:1");
     let observed = applied(&manifest, None);
-    let record = ObjectKind.record(&manifest, &[], &observed);
+    let record = ObjectKind::default().record(&manifest, &[], &observed);
     let mut desired = manifest.clone();
     if let Value::Map(map) = &mut desired
         && let Some(Value::Map(spec)) = map.get_mut("spec")
@@ -174,6 +200,6 @@ fn only_what_owns_something_outside_is_deleted_before_its_cluster() {
         (json!({"apiVersion": "compute.cnrm.cloud.google.com/v1beta1", "kind": "ComputeDisk"}), true),
     ] {
         let expected = if own { Demise::Own } else { Demise::WithConnection };
-        assert_eq!(ObjectKind.demise(&value(manifest.clone())), expected, "{manifest}");
+        assert_eq!(ObjectKind::default().demise(&value(manifest.clone())), expected, "{manifest}");
     }
 }
