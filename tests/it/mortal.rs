@@ -127,8 +127,6 @@ fn named(transition: &Transition) -> (&'static str, Option<Identity>) {
         Transition::Replaced(_) => ("replaced", None),
         Transition::Departed { .. } => ("departed", None),
         Transition::Keyed(_) => ("keyed", None),
-        Transition::Captured { .. } => ("captured", None),
-        Transition::Cleared(_) => ("cleared", None),
     }
 }
 
@@ -217,10 +215,6 @@ impl Driver for MortalDriver {
 
     async fn release(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
         self.fate.call("release", subject, self.inner.release(subject, observed)).await
-    }
-
-    async fn clear_way(&self, subject: &Subject, observed: &Observed) -> Result<Readiness, ProviderError> {
-        self.fate.within(self.inner.clear_way(subject, observed)).await
     }
 
     async fn marks(&self, subjects: &[Subject]) -> Result<Vec<Option<Mark>>, ProviderError> {
