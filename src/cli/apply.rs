@@ -194,6 +194,9 @@ async fn carry(
         let code = finish_empty(job, terminal);
         // What clusters have left behind is looked for until nothing of it is there.
         if job.destroy && !session.state().captured.is_empty() {
+            if !job.json {
+                terminal.say("Looking once more for what clusters of this stack have left behind...");
+            }
             let receipt = looking.look(session).await?;
             looking.tell(&receipt);
             return Ok(if receipt.is_clean() { code } else { ExitCode::FAILURE });
