@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod expiry;
+pub mod preflight;
 
 use async_trait::async_trait;
 

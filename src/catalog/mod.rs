@@ -75,6 +75,15 @@ pub fn cluster_alone(stack: &Stack) -> Desired {
     Desired { stack: stack.name.to_string(), resources: expansion.resources, ..Desired::default() }
 }
 
+/// The part of a stack that is its cluster and node pools; nothing where a kubeconfig leads to one.
+pub fn infrastructure(stack: &Stack) -> Desired {
+    let mut expansion = Expansion::new(stack);
+    cluster::expand(&mut expansion);
+    values(&mut expansion);
+    references::rewrite(&mut expansion, &mut []);
+    Desired { stack: stack.name.to_string(), resources: expansion.resources, ..Desired::default() }
+}
+
 /// The resources of a stack, with warnings.
 ///
 /// # Errors

@@ -34,6 +34,7 @@ pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         extend: false,
         sweep: false,
         refresh_only: false,
+        resume: false,
         saved: None,
         adopt: vec![address],
         adopt_id: args.id.as_deref(),

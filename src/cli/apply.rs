@@ -1,22 +1,22 @@
 //! `apply`: plan, ask, carry out, prove. What a destroy leaves behind is in `receipt`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::address::Address;
+use crate::address::{Address, Identity};
 use crate::backend::Session;
 use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
 use crate::cli::kept::{Kept, Opening};
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::receipt::Looking;
-use crate::cli::source::{Planned, Wanted};
+use crate::cli::source::Planned;
 use crate::cli::terminal::Terminal;
-use crate::cli::{run, source};
+use crate::cli::{preflight, run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
 use crate::env::clock::Timestamp;
@@ -30,8 +30,10 @@ use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
 use crate::plan::execution;
 use crate::plan::file;
-use crate::plan::model::{Drift, Plan, Reason};
+use crate::plan::model::{Drift, Pause, Plan, Reason};
+use crate::plan::pause::Pausing;
 use crate::platform::audit::Receipt;
+use crate::resource::kind::Observed;
 use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
 use crate::ui::plan_text;
@@ -52,6 +54,8 @@ pub(super) struct Job<'a> {
     pub sweep: bool,
     /// Take note of drift, and change nothing.
     pub refresh_only: bool,
+    /// End a pause.
+    pub resume: bool,
     /// A plan that was reviewed before.
     pub saved: Option<Plan>,
     /// Take over what is there.
@@ -93,6 +97,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         extend: args.extend,
         sweep: false,
         refresh_only,
+        resume: args.resume || saved.as_ref().is_some_and(|plan| plan.pause == Pause::Resumes),
         saved,
         adopt: Vec::new(),
         adopt_id: None,
@@ -138,6 +143,9 @@ async fn carry(
     options.adopt.clone_from(&job.adopt);
     options.abandon.clone_from(&job.abandon);
     options.refresh_only = job.refresh_only;
+    if job.resume {
+        options.pausing = Pausing::Resume;
+    }
     if !job.json {
         terminal.say(&terminal.err.dim("Reading what is there..."));
     }
@@ -180,18 +188,23 @@ async fn carry(
         false => expiry::due(platforms, &plan, &observed, ttl, anew),
     };
     let looking = Looking { job, platforms, interrupt: interrupt.clone(), terminal, place, plan: &plan };
-    if plan.is_empty() {
+    if plan.is_empty() && plan.pause != Pause::Resumes {
         let renewals = renewals(job.extend);
         renew(platforms, &renewals, job, terminal).await?;
         let code = finish_empty(job, terminal);
         // What clusters have left behind is looked for until nothing of it is there.
         if job.destroy && !session.state().captured.is_empty() {
+            if !job.json {
+                terminal.say("Looking once more for what clusters of this stack have left behind...");
+            }
             let receipt = looking.look(session).await?;
             looking.tell(&receipt);
             return Ok(if receipt.is_clean() { code } else { ExitCode::FAILURE });
         }
         return Ok(code);
     }
+    check_pause(job, &plan)?;
+    preflight::first(platforms, &plan, &observed, terminal).await?;
     if !job.auto_approve && !approve(job, platforms, interrupt.clone(), terminal).await? {
         terminal.say("Cancelled. Nothing was changed.");
         return Ok(ExitCode::FAILURE);
@@ -199,29 +212,16 @@ async fn carry(
     capture::before(platforms, session, &plan, &observed).await.map_err(|error| uncaptured(&error))?;
     let renewals = renewals(true);
     renew(platforms, &renewals, job, terminal).await?;
-    let progress = Arc::new(Progress::new(
-        &plan,
-        Box::new(std::io::stderr()),
-        terminal.live && !job.json,
-        terminal.err,
-        terminal.verbose,
-        platforms.clock.clone(),
-    ));
-    let sink: Arc<dyn Sink> =
-        if job.json { Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone())) } else { progress.clone() };
-    let run = Apply {
+    let performance = Performance {
         plan: &plan,
         observed,
         secrets: wanted.secrets.clone(),
         ttl: wanted.ttl(),
         parallelism: job.planning.parallelism,
-        sink,
+        json: job.json,
         interrupt,
-        shuffle: None,
     };
-    let applied = carry_out(platforms, session, run).await;
-    progress.finish();
-    let applied = applied.map_err(|error| run::stopped(&error, session))?;
+    let applied = perform(performance, platforms, session, terminal).await?;
     if !plan.destroy
         && let Err(error) = capture::after(platforms, session).await
     {
@@ -231,7 +231,7 @@ async fn carry(
         true => Some(looking.look(session).await?),
         false => None,
     };
-    report(&looking, &applied, receipt.as_ref(), wanted)
+    report(&looking, &applied, receipt.as_ref())
 }
 
 /// Before anything else is done: a long run must not be overtaken by its own end.
@@ -264,7 +264,57 @@ fn uncaptured(error: &CaptureError) -> Diagnostics {
     diagnostic.hint("run the same command again when Google Cloud answers").into()
 }
 
-fn tally(applied: &Applied) -> summary::Tally<'_> {
+/// What was there when a plan was made.
+pub(super) type Seen = BTreeMap<Identity, Observed>;
+
+/// A plan that is carried out before the user's eyes.
+pub(super) struct Performance<'a> {
+    pub plan: &'a Plan,
+    pub observed: Seen,
+    pub secrets: BTreeMap<String, String>,
+    pub ttl: Option<Duration>,
+    pub parallelism: usize,
+    pub json: bool,
+    pub interrupt: watch::Receiver<Interrupt>,
+}
+
+/// Carries a plan out, and shows how it goes.
+pub(super) async fn perform(
+    performance: Performance<'_>,
+    platforms: &Platforms,
+    session: &mut dyn Session,
+    terminal: &Terminal,
+) -> Result<Applied, Diagnostics> {
+    let Performance { plan, observed, secrets, ttl, parallelism, json, interrupt } = performance;
+    let progress = Arc::new(Progress::new(
+        plan,
+        Box::new(std::io::stderr()),
+        terminal.live && !json,
+        terminal.err,
+        terminal.verbose,
+        platforms.clock.clone(),
+    ));
+    let sink: Arc<dyn Sink> =
+        if json { Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone())) } else { progress.clone() };
+    let run = Apply { plan, observed, secrets, ttl, parallelism, sink, interrupt, shuffle: None };
+    let applied = carry_out(platforms, session, run).await;
+    progress.finish();
+    applied.map_err(|error| run::stopped(&error, session))
+}
+
+/// What needs nodes that are not there is not begun.
+fn check_pause(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
+    if plan.pause != Pause::Paused || job.destroy || plan.refresh_only {
+        return Ok(());
+    }
+    let again = format!("{}{}", job.stack.file.display(), job.stack.place.again());
+    Err(Diagnostic::error("the stack is paused")
+        .detail("Its pools with accelerators have no nodes, so that what is to be changed might wait for them in vain. Nothing was changed.")
+        .hint(format!("`stackwright apply {again} --resume` ends the pause and makes these changes, `stackwright resume {again}` ends it alone"))
+        .into())
+}
+
+pub(super) fn tally(applied: &Applied) -> summary::Tally<'_> {
     let summary = &applied.summary;
     summary::Tally {
         counts: (summary.added, summary.changed, summary.destroyed),
@@ -289,9 +339,25 @@ fn finish_empty(job: &Job<'_>, terminal: &Terminal) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Waiting for a person must not let simulated time pass. A signal is a no.
 async fn approve(
     job: &Job<'_>,
+    platforms: &Platforms,
+    interrupt: watch::Receiver<Interrupt>,
+    terminal: &Terminal,
+) -> Result<bool, Diagnostics> {
+    let question = if job.destroy {
+        "\nDo you really want to destroy everything shown above?\n  There is no undo."
+    } else if job.refresh_only {
+        "\nDo you want to take note of this in the state? Nothing else is changed."
+    } else {
+        "\nDo you want to perform these actions?"
+    };
+    confirm(question, platforms, interrupt, terminal).await
+}
+
+/// Asks, if somebody is there.
+pub(super) async fn confirm(
+    question: &str,
     platforms: &Platforms,
     interrupt: watch::Receiver<Interrupt>,
     terminal: &Terminal,
@@ -302,13 +368,6 @@ async fn approve(
             .hint("review a saved plan and apply that (`plan --out`), or use --auto-approve")
             .into());
     }
-    let question = if job.destroy {
-        "\nDo you really want to destroy everything shown above?\n  There is no undo."
-    } else if job.refresh_only {
-        "\nDo you want to take note of this in the state? Nothing else is changed."
-    } else {
-        "\nDo you want to perform these actions?"
-    };
     Ok(ask(question, platforms, interrupt, terminal).await)
 }
 
@@ -319,6 +378,7 @@ pub(super) async fn ask(
     mut interrupt: watch::Receiver<Interrupt>,
     terminal: &Terminal,
 ) -> bool {
+    // Waiting for a person must not let simulated time pass.
     let _busy = platforms.clock.busy();
     tokio::select! {
         approved = terminal.confirm(question) => approved,
@@ -413,12 +473,7 @@ fn check_adopted(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
     if mistakes.is_empty() { Ok(()) } else { Err(Diagnostics(mistakes)) }
 }
 
-fn report(
-    looking: &Looking<'_>,
-    applied: &Applied,
-    receipt: Option<&Receipt>,
-    wanted: &Wanted,
-) -> Result<ExitCode, Diagnostics> {
+fn report(looking: &Looking<'_>, applied: &Applied, receipt: Option<&Receipt>) -> Result<ExitCode, Diagnostics> {
     let Looking { job, terminal, plan, .. } = looking;
     let complete = applied.is_complete() && receipt.is_none_or(Receipt::is_clean);
     if job.json {
@@ -449,9 +504,7 @@ fn report(
         }
         if !job.destroy {
             terminal.print(&summary::outputs(&applied.outputs, terminal.out));
-            let estimate = crate::cost::estimate(&wanted.desired.resources);
-            let items = estimate.lines.iter().map(|line| (line.what.clone(), line.per_hour)).collect::<Vec<_>>();
-            let text = summary::cost(&items, estimate.per_hour());
+            let text = summary::cost(plan.cost.as_ref());
             if !text.is_empty() {
                 terminal.say(&text);
             }

@@ -50,6 +50,14 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Print the dependency graph, or why one resource needs another.
     Graph(GraphArgs),
+    /// Show what the stack costs: now, running, paused and destroyed.
+    Cost(CostArgs),
+    /// Ask whether the project has what the stack needs: services, rights, offers, quotas; changes nothing.
+    Preflight(PreflightArgs),
+    /// Take the nodes with accelerators away, and remember them: the rest stays.
+    Pause(PauseArgs),
+    /// Bring the nodes of a paused stack back, and wait until its models answer.
+    Resume(ResumeArgs),
     /// Lock every chart and manifest of a stack to the byte, or compare the lock with what is published.
     Lock(super::lock::LockArgs),
     /// Look at and mend the state.
@@ -219,6 +227,9 @@ pub(super) struct PlanArgs {
     /// Print the plan as JSON.
     #[arg(long)]
     pub json: bool,
+    /// Plan the end of a pause with everything else.
+    #[arg(long, conflicts_with_all = ["destroy", "refresh_only"])]
+    pub resume: bool,
     /// Exit 2 when there are changes.
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -239,6 +250,9 @@ pub(super) struct ApplyArgs {
     /// Change nothing; only take note, in the state, of what changed outside of stackwright.
     #[arg(long, conflicts_with_all = ["target", "replace"])]
     pub refresh_only: bool,
+    /// End the pause of a paused stack, with everything else that is to be changed.
+    #[arg(long, conflicts_with_all = ["target", "refresh_only"])]
+    pub resume: bool,
     /// Let the stack's time to live begin anew, even if nothing else is to be done.
     #[arg(long, conflicts_with = "refresh_only")]
     pub extend: bool,
@@ -348,6 +362,54 @@ pub(super) struct StatusArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct CostArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct PreflightArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct PauseArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    /// How many requests may be under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub parallelism: usize,
+    /// Wait this long for another run to release the state, for example 5m.
+    #[arg(long, value_name = "DURATION")]
+    pub lock_timeout: Option<String>,
+    /// Do not ask.
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Print events as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct ResumeArgs {
+    #[command(flatten)]
+    pub pause: PauseArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
 }
 
 #[derive(Debug, Args, Clone)]

@@ -20,6 +20,7 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         extend: false,
         sweep: args.sweep,
         refresh_only: false,
+        resume: false,
         saved: None,
         adopt: Vec::new(),
         adopt_id: None,

@@ -7,6 +7,7 @@ mod adopt;
 mod apply;
 mod args;
 mod chart;
+mod cost;
 mod destroy;
 mod export;
 mod graph;
@@ -17,7 +18,9 @@ mod lease;
 mod lock;
 mod matter;
 mod panics;
+mod pause;
 mod plan;
+mod preflight;
 mod push;
 mod reach;
 mod reap;
@@ -71,6 +74,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Output(args) => inspect::output(&args, &vars, &terminal),
         args::Command::Status(args) => inspect::status(&args, &vars, &terminal),
         args::Command::Graph(args) => graph::graph(&args, &vars, &terminal),
+        args::Command::Cost(args) => cost::cost(&args, &vars, &terminal),
+        args::Command::Pause(args) => pause::pause(&args, &vars, &terminal),
+        args::Command::Resume(args) => pause::resume(&args, &vars, &terminal),
+        args::Command::Preflight(args) => preflight::preflight(&args, &vars, &terminal),
         args::Command::Lock(args) => lock::lock(&args, &vars, &terminal),
         args::Command::State(args) => state::state(&args, &vars, &terminal),
         args::Command::Forget(args) => state::forget(&args, &vars, &terminal),

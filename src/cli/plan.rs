@@ -14,6 +14,7 @@ use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::ops::preview::preview;
 use crate::plan::file;
+use crate::plan::pause::Pausing;
 use crate::ui::plan_text;
 
 pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
@@ -27,6 +28,9 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let mut options = run::options(&args.planning, planned.stack(), args.destroy);
     options.abandon = args.abandon.iter().map(Address::new).collect();
     options.refresh_only = args.refresh_only;
+    if args.resume {
+        options.pausing = Pausing::Resume;
+    }
     let (stack, options) = (&args.stack, &options);
     let planning = Planning {
         args: stack,

@@ -180,6 +180,7 @@ fn platforms(
         site: providers.site,
         prover: providers.prover,
         objects: providers.objects,
+        preflight: providers.preflight,
         clock,
         random,
     })

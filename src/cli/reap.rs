@@ -162,8 +162,7 @@ async fn destroy(
     if args.json {
         terminal.print(&format!("{}\n", serde_json::json!({ "receipt": receipt })));
     } else {
-        let again = format!("stackwright reap --project {}{}", args.project, args.place.again());
-        terminal.say(&receipt_text::receipt(&receipt, &again, terminal.err));
+        terminal.say(&receipt_text::receipt(&receipt, None, terminal.err));
     }
     Ok(receipt.is_clean())
 }

@@ -125,6 +125,8 @@ fn adjust(state: &mut State, current: &State, fresh: &str) {
     let same = current.stack_id == state.stack_id && !current.lineage.is_empty();
     state.lineage = if same { current.lineage.clone() } else { fresh.to_owned() };
     state.serial = current.serial.max(1);
+    // No label says that a stack is paused.
+    state.paused = current.paused.clone().filter(|_| same);
 }
 
 fn lists(rebuilt: &Rebuilt) -> Lists<'_> {

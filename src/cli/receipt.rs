@@ -79,7 +79,7 @@ impl Looking<'_> {
                 .hint("use --auto-approve")
                 .into());
         }
-        self.terminal.say(&receipt_text::receipt(receipt, &self.command(), self.terminal.err));
+        self.terminal.say(&receipt_text::receipt(receipt, Some(&self.command()), self.terminal.err));
         let proven = receipt.remaining.iter().filter(|entry| entry.finding.order.is_some()).count();
         let question = format!("\nDo you want to remove {} that the stack has left?", count(proven, "resource"));
         Ok(ask(&question, self.platforms, self.interrupt.clone(), self.terminal).await)
@@ -96,7 +96,7 @@ impl Looking<'_> {
         if self.job.json {
             self.terminal.print(&format!("{}\n", serde_json::json!({ "receipt": receipt })));
         } else {
-            self.terminal.say(&receipt_text::receipt(receipt, &self.command(), self.terminal.err));
+            self.terminal.say(&receipt_text::receipt(receipt, Some(&self.command()), self.terminal.err));
         }
     }
 

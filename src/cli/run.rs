@@ -20,6 +20,7 @@ use crate::env::vars::Vars;
 use crate::ops::layout;
 use crate::ops::marks;
 use crate::ops::platforms::Platforms;
+use crate::plan::pause::Pausing;
 use crate::plan::planner::Options;
 use crate::state::codec::DecodeError;
 use crate::state::key::Key;
@@ -180,6 +181,7 @@ pub(super) fn options(planning: &PlanningArgs, stack: &crate::stack::Stack, dest
         no_hooks: planning.no_hooks,
         abandon: Vec::new(),
         refresh_only: false,
+        pausing: Pausing::AsItIs,
         moved: stack
             .moved
             .iter()

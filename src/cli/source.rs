@@ -69,7 +69,7 @@ impl Wanted {
             .iter()
             .map(|line| match line.per_hour {
                 Some(price) => format!("{}: {} at ${:.2} a day", line.address, line.what, price * 24.0),
-                None => format!("{}: {} has no known price", line.address, line.what),
+                None => format!("{}: {} has no known price ({})", line.address, line.what, line.source),
             })
             .collect::<Vec<_>>();
         lines.dedup();
@@ -284,6 +284,11 @@ impl Planned {
             Planned::Known(wanted) => &wanted.stack,
             Planned::Asks(prepared) => &prepared.loaded.stack,
         }
+    }
+
+    /// US dollars a day that it may cost.
+    pub(super) fn budget(&self) -> Option<f64> {
+        Some(self.stack().limits.as_ref()?.budget_per_day.as_ref()?.value.get())
     }
 
     /// The Google Cloud project, or the cluster that is there already.

@@ -9,7 +9,7 @@ use crate::address::Address;
 use crate::platform::audit::Billed;
 use crate::resource::model::Resource;
 use crate::value::Value;
-use prices::{PRICES, Purchase};
+use prices::{PRICES, Purchase, Source};
 
 /// Nodes of GKE have a disk of this size unless the pool says otherwise.
 const DISK_GB: f64 = 100.0;
@@ -25,6 +25,8 @@ pub struct Line {
     pub per_hour: Option<f64>,
     /// Where the price is from, or which price is missing.
     pub source: String,
+    /// The day, month or year of which the price is; empty where it is missing.
+    pub as_of: String,
 }
 
 /// What everything costs.
@@ -56,29 +58,90 @@ impl Estimate {
     }
 }
 
-/// Estimates resources. Attributes are those of the kinds' documentation; what is deferred has no price.
-pub fn estimate<'r>(resources: impl IntoIterator<Item = &'r Resource>) -> Estimate {
-    Estimate { lines: resources.into_iter().flat_map(of).collect() }
+/// How large pools are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// As their attributes say; queued capacity, which starts empty, as it is once it has come.
+    Wanted,
+    /// As they are just now.
+    Present,
+    /// As large as their autoscaler may make them.
+    Most,
 }
 
-/// The lines of one resource; none for what costs nothing by itself.
-pub fn of(resource: &Resource) -> Vec<Line> {
-    let lines = match resource.kind {
-        "gke.cluster" => cluster(&resource.attrs),
-        "gke.node_pool" => pool(&resource.attrs, &resource.attrs),
-        "k8s.object" => object(&resource.attrs),
-        _ => Vec::new(),
-    };
-    lines
-        .into_iter()
-        .map(|(what, price)| {
-            let (per_hour, source) = match price {
-                Ok((per_hour, source)) => (Some(per_hour), source.to_owned()),
-                Err(missing) => (None, missing),
+/// Something that may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// The resource.
+    pub address: &'a Address,
+    /// Its kind's name.
+    pub kind: &'a str,
+    /// Attributes, desired or observed; what is deferred has no price.
+    pub attrs: &'a Value,
+    /// How large its pools are.
+    pub size: Size,
+}
+
+/// Estimates resources as the stack wants them. Attributes are those of the kinds' documentation.
+pub fn estimate<'r>(resources: impl IntoIterator<Item = &'r Resource>) -> Estimate {
+    items(resources.into_iter().map(|resource| Item {
+        address: &resource.address,
+        kind: resource.kind,
+        attrs: &resource.attrs,
+        size: Size::Wanted,
+    }))
+}
+
+/// Estimates what is, or would be, there.
+pub fn items<'a>(items: impl IntoIterator<Item = Item<'a>>) -> Estimate {
+    let mut lines = Vec::new();
+    let mut balancers = 0;
+    for item in items {
+        let priced = match item.kind {
+            "gke.cluster" => cluster(item.attrs, item.size),
+            "gke.node_pool" => pool(item.attrs, item.attrs, item.size),
+            "k8s.object" if is_balancer(item.attrs) => {
+                balancers += 1;
+                let shared = if (2..=5).contains(&balancers) { " (in the price of the first)" } else { "" };
+                vec![(format!("load balancer{shared}"), PRICES.balancer(balancers - 1))]
+            }
+            "k8s.object" => volume(item.attrs),
+            _ => Vec::new(),
+        };
+        lines.extend(priced.into_iter().map(|(what, price)| {
+            let (per_hour, source, as_of) = match price {
+                Ok((per_hour, source)) => (Some(per_hour), source.source.clone(), source.as_of.clone()),
+                Err(missing) => (None, missing, String::new()),
             };
-            Line { address: resource.address.clone(), what, per_hour, source }
-        })
-        .collect()
+            Line { address: item.address.clone(), what, per_hour, source, as_of }
+        }));
+    }
+    Estimate { lines }
+}
+
+/// The attributes of an autoscaled pool, or of a cluster with one, with the size that is there: `None` where nothing is
+/// autoscaled, and the stack says how many nodes there are.
+pub fn as_scaled(kind: &str, wanted: &Value, present: &Value) -> Option<Value> {
+    let scaled = |wanted: &Value, present: &Value| {
+        let (Value::Map(map), Some(nodes)) = (wanted, present.get("nodes")) else { return None };
+        wanted.get("autoscale").and_then(Value::as_map)?;
+        // An autoscaler that is yet to come has said nothing.
+        present.get("autoscale").and_then(Value::as_map)?;
+        let mut map = map.clone();
+        map.insert("nodes".to_owned(), nodes.clone());
+        Some(Value::Map(map))
+    };
+    match kind {
+        "gke.node_pool" => scaled(wanted, present),
+        "gke.cluster" => {
+            let pool = scaled(wanted.get("system_pool")?, present.get("system_pool")?)?;
+            let Value::Map(map) = wanted else { return None };
+            let mut map = map.clone();
+            map.insert("system_pool".to_owned(), pool);
+            Some(Value::Map(map))
+        }
+        _ => None,
+    }
 }
 
 /// What one thing costs an hour that was found left over; `None` when the table has no price for it.
@@ -86,7 +149,7 @@ pub fn residual(billed: &Billed) -> Option<f64> {
     let price = match billed {
         Billed::Nothing => return Some(0.0),
         Billed::Unknown => return None,
-        Billed::ForwardingRule => return Some(PRICES.forwarding_rule.per_hour),
+        Billed::ForwardingRule => PRICES.balancer(0),
         Billed::Address => return Some(PRICES.idle_address.per_hour),
         Billed::Disk { kind, gigabytes } => {
             times(PRICES.disk(kind), factor(i64::try_from(*gigabytes).unwrap_or(i64::MAX)))
@@ -105,7 +168,7 @@ pub fn residual(billed: &Billed) -> Option<f64> {
 }
 
 /// Dollars an hour and the source, or what is missing.
-type Price = Result<(f64, &'static str), String>;
+type Price = Result<(f64, &'static Source), String>;
 
 fn text<'a>(attrs: &'a Value, key: &str) -> Option<&'a str> {
     attrs.get(key).and_then(Value::as_str)
@@ -121,11 +184,11 @@ fn times(price: Price, count: f64) -> Price {
     price.map(|(per_hour, source)| (per_hour * count, source))
 }
 
-fn cluster(attrs: &Value) -> Vec<(String, Price)> {
+fn cluster(attrs: &Value, size: Size) -> Vec<(String, Price)> {
     let fee = &PRICES.cluster_fee;
-    let mut lines = vec![("cluster fee".to_owned(), Ok((fee.per_hour, fee.source.as_str())))];
+    let mut lines = vec![("cluster fee".to_owned(), Ok((fee.per_hour, &fee.source)))];
     if let Some(system) = attrs.get("system_pool") {
-        lines.extend(pool(system, attrs));
+        lines.extend(pool(system, attrs, size));
     }
     lines
 }
@@ -139,11 +202,16 @@ fn region(location: &str) -> &str {
 }
 
 /// Nodes of a pool: per zone, three zones in a region unless they are named.
-fn nodes(attrs: &Value, place: &Value) -> Option<i64> {
+fn nodes(attrs: &Value, place: &Value, size: Size) -> Option<i64> {
     let count = attrs.get("nodes").and_then(Value::as_int);
     let most = attrs.at(&["autoscale", "max"]).and_then(Value::as_int);
-    // Queued capacity starts empty and is there to be filled.
-    let count = if attrs.get("flex_start").and_then(Value::as_bool) == Some(true) { most.or(count) } else { count }?;
+    let queued = attrs.get("flex_start").and_then(Value::as_bool) == Some(true);
+    let count = match size {
+        Size::Most => most.max(count),
+        // Queued capacity starts empty and is there to be filled.
+        Size::Wanted if queued => most.or(count),
+        Size::Wanted | Size::Present => count,
+    }?;
     let named = [attrs, place].iter().find_map(|v| v.get("node_locations").and_then(Value::as_list)).map(<[_]>::len);
     let location = text(place, "location")?;
     let zones = match named {
@@ -154,12 +222,15 @@ fn nodes(attrs: &Value, place: &Value) -> Option<i64> {
     Some(count * zones)
 }
 
-fn pool(attrs: &Value, place: &Value) -> Vec<(String, Price)> {
+fn pool(attrs: &Value, place: &Value, size: Size) -> Vec<(String, Price)> {
     let (Some(machine), Some(location), Some(nodes)) =
-        (text(attrs, "machine_type"), text(place, "location"), nodes(attrs, place))
+        (text(attrs, "machine_type"), text(place, "location"), nodes(attrs, place, size))
     else {
         return vec![("nodes".to_owned(), Err("machine type, place or number is not known yet".to_owned()))];
     };
+    if nodes == 0 {
+        return Vec::new();
+    }
     let region = region(location);
     let is = |key: &str| attrs.get(key).and_then(Value::as_bool) == Some(true);
     let purchase = match (is("spot"), is("flex_start")) {
@@ -176,27 +247,27 @@ fn pool(attrs: &Value, place: &Value) -> Vec<(String, Price)> {
         let price = times(PRICES.gpu(kind, region, purchase), factor(nodes * each));
         lines.push((format!("{} × {kind}{suffix}", nodes * each), price));
     }
-    // TPU machines take Hyperdisks, whose price the table does not have.
+    // TPU machines take nothing but Hyperdisks.
     let usual = if machine.starts_with("ct") { "hyperdisk-balanced" } else { "pd-balanced" };
     let kind = text(attrs, "disk_type").unwrap_or(usual);
     let size = attrs.get("disk_size_gb").and_then(Value::as_int).map_or(DISK_GB, factor);
     lines.push((format!("{nodes} × {size} GB {kind}"), times(PRICES.disk(kind), size * count)));
+    lines.push((format!("{nodes} × external address{suffix}"), times(PRICES.address(purchase), count)));
     lines
 }
 
-fn object(manifest: &Value) -> Vec<(String, Price)> {
-    let kind = text(manifest, "kind").unwrap_or_default();
-    let balancer = match kind {
+/// Whether Google makes a load balancer for an object, or for what its controller makes of it.
+fn is_balancer(manifest: &Value) -> bool {
+    match text(manifest, "kind").unwrap_or_default() {
         "Gateway" => text(manifest, "apiVersion").is_some_and(|api| api.starts_with("gateway.networking.k8s.io/")),
         "Service" => manifest.at(&["spec", "type"]).and_then(Value::as_str) == Some("LoadBalancer"),
         "Ingress" => true,
         _ => false,
-    };
-    if balancer {
-        let rule = &PRICES.forwarding_rule;
-        return vec![("load balancer".to_owned(), Ok((rule.per_hour, rule.source.as_str())))];
     }
-    if kind != "PersistentVolumeClaim" {
+}
+
+fn volume(manifest: &Value) -> Vec<(String, Price)> {
+    if text(manifest, "kind") != Some("PersistentVolumeClaim") {
         return Vec::new();
     }
     let class = manifest.at(&["spec", "storageClassName"]).and_then(Value::as_str).unwrap_or("standard-rwo");
@@ -261,25 +332,52 @@ mod tests {
         let gpu = json!({"machine_type": "n1-standard-4", "location": "us-central1-a", "nodes": 1,
             "accelerator": {"type": "nvidia-tesla-t4", "count": 1}});
         let found = pool(gpu.clone());
-        assert!(found.is_complete() && near(found.per_hour(), 0.19 + 0.35 + 10.0 / 730.0), "{found:?}");
+        assert!(found.is_complete() && near(found.per_hour(), 0.19 + 0.35 + 10.0 / 730.0 + 0.005), "{found:?}");
+        assert!(found.lines.iter().all(|line| line.as_of.starts_with("2026") && !line.source.is_empty()), "{found:?}");
         let mut spot = gpu;
         spot["spot"] = json!(true);
-        assert!(near(pool(spot).lines[1].per_hour.expect("a price"), 0.175));
+        let spot = pool(spot);
+        assert!(
+            near(spot.lines[1].per_hour.expect("a price"), 0.175)
+                && near(spot.lines[3].per_hour.expect("a price"), 0.0025)
+        );
     }
 
     #[test]
-    fn a_tpu_host_costs_its_chips_and_its_disk_is_unknown() {
+    fn a_tpu_host_costs_its_chips_and_its_hyperdisk() {
         let at = |location: &str, more: serde_json::Value| {
             let mut attrs = json!({"machine_type": "ct6e-standard-4t", "location": location, "nodes": 1});
             attrs.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
             pool(attrs)
         };
+        let besides = 8.0 / 730.0 + 0.005;
         let found = at("europe-west4-a", json!({}));
-        assert!(near(found.per_hour(), 11.88) && !found.is_complete(), "{found:?}");
-        assert!(found.unknown().next().expect("the disk").source.contains("hyperdisk-balanced"));
-        assert!(near(at("us-east5-b", json!({})).per_hour(), 10.8));
+        assert!(near(found.per_hour(), 11.88 + besides) && found.is_complete(), "{found:?}");
+        assert!(near(at("us-east5-b", json!({})).per_hour(), 10.8 + besides));
         let flex = json!({"nodes": 0, "flex_start": true, "autoscale": {"min": 0, "max": 1}});
-        assert!(near(at("us-east5-b", flex).per_hour(), 5.4));
+        assert!(near(at("us-east5-b", flex).per_hour(), 5.4 + besides));
+        let found = at("us-east5-b", json!({"disk_type": "hyperdisk-extreme"}));
+        assert!(!found.is_complete() && found.unknown().next().expect("the disk").source.contains("hyperdisk-extreme"));
+    }
+
+    #[test]
+    fn pools_cost_what_they_are_and_at_most_what_they_may_become() {
+        let attrs = json!({"machine_type": "n1-standard-4", "location": "us-central1-a", "nodes": 2,
+            "flex_start": true, "autoscale": {"min": 0, "max": 5}});
+        let (address, attrs) = (Address::new("node_pools.p"), Value::from_json(&attrs));
+        let sized = |size| items([Item { address: &address, kind: "gke.node_pool", attrs: &attrs, size }]);
+        let whats = [Size::Present, Size::Wanted, Size::Most].map(|size| sized(size).lines[1].what.clone());
+        assert_eq!(whats, ["2 × 100 GB pd-balanced", "5 × 100 GB pd-balanced", "5 × 100 GB pd-balanced"]);
+    }
+
+    #[test]
+    fn five_load_balancers_share_a_price_and_an_empty_pool_costs_nothing() {
+        let service = json!({"apiVersion": "v1", "kind": "Service", "spec": {"type": "LoadBalancer"}});
+        let services = vec![resource("k8s.object", service); 6];
+        let prices = estimate(&services).lines.iter().map(|line| line.per_hour.expect("a price")).collect::<Vec<_>>();
+        assert_eq!(prices, [0.025, 0.0, 0.0, 0.0, 0.0, 0.01]);
+        let empty = pool(json!({"machine_type": "z9-huge", "location": "us-central1-a", "nodes": 0}));
+        assert_eq!(empty, Estimate::default());
     }
 
     #[test]
@@ -311,8 +409,8 @@ mod tests {
             resource("k8s.object", json!({"apiVersion": "v1", "kind": "ConfigMap"})),
         ]);
         let prices = found.lines.iter().map(|line| line.per_hour.expect("a price")).collect::<Vec<_>>();
-        let expected = [0.1, 2.0 * 0.20917, 20.0 / 730.0, 0.025, 0.01];
-        assert!(prices.len() == 5 && prices.iter().zip(expected).all(|(a, b)| near(*a, b)), "{prices:?}");
+        let expected = [0.1, 2.0 * 0.20917, 20.0 / 730.0, 0.01, 0.025, 0.01];
+        assert!(prices.len() == 6 && prices.iter().zip(expected).all(|(a, b)| near(*a, b)), "{prices:?}");
     }
 
     #[test]

@@ -36,16 +36,42 @@ pub(super) struct Prices {
     tpu_v6e_chip: Chips,
     machines: Table,
     gpus: Table,
-    pub(super) forwarding_rule: Flat,
+    forwarding_rules: Rules,
+    address: Addresses,
     pub(super) idle_address: Flat,
     disk_gb_month: Disks,
+}
+
+/// Where a price is from, and of which day or month.
+#[derive(Debug, Deserialize)]
+pub(super) struct Source {
+    pub(super) source: String,
+    pub(super) as_of: String,
 }
 
 /// One price everywhere.
 #[derive(Deserialize)]
 pub(super) struct Flat {
     pub(super) per_hour: f64,
-    pub(super) source: String,
+    #[serde(flatten)]
+    pub(super) source: Source,
+}
+
+/// Load balancers: so many of them share a price.
+#[derive(Deserialize)]
+struct Rules {
+    first_five_per_hour: f64,
+    further_per_hour: f64,
+    #[serde(flatten)]
+    source: Source,
+}
+
+#[derive(Deserialize)]
+struct Addresses {
+    on_demand: f64,
+    spot: f64,
+    #[serde(flatten)]
+    source: Source,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -57,7 +83,8 @@ struct Regional {
 #[derive(Deserialize)]
 struct Chips {
     regions: BTreeMap<String, Regional>,
-    source: String,
+    #[serde(flatten)]
+    source: Source,
     flex_start: FlexStart,
     machines: BTreeMap<String, u32>,
 }
@@ -66,19 +93,22 @@ struct Chips {
 struct FlexStart {
     per_hour: f64,
     regions: Vec<String>,
-    source: String,
+    #[serde(flatten)]
+    source: Source,
 }
 
 #[derive(Deserialize)]
 struct Table {
     types: BTreeMap<String, BTreeMap<String, Regional>>,
-    source: String,
+    #[serde(flatten)]
+    source: Source,
 }
 
 #[derive(Deserialize)]
 struct Disks {
     types: BTreeMap<String, f64>,
-    source: String,
+    #[serde(flatten)]
+    source: Source,
 }
 
 impl Regional {
@@ -107,7 +137,7 @@ impl Prices {
                 (chip, &self.tpu_v6e_chip.source)
             }
         };
-        price.map(|chip| (chip * f64::from(chips), source.as_str())).ok_or_else(|| missing(machine, region, purchase))
+        price.map(|chip| (chip * f64::from(chips), source)).ok_or_else(|| missing(machine, region, purchase))
     }
 
     /// A GPU an hour, without its machine.
@@ -115,16 +145,33 @@ impl Prices {
         regional(&self.gpus, kind, region, purchase)
     }
 
+    /// An external address of a node an hour.
+    pub(super) fn address(&'static self, purchase: Purchase) -> super::Price {
+        let price = if purchase == Purchase::Spot { self.address.spot } else { self.address.on_demand };
+        Ok((price, &self.address.source))
+    }
+
+    /// One more load balancer an hour, where there are so many already: five share a price.
+    pub(super) fn balancer(&'static self, before: usize) -> super::Price {
+        let rules = &self.forwarding_rules;
+        let price = match before {
+            0 => rules.first_five_per_hour,
+            1..=4 => 0.0,
+            _ => rules.further_per_hour,
+        };
+        Ok((price, &rules.source))
+    }
+
     /// A GB of disk an hour.
     pub(super) fn disk(&'static self, kind: &str) -> super::Price {
         let price = self.disk_gb_month.types.get(kind).map(|month| month / self.hours_per_month);
-        price.map(|hour| (hour, self.disk_gb_month.source.as_str())).ok_or_else(|| format!("no price of {kind} disks"))
+        price.map(|hour| (hour, &self.disk_gb_month.source)).ok_or_else(|| format!("no price of {kind} disks"))
     }
 }
 
-fn regional<'p>(table: &'p Table, what: &str, region: &str, purchase: Purchase) -> Result<(f64, &'p str), String> {
+fn regional<'p>(table: &'p Table, what: &str, region: &str, purchase: Purchase) -> Result<(f64, &'p Source), String> {
     let price = table.types.get(what).and_then(|regions| regions.get(region)).and_then(|price| price.of(purchase));
-    price.map(|price| (price, table.source.as_str())).ok_or_else(|| missing(what, region, purchase))
+    price.map(|price| (price, &table.source)).ok_or_else(|| missing(what, region, purchase))
 }
 
 fn missing(what: &str, region: &str, purchase: Purchase) -> String {

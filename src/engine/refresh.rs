@@ -44,8 +44,15 @@ struct Wanted {
     adopt: bool,
 }
 
-/// Observes everything that is desired or recorded. What `adopts` says is shown even if it is nobody's. With
-/// `unreachable`, a connection that does not answer is noted there, and nothing in it is observed.
+/// What is looked at differently from everything else.
+pub struct Sight<'a> {
+    /// What is shown even if it is nobody's.
+    pub adopts: &'a (dyn Fn(&Address) -> bool + Sync),
+    /// Where connections that do not answer are noted, of which nothing is observed then; without it, they are errors.
+    pub unreachable: Option<&'a mut BTreeSet<Address>>,
+}
+
+/// Observes everything that is desired or recorded.
 ///
 /// # Errors
 /// The first resource that could not be read, after retries.
@@ -56,9 +63,9 @@ pub async fn refresh(
     desired: &Desired,
     state: &State,
     ownership: &Ownership,
-    adopts: &dyn Fn(&Address) -> bool,
-    mut unreachable: Option<&mut BTreeSet<Address>>,
+    sight: Sight<'_>,
 ) -> Result<BTreeMap<Identity, Observed>, ReadError> {
+    let Sight { adopts, mut unreachable } = sight;
     let mut wanted: BTreeMap<Identity, Wanted> = BTreeMap::new();
     for (identity, recorded) in &state.resources {
         wanted.insert(

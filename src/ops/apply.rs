@@ -15,7 +15,7 @@ use crate::event::Sink;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::ownership;
 use crate::ops::prove::prove;
-use crate::plan::model::{Drift, Plan};
+use crate::plan::model::{Drift, Pause, Plan};
 use crate::platform::Completion;
 use crate::resource::kind::Observed;
 use crate::state::transition::Transition;
@@ -92,6 +92,16 @@ impl Scope for Outputs<'_> {
     }
 }
 
+/// How many nodes the pools have that a pause empties.
+fn sizes(plan: &Plan, observed: &BTreeMap<Identity, Observed>) -> BTreeMap<Identity, i64> {
+    let identities = plan.changes.iter().filter(|change| change.action.acts()).map(|change| change.address.identity());
+    let sized = identities.filter_map(|identity| {
+        let nodes = observed.get(&identity)?.attrs.get("nodes")?.as_int()?;
+        Some((identity, nodes))
+    });
+    sized.collect()
+}
+
 /// What the state keeps of drift.
 fn noted(drift: &Drift) -> Transition {
     let identity = drift.address.identity();
@@ -119,6 +129,10 @@ pub async fn apply(
     if let Some(target) = plan.basis.target.as_ref().filter(|t| session.state().target.as_ref() != Some(t)) {
         opening.push(Transition::Bind(target.clone()));
     }
+    if plan.pause == Pause::Pauses {
+        // Before the first node goes: whatever becomes of this run, empty pools are meant.
+        opening.push(Transition::Paused { at: begun.0, sizes: sizes(plan, &apply.observed) });
+    }
     // A state that has a key is planned with no other; see `cli::run`.
     if let Some(key) = plan.basis.key.as_ref().filter(|_| session.state().key.is_none()) {
         opening.push(Transition::Keyed(key.clone()));
@@ -143,6 +157,10 @@ pub async fn apply(
     };
     let summary = dispatcher::run(plan, session, run).await?;
     let mut applied = Applied { summary, ..Applied::default() };
+    let over = plan.pause == Pause::Resumes || (plan.destroy && !plan.partial);
+    if applied.summary.is_complete() && over && session.state().paused.is_some() {
+        session.commit(vec![Transition::Resumed]).await?;
+    }
     let scope = Outputs(&applied.summary.outputs);
     if applied.summary.is_complete() {
         for (name, output) in plan.outputs.iter().filter(|(_, output)| !output.sensitive) {

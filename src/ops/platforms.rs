@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::refresh::Drivers;
 use crate::env::clock::SharedClock;
 use crate::env::random::Random;
+use crate::platform::preflight::Preflight;
 use crate::platform::{Objects, Prover, Site};
 use crate::resource::kind::KindTable;
 
@@ -21,6 +22,8 @@ pub struct Platforms {
     pub prover: Arc<dyn Prover>,
     /// Looks at objects for charts.
     pub objects: Arc<dyn Objects>,
+    /// Looks before anything is paid for.
+    pub preflight: Arc<dyn Preflight>,
     /// Time.
     pub clock: SharedClock,
     /// Randomness.

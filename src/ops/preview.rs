@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::address::{Address, Identity};
 use crate::diag::{Diagnostic, Diagnostics};
-use crate::engine::refresh::{ReadError, refresh};
+use crate::engine::refresh::{ReadError, Sight, refresh};
 use crate::ops::lookup::Found;
 use crate::ops::platforms::Platforms;
 use crate::plan::model::Plan;
@@ -116,8 +116,10 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
             subject.desired,
             subject.state,
             &owner,
-            &|address| subject.options.adopts(address),
-            whole.then_some(&mut unreachable),
+            Sight {
+                adopts: &|address| subject.options.adopts(address),
+                unreachable: whole.then_some(&mut unreachable),
+            },
         )
         .await
         .map_err(|error| Diagnostics::from(unreadable(error)))?

@@ -80,13 +80,9 @@ pub async fn take_up(platforms: &Platforms, marked: &Marked) -> Result<Option<Lo
     if let (Some(driver), Some(kind)) = (platforms.drivers.get("gke.node_pool"), kind) {
         let connection = kind.outputs(&cluster);
         for pool in insist(platforms, || driver.find(Some(&connection), &ownership)).await? {
-            let system = cluster.attrs.at(&["system_pool", "name"]).and_then(Value::as_str);
-            // A cluster's first pool goes with it.
-            if system != Some(&pool.name) {
-                let address = format!("node_pools.{}", pool.name);
-                let within = Some(Address::new(CLUSTER));
-                record(platforms, &mut session, &address, "gke.node_pool", &pool.observed, within).await?;
-            }
+            let address = format!("node_pools.{}", pool.name);
+            let within = Some(Address::new(CLUSTER));
+            record(platforms, &mut session, &address, "gke.node_pool", &pool.observed, within).await?;
         }
     }
     Ok(Some(session))

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 
-use crate::address::Address;
+use crate::address::{Address, Identity};
 use crate::diag::Diagnostics;
 use crate::event::Sink;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{self, Preview, Subject};
 use crate::ops::prove::prove;
+use crate::plan::model::{Plan, PlannedProof};
 use crate::platform::Completion;
 use crate::resource::driver;
 use crate::resource::error::ProviderError;
+use crate::resource::kind::Observed;
 use crate::resource::readiness::Readiness;
 use crate::value::{Reference, Scope, Value};
 
@@ -28,7 +30,7 @@ pub struct Status {
     /// Differences between the stack and what is there.
     pub pending_changes: usize,
     /// The answer of each model, by component.
-    pub proofs: Vec<(String, Result<Completion, ProviderError>)>,
+    pub proofs: Proofs,
 }
 
 impl Status {
@@ -52,13 +54,8 @@ impl Scope for Outputs {
     }
 }
 
-/// Looks.
-///
-/// # Errors
-/// When nothing can be read at all.
-pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn Sink>) -> Result<Status, Diagnostics> {
-    let state = subject.state;
-    let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
+/// What references can read of everything that is there.
+fn outputs(platforms: &Platforms, plan: &Plan, observed: &BTreeMap<Identity, Observed>) -> Outputs {
     let mut outputs = Outputs(BTreeMap::new());
     for change in &plan.changes {
         let kind = platforms.kinds.get(&change.kind);
@@ -66,6 +63,42 @@ pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn 
             outputs.0.insert(change.address.clone(), kind.outputs(observed));
         }
     }
+    outputs
+}
+
+/// A completion of each model, by component, or why there is none.
+pub type Proofs = Vec<(String, Result<Completion, ProviderError>)>;
+
+/// Waits until every model answers again, once its nodes are back: for as long as its workload may take, and then as
+/// long as the proof of an apply may.
+///
+/// # Errors
+/// When nothing can be read at all.
+pub async fn answers_again(
+    platforms: &Platforms,
+    subject: Subject<'_>,
+    sink: &Arc<dyn Sink>,
+) -> Result<Proofs, Diagnostics> {
+    let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
+    let outputs = outputs(platforms, &plan, &observed);
+    let mut proofs = Vec::new();
+    for proof in &plan.proofs {
+        let part = plan.changes.iter().filter(|change| change.address.component() == proof.component);
+        let patience = part.map(|change| change.timeout_seconds).max().unwrap_or_default();
+        let proof = PlannedProof { timeout_seconds: proof.timeout_seconds + patience, ..proof.clone() };
+        proofs.push((proof.component.clone(), prove(platforms, &proof, &outputs, sink).await));
+    }
+    Ok(proofs)
+}
+
+/// Looks.
+///
+/// # Errors
+/// When nothing can be read at all.
+pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn Sink>) -> Result<Status, Diagnostics> {
+    let state = subject.state;
+    let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
+    let outputs = outputs(platforms, &plan, &observed);
     let connection = |address: &Option<Address>| Some(Arc::new(outputs.0.get(address.as_ref()?)?.clone()));
     // Hooks are run, not kept.
     let polls = plan.changes.iter().filter(|change| !change.is_hook()).map(|change| {
@@ -97,7 +130,7 @@ pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn 
     let mut proofs = Vec::new();
     for proof in &plan.proofs {
         // One look, no waiting: status says how things are.
-        let now = crate::plan::model::PlannedProof { timeout_seconds: 0, ..proof.clone() };
+        let now = PlannedProof { timeout_seconds: 0, ..proof.clone() };
         proofs.push((proof.component.clone(), prove(platforms, &now, &outputs, sink).await));
     }
     let pending_changes = plan.changes.iter().filter(|c| c.action.acts()).count();

@@ -4,6 +4,7 @@
 //! the imports). The same input gives the same bytes.
 
 pub mod admissible;
+pub mod cost;
 pub mod dependencies;
 mod discretion;
 pub mod edges;
@@ -12,4 +13,5 @@ pub mod file;
 pub mod hooks;
 pub mod leaving;
 pub mod model;
+pub mod pause;
 pub mod planner;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::address::Address;
+use crate::plan::cost::Cost;
 use crate::resource::hook::{self, Moment};
 use crate::resource::kind::Change;
 use crate::state::model::Target;
@@ -44,6 +45,33 @@ pub struct Plan {
     /// What charts asked about the cluster, and whether it was there: what is planned rests on it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub looked_up: BTreeMap<String, bool>,
+    /// What it has to do with a pause.
+    #[serde(default, skip_serializing_if = "Pause::is_none")]
+    pub pause: Pause,
+    /// What the stack costs, before and after; nothing where it holds nothing that could cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+}
+
+/// What a plan has to do with a pause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pause {
+    /// Nothing.
+    #[default]
+    None,
+    /// The stack is paused, and stays so.
+    Paused,
+    /// It takes the nodes away.
+    Pauses,
+    /// It brings them back.
+    Resumes,
+}
+
+impl Pause {
+    fn is_none(&self) -> bool {
+        *self == Pause::None
+    }
 }
 
 /// What a plan was made from.

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use crate::address::{Address, Identity};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::graph::Graph;
+use crate::plan::cost;
 use crate::plan::dependencies;
 use crate::plan::discretion;
 use crate::plan::execution;
 use crate::plan::leaving;
 use crate::plan::model::{
-    Action, Basis, Drift, Edge, FORMAT, OutputChange, Plan, PlannedProof, Reason, ResourceChange,
+    Action, Basis, Drift, Edge, FORMAT, OutputChange, Pause, Plan, PlannedProof, Reason, ResourceChange,
 };
+use crate::plan::pause::{self, Pausing};
 use crate::resource::hook;
 use crate::resource::kind::{Demise, Kind, KindTable, Observed, Prior};
 use crate::resource::model::{Desired, Resource};
@@ -68,6 +70,8 @@ pub struct Options {
     pub abandon: Vec<Address>,
     /// Change nothing, and take note of what others have changed.
     pub refresh_only: bool,
+    /// Pause the stack, or end its pause.
+    pub pausing: Pausing,
 }
 
 impl Options {
@@ -91,6 +95,13 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
     if request.options.refresh_only {
         return Ok(Plan { drift: Planner::new(request).drift(), refresh_only: true, ..empty(request) });
     }
+    let arranged = pause::arrange(request)?;
+    let unpaused = request.desired.resources.iter().map(|r| (&r.address, &*r.attrs)).collect::<BTreeMap<_, _>>();
+    let pause = arranged.as_ref().map_or(Pause::None, |(_, pause)| *pause);
+    let request = &match &arranged {
+        Some((desired, _)) => Request { desired, target: request.target.clone(), ..*request },
+        None => Request { target: request.target.clone(), ..*request },
+    };
     let graph = dependencies::graph(request.desired).map_err(Diagnostics)?;
     leaving::named(request.recorded, &request.options.abandon, "what is to be abandoned,")?;
     let (wanted, leaving) = match request.options.destroy {
@@ -108,6 +119,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
     let outputs = if leaving.is_some() { BTreeMap::new() } else { planner.outputs() };
     let mut changes = planner.changes;
     changes.sort_by(|a, b| a.address.cmp(&b.address));
+    let cost = cost::of(request, &changes, &unpaused);
     let plan = Plan {
         changes,
         edges: edges(&graph, wanted.as_ref()),
@@ -116,6 +128,8 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
         proofs: request.desired.proofs.iter().map(proof).collect(),
         partial: wanted.is_some() || leaving.is_some(),
         destroy: request.options.destroy,
+        cost,
+        pause,
         ..empty(request)
     };
     if let Err(cycle) = execution::graph(&plan).order() {
@@ -149,6 +163,8 @@ fn empty(request: &Request<'_>) -> Plan {
         destroy: false,
         refresh_only: false,
         looked_up: BTreeMap::new(),
+        pause: Pause::None,
+        cost: None,
     }
 }
 

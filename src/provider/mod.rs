@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::env::clock::SharedClock;
 use crate::env::random::Random;
 use crate::env::vars::Vars;
+use crate::platform::preflight::Preflight;
 use crate::platform::{Objects, Prover, Site};
 use crate::resource::driver::Driver;
 use crate::resource::error::ProviderError;
@@ -55,6 +56,8 @@ pub struct Providers {
     pub prover: Arc<dyn Prover>,
     /// Looks at objects for charts.
     pub objects: Arc<dyn Objects>,
+    /// Looks before anything is paid for.
+    pub preflight: Arc<dyn Preflight>,
 }
 
 /// The pure halves of all kinds: all that a plan without a platform needs. `key` is the stack's.
@@ -98,12 +101,13 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
         ("k8s.object", driver),
         ("value", Arc::new(value::ValueDriver::new(options.random))),
     ];
+    let preflight = Arc::new(google::preflight::GooglePreflight::new(google.clone()));
     let site: Arc<dyn Site> = if is_given {
         Arc::new(kube::site::KubeSite::new(connections))
     } else {
         Arc::new(google::site::GoogleSite::new(google, objects.clone(), project))
     };
-    Ok(Providers { kinds: kinds(None), drivers: drivers.into(), site, prover: Arc::new(prover), objects })
+    Ok(Providers { kinds: kinds(None), drivers: drivers.into(), site, prover: Arc::new(prover), objects, preflight })
 }
 
 /// A recording of a real server beside the repository; `None`, said once, where the folder is absent.

@@ -128,6 +128,15 @@ pub trait Kind: Send + Sync {
         false
     }
 
+    /// The attributes while the stack is paused, for what costs less then; `None` where pausing leaves it as it is.
+    ///
+    /// # Errors
+    /// Why it cannot be paused, in words that follow "cannot be paused:".
+    fn paused(&self, desired: &Value) -> Result<Option<Value>, String> {
+        let _ = desired;
+        Ok(None)
+    }
+
     /// Resources that return the same key are never worked on at the same time.
     fn exclusive(&self, address: &crate::address::Address, attrs: &Value) -> Option<String> {
         let _ = (address, attrs);

@@ -161,6 +161,11 @@ pub enum Fault {
         /// `container.googleapis.com`.
         service: String,
     },
+    /// The account lacks a right: testIamPermissions says so. Calls that need it are refused by rules on requests.
+    PermissionMissing {
+        /// `container.clusters.create`.
+        permission: String,
+    },
     /// Pulling images fails inside clusters.
     ImagePull {
         /// Images, with `*` for any text.
@@ -504,6 +509,12 @@ impl Faults {
     /// Whether an API is switched off.
     pub fn disabled(&self, service: &str) -> bool {
         self.rules().iter().any(|(_, fault)| matches!(fault, Fault::ServiceDisabled { service: s } if s == service))
+    }
+
+    /// Whether the account lacks a right.
+    pub fn lacks(&self, permission: &str) -> bool {
+        let is = |fault: &Fault| matches!(fault, Fault::PermissionMissing { permission: p } if p == permission);
+        self.rules().iter().any(|(_, fault)| is(fault))
     }
 
     /// Whether a thing of the Compute API stays although it was deleted.

@@ -40,6 +40,19 @@ pub struct State {
     /// Where the state is kept now, when that is no longer here: this copy is history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub departed: Option<String>,
+    /// The stack is paused: what costs most has no nodes, and that is how it is to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Paused>,
+}
+
+/// What is remembered of a stack while it is paused.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paused {
+    /// Since when, in milliseconds since 1970.
+    pub since: u64,
+    /// How many nodes pools had then, per zone: what their autoscalers had made of them is known nowhere else.
+    pub sizes: BTreeMap<Identity, i64>,
 }
 
 impl State {
@@ -57,7 +70,13 @@ impl State {
             outputs: BTreeMap::new(),
             captured: BTreeMap::new(),
             departed: None,
+            paused: None,
         }
+    }
+
+    /// What is remembered of the pause that the stack is in. A stack that is gone is not paused.
+    pub fn pause(&self) -> Option<&Paused> {
+        self.paused.as_ref().filter(|_| !self.resources.is_empty())
     }
 
     /// Whether nothing was ever recorded.

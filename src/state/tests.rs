@@ -27,6 +27,8 @@ struct Model {
     keyed: Option<u8>,
     things: BTreeMap<u8, Thing>,
     outputs: u8,
+    /// Since when it is paused.
+    paused: Option<u8>,
 }
 
 /// A step, in the model's words.
@@ -45,6 +47,8 @@ enum Step {
     Moved(u8, u8),
     Adopted(u8),
     Outputs(u8),
+    Paused(u8),
+    Resumed,
 }
 
 impl Model {
@@ -104,6 +108,10 @@ impl Model {
                 }
             }
             Step::Outputs(value) => next.outputs = *value,
+            Step::Paused(at) => next.paused = self.paused.or(Some(*at)),
+            Step::Resumed => {
+                next.paused.take()?;
+            }
         }
         Some(next)
     }
@@ -121,6 +129,7 @@ impl Model {
             keyed: state.key.as_ref().map(|key| number(key)),
             things: state.resources.iter().map(|(identity, r)| (number(identity.as_str()), thing(r))).collect(),
             outputs: state.outputs.get("n").and_then(Value::as_int).map_or(0, |n| u8::try_from(n).expect("small")),
+            paused: state.paused.as_ref().map(|paused| u8::try_from(paused.since).expect("small")),
         }
     }
 }
@@ -162,6 +171,10 @@ fn transition(step: &Step) -> Transition {
                 if *value == 0 { BTreeMap::new() } else { [("n".to_owned(), i64::from(*value).into())].into() };
             Transition::Outputs(outputs)
         }
+        Step::Paused(at) => {
+            Transition::Paused { at: u64::from(*at), sizes: BTreeMap::from([(identity(at), i64::from(*at))]) }
+        }
+        Step::Resumed => Transition::Resumed,
     }
 }
 
@@ -183,6 +196,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (one(), one()).prop_map(|(from, to)| Step::Moved(from, to)),
         4 => one().prop_map(Step::Adopted),
         2 => (0u8..3).prop_map(Step::Outputs),
+        2 => (0u8..3).prop_map(Step::Paused),
+        2 => Just(Step::Resumed),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::address::{Address, Identity};
-use crate::state::model::{FORMAT, Intent, Pending, Recorded, State, Target};
+use crate::state::model::{FORMAT, Intent, Paused, Pending, Recorded, State, Target};
 use crate::value::Value;
 
 /// One step of a state's history.
@@ -107,6 +107,15 @@ pub enum Transition {
     Cleared(String),
     /// The whole state is another one from now on: pushed, restored, or rebuilt.
     Replaced(Box<State>),
+    /// The stack is paused from now on.
+    Paused {
+        /// When, in milliseconds since 1970.
+        at: u64,
+        /// How many nodes pools have, per zone.
+        sizes: BTreeMap<Identity, i64>,
+    },
+    /// The stack is paused no longer.
+    Resumed,
     /// The state is kept elsewhere from now on; nothing but a replacement can follow.
     Departed {
         /// The place, as `[state] backend` names it.
@@ -141,6 +150,9 @@ pub enum Illegal {
     /// The new name is taken.
     #[error("{0} is recorded already")]
     Taken(Identity),
+    /// Resumed without having been paused.
+    #[error("the stack is not paused")]
+    NotPaused,
     /// The state is kept elsewhere.
     #[error("the state is kept in {0} now")]
     Departed(String),
@@ -303,6 +315,16 @@ impl State {
                 self.resources.insert(identity, recorded);
             }
             Transition::Outputs(outputs) => self.outputs.clone_from(outputs),
+            Transition::Paused { at, sizes } => {
+                // A second pause finds nothing but empty pools: what the first has seen is what counts.
+                let paused = self.paused.get_or_insert_with(|| Paused { since: *at, sizes: BTreeMap::new() });
+                for (identity, nodes) in sizes {
+                    paused.sizes.entry(identity.clone()).or_insert(*nodes);
+                }
+            }
+            Transition::Resumed => {
+                self.paused.take().ok_or(Illegal::NotPaused)?;
+            }
             Transition::Captured { cluster, facts } => drop(self.captured.insert(cluster.clone(), facts.clone())),
             Transition::Cleared(cluster) => drop(self.captured.remove(cluster)),
             Transition::Departed { to } => self.departed = Some(to.clone()),

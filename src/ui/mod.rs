@@ -2,11 +2,13 @@
 //!
 //! Views return text or write to a given writer; they never touch a platform, a state or a clock's sleep.
 
+pub mod cost_text;
 pub mod diagnostic;
 pub mod events_json;
 pub mod graph_text;
 pub mod paint;
 pub mod plan_text;
+pub mod preflight_text;
 pub mod progress;
 pub mod reap_text;
 pub mod rebuild_text;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::model::{Action, Plan, Reason, ResourceChange};
+use crate::plan::model::{Action, Pause, Plan, Reason, ResourceChange};
 use crate::resource::hook::MANIFEST;
 use crate::resource::kind::Change;
 use crate::ui::paint::{Paint, count, tame};
-use crate::ui::values;
+use crate::ui::{cost_text, values};
 use crate::value::Value;
 
 /// How to show it.
@@ -22,6 +22,7 @@ pub struct Options {
 pub fn plan(plan: &Plan, options: Options) -> String {
     let paint = options.paint;
     let mut out = String::new();
+    pause(plan, paint, &mut out);
     drift(plan, paint, &mut out);
     looked_up(plan, paint, &mut out);
     if plan.is_empty() {
@@ -30,6 +31,7 @@ pub fn plan(plan: &Plan, options: Options) -> String {
             false => "Your stack matches what is there.",
         };
         out.push_str(&format!("{} {matches}\n", paint.bold(&paint.green("No changes."))));
+        cost(plan, paint, &mut out);
         return out;
     }
     if plan.refresh_only {
@@ -64,11 +66,33 @@ pub fn plan(plan: &Plan, options: Options) -> String {
         counts.change,
         counts.destroy
     ));
-    if plan.partial {
+    if plan.partial && matches!(plan.pause, Pause::None | Pause::Paused) {
         let rest = if plan.destroy { "it leaves the rest of the stack" } else { "it does not make the whole stack" };
         out.push_str(&paint.yellow(&format!("This is a partial plan (--target): {rest}.\n")));
     }
+    cost(plan, paint, &mut out);
     out
+}
+
+/// What it has to do with a pause.
+fn pause(plan: &Plan, paint: Paint, out: &mut String) {
+    let text = match plan.pause {
+        Pause::None => return,
+        Pause::Paused => {
+            "This stack is paused: its pools with accelerators have no nodes. `stackwright resume` brings them back."
+        }
+        Pause::Pauses => "This pauses the stack: its pools with accelerators lose their nodes, and the rest stays.",
+        Pause::Resumes => "This ends the pause of the stack.",
+    };
+    out.push_str(&format!("{}\n\n", paint.bold(&paint.yellow(text))));
+}
+
+/// What it costs, where anything does.
+fn cost(plan: &Plan, paint: Paint, out: &mut String) {
+    if let Some(cost) = &plan.cost {
+        out.push('\n');
+        out.push_str(&cost_text::cost(cost, false, paint));
+    }
 }
 
 fn risk(action: Action) -> u8 {

@@ -6,8 +6,9 @@ use crate::ui::paint::{Paint, count, tame};
 /// More lines of a kind than this are counted, not shown; `--json` has them all.
 const MOST: usize = 40;
 
-/// The receipt. `sweep` is the command that would sweep what is proven ours.
-pub fn receipt(receipt: &Receipt, sweep: &str, paint: Paint) -> String {
+/// The receipt. `sweep` is the command that would sweep what is proven ours, later too; without one nobody keeps what
+/// would prove it.
+pub fn receipt(receipt: &Receipt, sweep: Option<&str>, paint: Paint) -> String {
     let mut out = String::new();
     for removal in &receipt.swept {
         let what = format!("{} {}{}", removal.kind, removal.name, at(&removal.place));
@@ -110,24 +111,87 @@ fn others(receipt: &Receipt) -> String {
 }
 
 /// What to do about it.
-fn ways(receipt: &Receipt, sweep: &str) -> String {
+fn ways(receipt: &Receipt, sweep: Option<&str>) -> String {
     let mut out = String::new();
-    if receipt.can_be_swept() {
+    if let (true, Some(sweep)) = (receipt.can_be_swept(), sweep) {
         out.push_str(&format!("\nRemove what is proven to be the stack's: {sweep}"));
     }
     let by_hand = receipt.remaining.iter().filter(|entry| {
-        (entry.finding.verdict == Verdict::Probable || entry.finding.order.is_none())
-            && !entry.finding.command.is_empty()
+        let by_sweep = entry.finding.verdict == Verdict::Proven && entry.finding.order.is_some() && sweep.is_some();
+        !by_sweep && !entry.finding.command.is_empty()
     });
     let by_hand = by_hand.map(|entry| format!("\n  {}", tame(&entry.finding.command))).collect::<Vec<_>>();
     if !by_hand.is_empty() {
         out.push_str("\nLook at the rest, and remove by hand what is yours:");
         out.extend(by_hand.iter().take(MOST).map(String::as_str));
     }
-    if !receipt.unknown.is_empty() || !receipt.remaining.is_empty() {
+    if sweep.is_none() {
+        out.push_str("\nNothing remembers what the cluster was known by: look now, or nobody will know whose it is.");
+    } else {
         out.push_str(
             "\nRun destroy again to look again: what the clusters were known by is kept until nothing is left.",
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::audit::{Billed, Finding, Unseen};
+
+    const PLAIN: Paint = Paint { color: false };
+
+    fn entry(name: &str, verdict: Verdict, per_hour: Option<f64>) -> Entry {
+        let finding = Finding {
+            kind: "disk".into(),
+            name: name.into(),
+            place: "zones/z-a".into(),
+            path: String::new(),
+            cluster: "c".into(),
+            verdict,
+            because: "of its label".into(),
+            billed: Billed::Nothing,
+            order: (verdict == Verdict::Proven).then_some(8),
+            command: format!("gcloud compute disks delete {name}"),
+        };
+        Entry { finding, per_hour }
+    }
+
+    #[test]
+    fn only_a_clean_receipt_says_zero() {
+        let clean = Receipt::default();
+        assert_eq!(
+            super::receipt(&clean, Some("sweep"), PLAIN),
+            "0 residual resources: nothing of this stack is left."
+        );
+        let unseen = Unseen { what: "disks of p".into(), why: "no\u{1b}[31m answer".into() };
+        let blind = Receipt { unknown: vec![unseen], ..Receipt::default() };
+        let text = super::receipt(&blind, Some("sweep"), PLAIN);
+        assert!(text.contains("Unknown: 1 list") && text.contains("What it costs is unknown."), "{text}");
+        assert!(!text.contains("0 residual") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn each_finding_says_whose_it_is_what_it_costs_and_how_it_goes() {
+        let remaining = vec![entry("ours", Verdict::Proven, Some(0.01)), entry("maybe", Verdict::Probable, None)];
+        let receipt =
+            Receipt { remaining, per_hour: 0.01, others: vec![entry("x", Verdict::Other, None)], ..Receipt::default() };
+        let text = super::receipt(&receipt, Some("stackwright destroy --sweep"), PLAIN);
+        for part in [
+            "2 resources left:",
+            "disk ours in z-a: the stack's (of its label), $0.010 per hour",
+            "disk maybe in z-a: probably the stack's (of its label), price unknown",
+            "at least $0.010 per hour",
+            "1 other looks alike and is left alone",
+            "the stack's: stackwright destroy --sweep",
+            "\n  gcloud compute disks delete maybe",
+        ] {
+            assert!(text.contains(part), "{part}:\n{text}");
+        }
+        assert!(!text.contains("delete ours"), "a sweep does that:\n{text}");
+        // Without a state, now is the time.
+        let text = super::receipt(&receipt, None, PLAIN);
+        assert!(text.contains("delete ours") && text.contains("look now"), "{text}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::plan::cost::Cost;
+use crate::ui::cost_text::dollars;
 use crate::ui::paint::{Paint, count, tame};
 use crate::ui::values;
 use crate::value::Value;
@@ -101,15 +103,26 @@ pub fn abandoned(abandoned: &[(&str, Option<&str>)], paint: Paint) -> String {
     paint.yellow(&format!("{noun} left there and forgotten, to be deleted by hand:")) + &lines
 }
 
-/// What it costs while it runs: (what, US dollars per hour if known) each, and their sum.
-pub fn cost(items: &[(String, Option<f64>)], per_hour: f64) -> String {
-    if items.is_empty() {
-        return String::new();
-    }
-    let unknown = items.iter().filter(|(_, price)| price.is_none()).map(|(what, _)| what.as_str()).collect::<Vec<_>>();
-    let bound = if unknown.is_empty() { "" } else { "at least " };
-    let mut text =
-        format!("Cost while it runs: {bound}${per_hour:.2} per hour, ${:.0} per day, by list prices.", per_hour * 24.0);
+/// A model that answers.
+pub fn answered(component: &str, text: &str) -> String {
+    format!("{} answers: {}", tame(component), tame(text.trim()))
+}
+
+/// A model that does not.
+pub fn silent(component: &str, why: &str, paint: Paint) -> String {
+    format!("{} {} did not answer: {}", paint.red("Error:"), paint.bold(&tame(component)), tame(why))
+}
+
+/// What it costs from now on; empty where nothing does.
+pub fn cost(cost: Option<&Cost>) -> String {
+    let Some(cost) = cost else { return String::new() };
+    let after = cost.after;
+    let mut text = format!(
+        "Cost while it runs: {} per hour, {} per day, by list prices.",
+        dollars(after.per_hour, after.complete),
+        dollars(after.per_day, true)
+    );
+    let unknown = cost.unknown().map(|line| line.what.as_str()).collect::<Vec<_>>();
     if !unknown.is_empty() {
         text.push_str(&format!(" Unknown: {}.", tame(&unknown.join(", "))));
     }

@@ -147,6 +147,7 @@ pub fn trusting(
         site: providers.site,
         prover: providers.prover,
         objects: providers.objects,
+        preflight: providers.preflight,
         clock: clock.clone(),
         random,
     }

@@ -78,8 +78,9 @@ fn tour(desk: &Desk, places: &[&str]) {
     for hop in places.windows(2) {
         let [from, to] = hop else { continue };
         let words = format!("state migrate --to {to}");
-        for _ in 0..3 {
-            struck += usize::from(desk.kill(&words, Duration::from_millis(random.next() % 250)));
+        // Each gets further than the one before.
+        for millis in [4, 12, 36] {
+            struck += usize::from(desk.kill(&words, Duration::from_millis(millis + random.next() % millis)));
         }
         let text = desk.ok(&words);
         let done = ["Migrated: 12 resources", "Nothing to do: the state is in"].iter().any(|said| text.contains(said));

@@ -122,11 +122,13 @@ fn named(transition: &Transition) -> (&'static str, Option<Identity>) {
         Transition::Moved { from, .. } => ("moved", Some(from.clone())),
         Transition::Adopted { address, .. } => ("adopted", Some(address.identity())),
         Transition::Outputs(_) => ("outputs", None),
+        Transition::Captured { .. } => ("captured", None),
+        Transition::Cleared(_) => ("cleared", None),
         Transition::Replaced(_) => ("replaced", None),
         Transition::Departed { .. } => ("departed", None),
         Transition::Keyed(_) => ("keyed", None),
-        Transition::Captured { .. } => ("captured", None),
-        Transition::Cleared(_) => ("cleared", None),
+        Transition::Paused { .. } => ("paused", None),
+        Transition::Resumed => ("resumed", None),
     }
 }
 
@@ -205,16 +207,16 @@ impl Driver for MortalDriver {
         self.fate.call("update", &request.subject, self.inner.update(request)).await
     }
 
+    async fn clear_way(&self, subject: &Subject, observed: &Observed) -> Result<Readiness, ProviderError> {
+        self.fate.call("clear the way", subject, self.inner.clear_way(subject, observed)).await
+    }
+
     async fn delete(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
         self.fate.call("delete", subject, self.inner.delete(subject, observed)).await
     }
 
     async fn release(&self, subject: &Subject, observed: &Observed) -> Result<Ack, ProviderError> {
         self.fate.call("release", subject, self.inner.release(subject, observed)).await
-    }
-
-    async fn clear_way(&self, subject: &Subject, observed: &Observed) -> Result<Readiness, ProviderError> {
-        self.fate.within(self.inner.clear_way(subject, observed)).await
     }
 
     async fn marks(&self, subjects: &[Subject]) -> Result<Vec<Option<Mark>>, ProviderError> {

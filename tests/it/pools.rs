@@ -105,6 +105,7 @@ fn providers(url: &str, clock: &SharedClock) -> Platforms {
         drivers: providers.drivers,
         site: providers.site,
         prover: providers.prover,
+        preflight: providers.preflight,
         objects: providers.objects,
         clock: clock.clone(),
         random,

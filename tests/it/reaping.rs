@@ -5,9 +5,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use stackwright::env::disk::RealDisk;
-use stackwright::sim::world::World;
 
+use crate::receipts::world;
 use crate::stacks::remains;
 
 fn stackwright(folder: &Path, words: &str) -> (bool, String) {
@@ -44,10 +43,6 @@ fn write(folder: &Path, name: &str, limits: &str) {
     let web = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\n\
                spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80}]}\n";
     std::fs::write(folder.join("web.yaml"), web).expect("written");
-}
-
-fn world<T>(folder: &Path, look: impl FnOnce(&World) -> T) -> T {
-    look(&World::open(&RealDisk, &folder.join("state/.sim")).expect("the world is free"))
 }
 
 /// The labels of a cluster; `None` when it is not there.

@@ -233,6 +233,7 @@ async fn process(disk: &MemoryDisk, desired: &Desired, destroy: bool, url: &str,
         site: providers.site,
         prover: providers.prover,
         objects: providers.objects,
+        preflight: providers.preflight,
         clock,
         random,
     };

@@ -246,11 +246,13 @@ fn every_key_is_documented() {
     };
     let titles = BTreeMap::from([
         ("Addon", "addons"),
+        ("AuthorizedNetwork", "cluster"),
         ("Chart", "charts"),
         ("Cluster", "cluster"),
         ("Gateway", "gateway"),
         ("Input", "Inputs"),
         ("Limits", "limits"),
+        ("MaintenanceWindow", "cluster"),
         ("Manifests", "manifests"),
         ("Moved", "moved"),
         ("NodePool", "node_pools"),

@@ -11,7 +11,7 @@ use super::hooks::{HookKind, Hooks};
 use crate::backend::local::LocalBackend;
 use crate::backend::{BackendError, Session};
 use crate::engine::dispatcher::{self, Interrupt, Run, Summary};
-use crate::engine::refresh::{Drivers, refresh};
+use crate::engine::refresh::{Drivers, Sight, refresh};
 use crate::env::clock::{Clock, Timestamp};
 use crate::env::discrete::DiscreteClock;
 use crate::env::memory_disk::MemoryDisk;
@@ -92,9 +92,17 @@ impl Machine {
             session.commit(vec![Transition::Begin { lineage: "lineage".into(), stack_id: "stack-id".into() }]).await?;
         }
         let ownership = Ownership { stack: "demo".into(), id: "stack-id".into(), expires: None };
-        let observed = refresh(&kinds, &drivers, &clock, desired, session.state(), &ownership, &|_| false, None)
-            .await
-            .expect("readable");
+        let observed = refresh(
+            &kinds,
+            &drivers,
+            &clock,
+            desired,
+            session.state(),
+            &ownership,
+            Sight { adopts: &|_| false, unreachable: None },
+        )
+        .await
+        .expect("readable");
         let plan = planner::plan(&planner::Request {
             kinds: &kinds,
             desired,

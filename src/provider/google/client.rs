@@ -14,7 +14,10 @@ use serde_json::Value as Json;
 use tokio::sync::OnceCell;
 
 use super::error::{Answer, LOGIN, chain, failed_call, refusal};
+use super::login::Login;
 use crate::env::clock::{SharedClock, timeout};
+use crate::env::disk::RealDisk;
+use crate::env::vars::ProcessVars;
 use crate::resource::error::{ErrorClass, ProviderError};
 
 /// How long one request may take.
@@ -28,7 +31,7 @@ pub struct GoogleClient {
     endpoint: Option<String>,
     clock: SharedClock,
     manager: OnceCell<ClusterManager>,
-    credentials: OnceCell<Option<AccessTokenCredentials>>,
+    credentials: OnceCell<Option<(AccessTokenCredentials, Login)>>,
     http: OnceCell<reqwest::Client>,
     projects: Mutex<BTreeSet<String>>,
 }
@@ -131,33 +134,28 @@ impl GoogleClient {
         let credentials = self.credentials.get_or_try_init(|| async {
             match self.endpoint {
                 Some(_) => Ok(None),
-                None => credentials::Builder::default()
-                    .with_scopes(["https://www.googleapis.com/auth/cloud-platform"])
-                    .build_access_token_credentials()
-                    .map(Some)
-                    .map_err(no_credentials),
+                None => {
+                    let login = Login::find(&ProcessVars, &RealDisk)?;
+                    let credentials = credentials::Builder::default()
+                        .with_scopes(["https://www.googleapis.com/auth/cloud-platform"])
+                        .build_access_token_credentials()
+                        .map_err(no_credentials)?;
+                    Ok(Some((credentials, login)))
+                }
             }
         });
-        let Some(credentials) = credentials.await? else { return Ok("simulated".to_owned()) };
+        let Some((credentials, login)) = credentials.await? else { return Ok("simulated".to_owned()) };
         let _busy = self.clock.busy();
         match timeout(&*self.clock, CREDENTIALS, credentials.access_token()).await {
             Ok(Ok(token)) => Ok(token.token),
-            Ok(Err(error)) if error.is_transient() => Err(ProviderError::new(
-                ErrorClass::Unauthenticated,
-                format!("Google's sign-in service does not answer: {}", chain(&error)),
-            )
-            .hint(LOGIN)),
-            Ok(Err(error)) => Err(ProviderError::new(
-                ErrorClass::Unauthenticated,
-                format!("the Google credentials are not accepted: {}", chain(&error)),
-            )
-            .hint(LOGIN)),
-            Err(_) => Err(ProviderError::new(
-                ErrorClass::Unauthenticated,
-                "no Google credentials were found: no login on this machine, and no metadata server answers",
-            )
-            .hint(LOGIN)),
+            Ok(Err(error)) => Err(login.refused(&chain(&error), error.is_transient())),
+            Err(_) => Err(login.silent()),
         }
+    }
+
+    /// The project that calls are counted towards, where the login names one.
+    fn quota_project(&self) -> Option<&str> {
+        self.credentials.get()?.as_ref()?.1.quota_project.as_deref()
     }
 
     /// GETs a JSON document from `service` (`compute`, `cloudresourcemanager`) at `path`, which starts with `/`.
@@ -165,7 +163,15 @@ impl GoogleClient {
     /// # Errors
     /// The answer's class.
     pub async fn get(&self, service: &str, path: &str) -> Result<Json, ProviderError> {
-        self.send(reqwest::Method::GET, service, path).await
+        self.send(reqwest::Method::GET, service, path, None).await
+    }
+
+    /// POSTs a JSON document.
+    ///
+    /// # Errors
+    /// The answer's class.
+    pub async fn post(&self, service: &str, path: &str, body: &Json) -> Result<Json, ProviderError> {
+        self.send(reqwest::Method::POST, service, path, Some(body)).await
     }
 
     /// DELETEs what is at `path` of a service; the answer is its operation.
@@ -173,10 +179,16 @@ impl GoogleClient {
     /// # Errors
     /// The answer's class.
     pub async fn delete(&self, service: &str, path: &str) -> Result<Json, ProviderError> {
-        self.send(reqwest::Method::DELETE, service, path).await
+        self.send(reqwest::Method::DELETE, service, path, None).await
     }
 
-    async fn send(&self, method: reqwest::Method, service: &str, path: &str) -> Result<Json, ProviderError> {
+    async fn send(
+        &self,
+        method: reqwest::Method,
+        service: &str,
+        path: &str,
+        body: Option<&Json>,
+    ) -> Result<Json, ProviderError> {
         let url = match &self.endpoint {
             Some(endpoint) => format!("{endpoint}{path}"),
             None => format!("https://{service}.googleapis.com{path}"),
@@ -193,7 +205,13 @@ impl GoogleClient {
         let http = http.await?;
         let _busy = self.clock.busy();
         let exchange = async {
-            let answer = http.request(method, &url).bearer_auth(token).send().await?;
+            let request = http.request(method, &url).bearer_auth(token);
+            let request = match self.quota_project() {
+                Some(project) => request.header("x-goog-user-project", project),
+                None => request,
+            };
+            let request = if let Some(body) = body { request.json(body) } else { request };
+            let answer = request.send().await?;
             let status = answer.status().as_u16();
             Ok::<_, reqwest::Error>((status, answer.bytes().await?))
         };

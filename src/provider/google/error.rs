@@ -37,7 +37,12 @@ pub fn refusal(answer: Answer<'_>) -> ProviderError {
 
 fn class_of(answer: Answer<'_>) -> ErrorClass {
     let text = answer.message.to_ascii_lowercase();
+    // Said with the same reasons as of a service that is off, and with the word "quota" in it.
+    if text.contains("requires a quota project") {
+        return ErrorClass::Unauthenticated;
+    }
     match answer.reason {
+        Some("USER_PROJECT_DENIED") => return ErrorClass::Denied,
         Some("CLUSTER_ALREADY_HAS_OPERATION") => return ErrorClass::Busy,
         Some("SERVICE_DISABLED") => return ErrorClass::Disabled,
         Some("IAM_PERMISSION_DENIED") => return ErrorClass::Denied,
@@ -103,6 +108,10 @@ fn hint(class: ErrorClass, message: &str) -> Option<String> {
         ErrorClass::Quota => {
             "ask for more quota at https://console.cloud.google.com/iam-admin/quotas, or use another region or a smaller pool"
         }
+        ErrorClass::Unauthenticated if message.contains("quota project") => QUOTA_PROJECT,
+        ErrorClass::Denied if message.contains("to use project") => {
+            "the account in use needs the role roles/serviceusage.serviceUsageConsumer in the quota project"
+        }
         ErrorClass::StockOut => "try another zone (`location` or `fallback_locations`), or try again later",
         ErrorClass::Unauthenticated => LOGIN,
         ErrorClass::Denied => "the account in use needs the role roles/container.admin in this project",
@@ -113,6 +122,10 @@ fn hint(class: ErrorClass, message: &str) -> Option<String> {
     };
     Some(text.to_owned())
 }
+
+/// How to name the project that a user's calls are counted towards.
+const QUOTA_PROJECT: &str =
+    "gcloud auth application-default set-quota-project PROJECT, or set GOOGLE_CLOUD_QUOTA_PROJECT";
 
 /// How to log in.
 pub const LOGIN: &str =
@@ -268,6 +281,22 @@ mod tests {
             seen += 1;
         }
         assert!(seen >= 20, "only {seen} bodies");
+    }
+
+    #[test]
+    fn a_login_without_a_quota_project_is_no_missing_quota() {
+        let message = "Your application is authenticating by using local Application Default Credentials. The \
+                       cloudresourcemanager.googleapis.com API requires a quota project, which is not set by default.";
+        let error =
+            refusal(Answer { http: 403, status: "PERMISSION_DENIED", reason: Some("SERVICE_DISABLED"), message });
+        assert_eq!(error.class, ErrorClass::Unauthenticated);
+        assert!(error.hint.expect("a hint").contains("set-quota-project"), "how to name one");
+        let message = "Caller does not have required permission to use project p. Grant the caller the \
+                       roles/serviceusage.serviceUsageConsumer role";
+        let error =
+            refusal(Answer { http: 403, status: "PERMISSION_DENIED", reason: Some("USER_PROJECT_DENIED"), message });
+        assert_eq!(error.class, ErrorClass::Denied);
+        assert!(error.hint.expect("a hint").contains("serviceUsageConsumer"), "the role");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Google Cloud: GKE clusters and node pools over `google-cloud-container-v1`.
 //!
-//! Not for anything inside a cluster (`provider::kube`) and not for Compute quotas or prices.
+//! Not for anything inside a cluster (`provider::kube`) and not for prices.
 
 #![expect(deprecated, reason = "GKE fills the deprecated texts and conditions, and some failures only them")]
 
@@ -11,9 +11,11 @@ pub mod cluster;
 mod difference;
 pub mod error;
 mod expiry;
+pub mod login;
 pub mod node_pool;
 mod operation;
 mod pool;
+pub mod preflight;
 pub mod site;
 
 use crate::diag::Diagnostic;

@@ -180,6 +180,23 @@ impl Kind for NodePoolKind {
         if is_tpu || has_gpus { Demise::Own } else { Demise::WithConnection }
     }
 
+    /// Without nodes, and without an autoscaler that would bring them back; only pools with accelerators.
+    fn paused(&self, desired: &Value) -> Result<Option<Value>, String> {
+        let has_tpu = text(desired, "machine_type").is_some_and(|machine| chips_per_host(machine).is_some());
+        let has_gpu = desired.get("accelerator").is_some_and(|accelerator| *accelerator != Value::Null);
+        let Value::Map(map) = desired else { return Ok(None) };
+        if !has_tpu && !has_gpu {
+            return Ok(None);
+        }
+        if desired.get("tpu_topology").is_some() {
+            return Err("GKE does not resize a slice of several hosts".to_owned());
+        }
+        let mut map = map.clone();
+        map.insert("nodes".to_owned(), 0.into());
+        map.remove("autoscale");
+        Ok(Some(Value::Map(map)))
+    }
+
     fn exclusive(&self, _: &Address, attrs: &Value) -> Option<String> {
         Place::of(attrs).map(|place| place.pool())
     }
@@ -187,8 +204,11 @@ impl Kind for NodePoolKind {
 
 /// The size of an autoscaled pool is the autoscaler's; a TPU pool's machine type cannot be changed.
 pub(super) fn sized(mut changes: Vec<Change>, attrs: &Value) -> Vec<Change> {
+    let is = |change: &Change, key: &str| change.path.last().is_some_and(|last| last == key);
     if attrs.get("autoscale").is_some_and(|scale| *scale != Value::Null) {
-        changes.retain(|change| change.path.last().is_none_or(|last| last != "nodes"));
+        // An empty pool that gets an autoscaler, as after a pause, starts with its size.
+        let begins = changes.iter().any(|change| is(change, "autoscale") && change.before.is_none());
+        changes.retain(|change| !is(change, "nodes") || (begins && change.before == Some(0.into())));
     }
     for change in &mut changes {
         let is_tpu = |value: &Option<Value>| {

@@ -395,13 +395,15 @@ pub fn steps(desired: &Value, changes: &[Change], current: &NodePool) -> Vec<Ste
     if changed(&["node_version"]) {
         steps.push(put(update().set_node_version(text(desired, "node_version").unwrap_or_default())));
     }
-    if changed(&["autoscale"]) {
-        let wanted = desired.get("autoscale").filter(|scale| scale.as_map().is_some());
-        steps.push(Step::Autoscale(wanted.map_or_else(NodePoolAutoscaling::new, autoscaling)));
-    }
-    if changed(&["nodes"]) {
-        steps.push(Step::Size(number(desired, "nodes").unwrap_or_default()));
-    }
+    let scale = changed(&["autoscale"]).then(|| desired.get("autoscale").filter(|scale| scale.as_map().is_some()));
+    let size = changed(&["nodes"]).then(|| Step::Size(number(desired, "nodes").unwrap_or_default()));
+    // An autoscaler undoes what is asked for beside it: it goes first, and it comes last.
+    let (first, last) = match scale {
+        Some(Some(bounds)) => (size, Some(Step::Autoscale(autoscaling(bounds)))),
+        Some(None) => (Some(Step::Autoscale(NodePoolAutoscaling::new())), size),
+        None => (size, None),
+    };
+    steps.extend(first.into_iter().chain(last));
     steps
 }
 

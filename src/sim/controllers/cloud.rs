@@ -55,6 +55,19 @@ pub struct Disk {
     pub claim: String,
 }
 
+/// One of the things that a load balancer consists of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// `forwardingRules`, …
+    pub collection: &'static str,
+    /// `global`, or the cluster's own `region` or `zone`.
+    pub place: &'static str,
+    /// Its name.
+    pub name: String,
+    /// What it is besides. A text `@place/collection/name` stands for a link, `@tag` for the tag of the cluster's nodes.
+    pub fields: serde_json::Value,
+}
+
 /// The cloud, seen by one cluster.
 pub trait Cloud: Send + Sync {
     /// Creates or updates a load balancer; `Done` carries its address.
@@ -80,6 +93,24 @@ pub trait Cloud: Send + Sync {
     /// # Errors
     /// What the cloud answered.
     fn delete_disk(&self, handle: &str) -> Result<Progress<()>, String>;
+
+    /// Creates or updates what a load balancer consists of, for an owner (a uid); `Done` carries its address.
+    ///
+    /// # Errors
+    /// What the cloud answered.
+    fn ensure_parts(&self, owner: &str, parts: &[Part]) -> Result<Progress<String>, String> {
+        let _ = (owner, parts);
+        Err("this cloud has no load balancers of that sort".to_owned())
+    }
+
+    /// Removes everything that an owner has; `Done` when nothing is left.
+    ///
+    /// # Errors
+    /// What the cloud answered.
+    fn release_parts(&self, owner: &str) -> Result<Progress<()>, String> {
+        let _ = owner;
+        Ok(Progress::Done(()))
+    }
 
     /// What names of the cluster's load balancers carry, as the ConfigMap `kube-system/ingress-uid` has it: 16
     /// hexadecimal digits.
@@ -148,6 +179,17 @@ impl Cloud for MemoryCloud {
     fn release_load_balancer(&self, name: &str) -> Result<Progress<()>, String> {
         self.lock().balancers.remove(name);
         Ok(Progress::Done(()))
+    }
+
+    fn ensure_parts(&self, owner: &str, _: &[Part]) -> Result<Progress<String>, String> {
+        let name = owner.to_owned();
+        let (namespace, service) = (String::new(), String::new());
+        let (address, internal, ports, nodes) = (None, false, Vec::new(), Vec::new());
+        self.ensure_load_balancer(&Balancer { name, namespace, service, address, internal, ports, nodes })
+    }
+
+    fn release_parts(&self, owner: &str) -> Result<Progress<()>, String> {
+        self.release_load_balancer(owner)
     }
 
     fn ensure_disk(&self, disk: &Disk) -> Result<Progress<String>, String> {

@@ -10,8 +10,8 @@ use super::kubelet::{Kubelet, Logs};
 use super::programs::{Program, Programs};
 use super::runner::{self, Handle};
 use super::{
-    Controller, Surroundings, accounting, accounts, bootstrap, daemonsets, deployments, devices, endpoints, garbage,
-    jobs, namespaces, nodes, replicasets, scheduler, services, statefulsets, volumes,
+    Controller, Surroundings, accounting, accounts, bootstrap, daemonsets, deployments, devices, endpoints, fronts,
+    garbage, jobs, namespaces, nodes, replicasets, scheduler, services, statefulsets, volumes,
 };
 
 /// What a cluster is made of besides its API server.
@@ -47,6 +47,7 @@ pub fn start(parts: Parts) -> Handle {
         Arc::new(devices::Devices { programs: programs.clone() }),
         Arc::new(volumes::Claims { cloud: cloud.clone() }),
         Arc::new(volumes::Volumes { cloud: cloud.clone() }),
+        Arc::new(fronts::Fronts { cloud: cloud.clone() }),
         Arc::new(services::Services { cloud, faults: faults.clone() }),
         Arc::new(Activation::new(programs.clone())),
     ];

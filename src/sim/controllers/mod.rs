@@ -21,6 +21,7 @@ pub mod durations;
 pub mod endpoints;
 pub mod faults;
 pub mod fields;
+pub mod fronts;
 pub mod garbage;
 pub mod image;
 pub mod jobs;

@@ -39,7 +39,8 @@ impl Controller for Services {
 
     fn keys(&self, changed: &Key, object: &Json, api: &dyn Api) -> Vec<Key> {
         if changed.gvk.kind == "Service" {
-            let concerned = wants(object) || fields::has_finalizer(object, CLEANUP);
+            let concerned =
+                wants(object) || (fields::has_finalizer(object, CLEANUP) && !super::fronts::is_by_parts(object));
             return if concerned { vec![changed.clone()] } else { Vec::new() };
         }
         let all = api.list(&kinds::of("Service"), None);
@@ -104,6 +105,7 @@ impl Controller for Services {
 fn wants(service: &Json) -> bool {
     let class = fields::text(service, "/spec/loadBalancerClass");
     fields::text(service, "/spec/type") == "LoadBalancer"
+        && !super::fronts::is_by_parts(service)
         && (class.is_empty() || class.starts_with("networking.gke.io/"))
 }
 
@@ -145,7 +147,7 @@ fn balancer(service: &Json, nodes: Vec<String>) -> Balancer {
 
 impl Services {
     async fn release(&self, around: &Surroundings, service: &Json) -> Result<Outcome, Status> {
-        if !fields::has_finalizer(service, CLEANUP) {
+        if !fields::has_finalizer(service, CLEANUP) || super::fronts::is_by_parts(service) {
             return Ok(Outcome::Done);
         }
         match self.cloud.release_load_balancer(&balancer_name(fields::uid(service))) {

@@ -81,10 +81,10 @@ pub fn answer(google: &Arc<Google>, call: &Call, words: &[&str]) -> Result<Json,
         })),
         ["v1", "projects", name] if post => {
             let (_, verb) = name.split_once(':').unwrap_or((name, ""));
-            permissions(call, verb)
+            permissions(google, call, verb)
         }
         ["v3", "projects", name] => match name.split_once(':') {
-            Some((_, verb)) if post => permissions(call, verb),
+            Some((_, verb)) if post => permissions(google, call, verb),
             None if get => Ok(json!({
                 "name": format!("projects/{}", google.project_number(name)), "projectId": name, "state": "ACTIVE",
                 "displayName": name, "createTime": "2026-01-01T00:00:00Z", "etag": "W/\"0\"",
@@ -95,10 +95,16 @@ pub fn answer(google: &Arc<Google>, call: &Call, words: &[&str]) -> Result<Json,
     }
 }
 
-/// Whoever calls owns the project.
-fn permissions(call: &Call, verb: &str) -> Result<Json, Refusal> {
+/// Whoever calls owns the project, but for what faults take away.
+fn permissions(google: &Google, call: &Call, verb: &str) -> Result<Json, Refusal> {
     match verb {
-        "testIamPermissions" => Ok(json!({"permissions": call.json()?["permissions"]})),
+        "testIamPermissions" => {
+            let asked = call.json()?["permissions"].as_array().cloned().unwrap_or_default();
+            let granted = asked.iter().filter(|name| name.as_str().is_some_and(|name| !google.faults.lacks(name)));
+            let granted = granted.cloned().collect::<Vec<_>>();
+            // As everywhere at Google, an empty list is left out.
+            Ok(if granted.is_empty() { json!({}) } else { json!({ "permissions": granted }) })
+        }
         "getIamPolicy" => Ok(json!({"version": 1, "etag": "ACAB", "bindings": []})),
         _ => Err(Refusal::not_found("Method not found.")),
     }

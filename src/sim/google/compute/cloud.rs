@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::network::{self, region_scope};
 use super::{ROOT, all, let_go, put};
 use crate::env::clock::Timestamp;
-use crate::sim::controllers::cloud::{Balancer, Cloud, Disk, Progress};
+use crate::sim::controllers::cloud::{Balancer, Cloud, Disk, Part, Progress};
 use crate::sim::controllers::durations;
 use crate::sim::google::Google;
 use crate::sim::google::container::{ClusterFacts, quotas};
@@ -46,6 +46,34 @@ impl ClusterCloud {
 
     fn health_check_firewall(&self) -> String {
         format!("{}-http-hc", self.health_check())
+    }
+
+    /// A part's place as a scope.
+    fn scope(&self, place: &str) -> String {
+        match place {
+            "region" => region_scope(&self.cluster.location),
+            "zone" if offers::is_zone(&self.cluster.location) => format!("zones/{}", self.cluster.location),
+            "zone" => {
+                format!("zones/{}", offers::zones_of(&self.cluster.location).first().cloned().unwrap_or_default())
+            }
+            _ => "global".to_owned(),
+        }
+    }
+
+    /// Puts links and tags where they are stood for.
+    fn resolve(&self, fields: &mut Json) {
+        match fields {
+            Json::String(text) => {
+                if text == "@tag" {
+                    *text = network::node_tag(&self.cluster);
+                } else if let Some((place, rest)) = text.strip_prefix('@').and_then(|text| text.split_once('/')) {
+                    *text = format!("{ROOT}/projects/{}/{}/{rest}", self.cluster.project, self.scope(place));
+                }
+            }
+            Json::Array(items) => items.iter_mut().for_each(|item| self.resolve(item)),
+            Json::Object(map) => map.iter_mut().for_each(|(_, value)| self.resolve(value)),
+            _ => {}
+        }
     }
 
     /// The links of the instances behind a load balancer.
@@ -168,6 +196,62 @@ impl Cloud for ClusterCloud {
             self.remove_rest(name, &scope);
         }
         Ok(progress)
+    }
+
+    fn ensure_parts(&self, owner: &str, parts: &[Part]) -> Result<Progress<String>, String> {
+        let google = &self.google;
+        let (mut address, mut since) = (String::new(), google.clock.now().0);
+        for part in parts {
+            let scope = self.scope(part.place);
+            let mut fields = part.fields.clone();
+            self.resolve(&mut fields);
+            let old = self.find(part.collection, &scope, &part.name);
+            fields["_owner"] = json!(self.cluster.id);
+            fields["_part"] = json!(owner);
+            if part.collection == "forwardingRules" {
+                if let Some(old) = &old {
+                    since = old["_since"].as_u64().unwrap_or(since);
+                    old["IPAddress"].as_str().unwrap_or_default().clone_into(&mut address);
+                } else {
+                    address = network::free_address(google);
+                }
+                fields["IPAddress"] = json!(address);
+                fields["_since"] = json!(since);
+                fields["_cluster"] = json!(self.cluster.id);
+            }
+            put(google, &self.cluster.project, part.collection, &scope, &part.name, fields);
+        }
+        Ok(self.progress(since, durations::LOAD_BALANCER, address))
+    }
+
+    fn release_parts(&self, owner: &str) -> Result<Progress<()>, String> {
+        let google = &self.google;
+        let mine = |document: &Json| document["_part"] == json!(owner) && document["_owner"] == json!(self.cluster.id);
+        // Users before what they use.
+        let order = [
+            "forwardingRules",
+            "targetHttpProxies",
+            "urlMaps",
+            "backendServices",
+            "networkEndpointGroups",
+            "healthChecks",
+            "firewalls",
+        ];
+        let parts = order.iter().flat_map(|collection| {
+            all(google, collection).into_iter().filter(mine).map(move |document| (*collection, document))
+        });
+        for (collection, mut document) in parts.collect::<Vec<_>>() {
+            let Some(since) = document["_releasing"].as_u64() else {
+                document["_releasing"] = json!(google.clock.now().0);
+                super::replace(google, collection, document);
+                return Ok(Progress::Pending(durations::LOAD_BALANCER_RELEASE / 4));
+            };
+            if let Progress::Pending(wait) = self.progress(since, durations::LOAD_BALANCER_RELEASE / 4, ()) {
+                return Ok(Progress::Pending(wait));
+            }
+            let_go(google, collection, &document);
+        }
+        Ok(Progress::Done(()))
     }
 
     fn ensure_disk(&self, disk: &Disk) -> Result<Progress<String>, String> {
