@@ -141,6 +141,21 @@ impl Accelerator {
         }
     }
 
+    /// How many of it a node of this machine type has: GPUs that come with the machine come in its number.
+    ///
+    /// Machine types are Compute Engine's; `n1` takes as many as one asks for.
+    pub fn on(&self, machine: &str) -> i64 {
+        let built_in = match machine.rsplit_once('-') {
+            // `a2-highgpu-4g`, `a3-megagpu-8g`: the number is in the name.
+            Some((family, size)) if family.ends_with("gpu") => size.strip_suffix('g').and_then(|n| n.parse().ok()),
+            Some(("g2-standard", "24")) => Some(2),
+            Some(("g2-standard", "48")) => Some(4),
+            Some(("g2-standard", "96")) => Some(8),
+            _ => None,
+        };
+        built_in.unwrap_or(self.per_node)
+    }
+
     /// The labels that GKE gives its nodes and that pods select, for a slice of `topology` or a single host.
     pub fn node_labels(&self, topology: Option<&str>) -> Vec<(&'static str, String)> {
         match self.family {
@@ -254,6 +269,9 @@ mod tests {
         let four = Accelerator::find("tpu-v6e-4").expect("a row");
         assert_eq!((four.hosts, four.host_bounds()), (1, Some("2,2,1")));
         assert!(four.offered_in("europe-west4-a") && four.offered_in("europe-west4") && !four.offered_in("us-west1-a"));
+        let on = |row: &str, machine: &str| Accelerator::find(row).expect("a row").on(machine);
+        assert_eq!((on("nvidia-t4", "n1-standard-32"), on("nvidia-l4", "g2-standard-24")), (1, 2));
+        assert_eq!((on("nvidia-a100-40gb", "a2-highgpu-4g"), on("nvidia-h100-80gb", "a3-highgpu-8g")), (4, 8));
         assert_eq!(Accelerator::suggest("t4"), Some("nvidia-t4"));
         assert_eq!(Accelerator::suggest("nvidia-tesla-t4"), Some("nvidia-t4"));
         assert_eq!(Accelerator::suggest("tpu-v6-4"), Some("tpu-v6e-4"));

@@ -9,9 +9,12 @@ use crate::catalog::accelerators::{Accelerator, Family};
 use crate::catalog::expansion::{Expansion, mistake};
 use crate::catalog::timing;
 use crate::diag::Diagnostic;
+use crate::env::clock::Timestamp;
 use crate::resource::model::{Need, Resource};
-use crate::stack::model::{Cluster, NodePool, ReleaseChannel, TaintEffect};
-use crate::stack::{Provisioning, Spanned};
+use crate::stack::model::{
+    AuthorizedNetwork, Cluster, LogSource, MaintenanceWindow, MetricSource, NodePool, ReleaseChannel, TaintEffect,
+};
+use crate::stack::{Moment, Provisioning, Spanned};
 use crate::value::Value;
 
 /// The machine type of the system pool unless the stack says another: offered wherever T4s and TPUs are.
@@ -29,8 +32,14 @@ pub(super) fn expand(expansion: &mut Expansion<'_>) {
     let Some(cluster) = &expansion.stack.cluster else { return };
     let (Some(project), Some(location)) = (&cluster.project, &cluster.location) else { return };
     if cluster.private.as_ref().is_some_and(|private| private.value) {
-        let what = "private clusters are not supported yet";
-        expansion.report(mistake(what, &cluster.span, "`private` is set here").hint("leave `private` out"));
+        let span = cluster.private.as_ref().map_or(cluster.span.clone(), |private| private.span.clone());
+        expansion.report(
+            Diagnostic::warning("nodes without public addresses fetch only what Google serves")
+                .at(span, "no way to other registries and to huggingface.co")
+                .hint(
+                    "give the network a Cloud NAT in the cluster's region, or mirror images and models to Google Cloud",
+                ),
+        );
     }
     if let Some(fallback) = cluster.fallback_locations.first() {
         expansion.report(
@@ -40,17 +49,20 @@ pub(super) fn expand(expansion: &mut Expansion<'_>) {
     }
     let name = cluster.name.as_ref().map_or(&*expansion.stack.name.value, |name| &**name).to_owned();
     add_cluster(expansion, cluster, &name, project, location);
-    let place = Place { project, location, cluster: &name };
+    let streaming = cluster.image_streaming.as_ref().map(|on| on.value);
+    let place = Place { project, location, cluster: &name, streaming, identities: has_identities(cluster) };
     for (pool_name, pool) in &expansion.stack.node_pools {
         add_pool(expansion, pool_name, pool, &place);
     }
 }
 
-/// Where a pool is.
+/// Where a pool is, and what all pools of the cluster have in common.
 struct Place<'a> {
     project: &'a str,
     location: &'a str,
     cluster: &'a str,
+    streaming: Option<bool>,
+    identities: bool,
 }
 
 fn add_cluster(
@@ -71,6 +83,10 @@ fn add_cluster(
         pool["autoscale"] = json!({"min": bounds.min, "max": bounds.max});
     }
     put(&mut pool, "disk_size_gb", system.and_then(|s| s.disk_size_gb.as_ref()).map(|n| n.get()));
+    put(&mut pool, "disk_type", system.and_then(|s| s.disk_type.as_ref()).map(|kind| kind.to_string()));
+    put(&mut pool, "service_account", system.and_then(|s| s.service_account.as_ref()).map(|name| name.to_string()));
+    put(&mut pool, "image_streaming", cluster.image_streaming.as_ref().map(|on| on.value));
+    put(&mut pool, "workload_metadata", has_identities(cluster).then_some("gke"));
     let channel = cluster.release_channel.as_ref().map_or(ReleaseChannel::Regular, |channel| channel.value);
     let mut attrs = json!({
         "name": name, "project": project, "location": &***location,
@@ -86,6 +102,25 @@ fn add_cluster(
     if !cluster.labels.is_empty() {
         attrs["labels"] = cluster.labels.iter().map(|(key, label)| (key.clone(), Json::from(&*label.0))).collect();
     }
+    put(&mut attrs, "private", cluster.private.as_ref().map(|private| private.value));
+    put(&mut attrs, "workload_identity", cluster.workload_identity.as_ref().map(|on| on.value));
+    put(&mut attrs, "maintenance_window", cluster.maintenance_window.as_ref().map(maintenance));
+    if !cluster.node_locations.is_empty() {
+        attrs["node_locations"] = cluster.node_locations.iter().map(|zone| zone.to_string()).collect();
+    }
+    if !cluster.authorized_networks.is_empty() {
+        let network = |network: &AuthorizedNetwork| {
+            (network.cidr.to_string(), network.name.as_ref().map(|name| name.to_string()).unwrap_or_default())
+        };
+        let mut networks = cluster.authorized_networks.iter().map(network).collect::<Vec<_>>();
+        networks.sort();
+        attrs["authorized_networks"] =
+            networks.into_iter().map(|(cidr, name)| json!({"cidr": cidr, "name": name})).collect();
+    }
+    let logs = cluster.logging.iter().map(|source| log_component(source.value)).collect::<Vec<_>>();
+    put(&mut attrs, "logging", components(logs));
+    let metrics = cluster.monitoring.iter().map(|source| metric_component(source.value)).collect::<Vec<_>>();
+    put(&mut attrs, "monitoring", components(metrics));
     let timing = timing::cluster(location.is_zone());
     expansion.add(Resource {
         address: Address::new("cluster"),
@@ -98,6 +133,62 @@ fn add_cluster(
         estimate: timing.estimate,
         origin: None,
     });
+}
+
+/// Whether pods have Google identities of their own, so that nodes must not give them the node's.
+fn has_identities(cluster: &Cluster) -> bool {
+    cluster.workload_identity.as_ref().is_some_and(|on| on.value)
+}
+
+fn maintenance(window: &MaintenanceWindow) -> Json {
+    if let Some(daily) = &window.daily {
+        return json!({"daily": &***daily});
+    }
+    // As GKE writes them: in UTC, with whole seconds.
+    let moment = |moment: &Option<Spanned<Moment>>| {
+        moment.as_ref().and_then(|moment| Timestamp::parse(moment)).map(Timestamp::rfc3339)
+    };
+    json!({
+        "start": moment(&window.start), "end": moment(&window.end),
+        "recurrence": window.recurrence.as_ref().map(|recurrence| recurrence.to_string()),
+    })
+}
+
+/// GKE's names of log sources.
+fn log_component(source: LogSource) -> Option<&'static str> {
+    Some(match source {
+        LogSource::None => return None,
+        LogSource::System => "SYSTEM_COMPONENTS",
+        LogSource::Workloads => "WORKLOADS",
+        LogSource::ApiServer => "APISERVER",
+        LogSource::Scheduler => "SCHEDULER",
+        LogSource::ControllerManager => "CONTROLLER_MANAGER",
+    })
+}
+
+/// GKE's names of metric sources.
+fn metric_component(source: MetricSource) -> Option<&'static str> {
+    Some(match source {
+        MetricSource::None => return None,
+        MetricSource::System => "SYSTEM_COMPONENTS",
+        MetricSource::ApiServer => "APISERVER",
+        MetricSource::Scheduler => "SCHEDULER",
+        MetricSource::ControllerManager => "CONTROLLER_MANAGER",
+        MetricSource::Storage => "STORAGE",
+        MetricSource::Hpa => "HPA",
+        MetricSource::Pod => "POD",
+        MetricSource::Daemonset => "DAEMONSET",
+        MetricSource::Deployment => "DEPLOYMENT",
+        MetricSource::Statefulset => "STATEFULSET",
+        MetricSource::Cadvisor => "CADVISOR",
+        MetricSource::Kubelet => "KUBELET",
+        MetricSource::Dcgm => "DCGM",
+    })
+}
+
+/// The list to send; nothing where the stack says nothing.
+fn components(named: Vec<Option<&'static str>>) -> Option<Json> {
+    (!named.is_empty()).then(|| named.into_iter().flatten().map(Json::from).collect())
 }
 
 fn add_pool(expansion: &mut Expansion<'_>, name: &str, pool: &NodePool, place: &Place<'_>) {
@@ -153,26 +244,35 @@ fn add_pool(expansion: &mut Expansion<'_>, name: &str, pool: &NodePool, place: &
         "machine_type": machine,
         "nodes": pool.nodes.as_ref().map_or(1, |nodes| nodes.get()),
         "oauth_scopes": SCOPES,
-        "auto_repair": true, "auto_upgrade": true, "max_surge": 1,
+        "auto_repair": true, "auto_upgrade": true,
+        "max_surge": pool.max_surge.as_ref().map_or(1, |count| count.get()),
     });
+    put(&mut attrs, "max_unavailable", pool.max_unavailable.as_ref().map(|count| count.get()));
     if let Some(bounds) = &pool.autoscale {
         attrs["autoscale"] = json!({"min": bounds.min, "max": bounds.max});
     }
     put(&mut attrs, "disk_size_gb", pool.disk_size_gb.as_ref().map(|size| size.get()));
-    if let Some(zone) = &pool.zone {
-        attrs["node_locations"] = json!([&***zone]);
+    put(&mut attrs, "disk_type", pool.disk_type.as_ref().map(|kind| kind.to_string()));
+    put(&mut attrs, "service_account", pool.service_account.as_ref().map(|name| name.to_string()));
+    put(&mut attrs, "max_pods_per_node", pool.max_pods_per_node.as_ref().map(|count| count.get()));
+    put(&mut attrs, "image_streaming", pool.image_streaming.as_ref().map(|on| on.value).or(place.streaming));
+    put(&mut attrs, "workload_metadata", place.identities.then_some("gke"));
+    let zones = pool.zone.iter().chain(&pool.node_locations).map(|zone| zone.to_string()).collect::<Vec<_>>();
+    if !zones.is_empty() {
+        attrs["node_locations"] = zones.into();
     }
     let mut labels =
         pool.labels.iter().map(|(key, label)| (key.clone(), Json::from(&*label.0))).collect::<serde_json::Map<_, _>>();
     match row {
         Some(row) if row.family == Family::Gpu => {
-            attrs["accelerator"] = json!({"type": row.kind, "count": row.per_node, "gpu_driver": "default"});
+            let count = row.on(&machine);
+            attrs["accelerator"] = json!({"type": row.kind, "count": count, "gpu_driver": "default"});
             if expansion.addon("gpu-operator").is_some() {
                 // Two device plugins would race; Google's stays off nodes with this label, from their birth.
                 labels.insert("gke-no-default-nvidia-gpu-device-plugin".to_owned(), "true".into());
             }
         }
-        Some(row) => slice(pool, row, &mut attrs),
+        Some(row) => slice(expansion, pool, row, &mut attrs),
         None => {}
     }
     if !labels.is_empty() {
@@ -201,7 +301,7 @@ fn add_pool(expansion: &mut Expansion<'_>, name: &str, pool: &NodePool, place: &
 }
 
 /// The shape of a TPU pool: a single host names no topology, a slice has as many nodes as fill it.
-fn slice(pool: &NodePool, row: &Accelerator, attrs: &mut Json) {
+fn slice(expansion: &mut Expansion<'_>, pool: &NodePool, row: &Accelerator, attrs: &mut Json) {
     // Google's samples state it for TPUs.
     attrs["reservation"] = "none".into();
     if row.hosts > 1 {
@@ -209,6 +309,25 @@ fn slice(pool: &NodePool, row: &Accelerator, attrs: &mut Json) {
         attrs["nodes"] = row.hosts.into();
         attrs["tpu_topology"] = topology.into();
         attrs["placement"] = "compact".into();
+        if let Some(nodes) = pool.nodes.as_ref().filter(|nodes| nodes.get() != row.hosts) {
+            let what = format!("a slice of {topology} has {} nodes, not {}", row.hosts, nodes.get());
+            let hint = "leave `nodes` out; another size is another accelerator, and a new pool";
+            expansion.report(mistake(what, &nodes.span, "all at once").hint(hint));
+        }
+        let zones = attrs["node_locations"].as_array().map_or(0, Vec::len);
+        let regional = attrs["location"].as_str().is_some_and(|location| location.split('-').count() == 2);
+        if zones > 1 || (zones == 0 && regional) {
+            let span = pool.node_locations.first().map_or(&pool.span, |zone| &zone.span);
+            let what = format!("a slice of {topology} is in one zone");
+            expansion.report(mistake(what, span, "its hosts are neighbours").hint("name the zone with `zone`"));
+        }
+        if let Some(bounds) = &pool.autoscale
+            && (bounds.min, bounds.max) != (0, row.hosts)
+        {
+            let what = format!("a slice of {topology} has 0 or {} nodes, nothing between", row.hosts);
+            let hint = format!("write autoscale = [0, {}], or leave it out", row.hosts);
+            expansion.report(mistake(what, &bounds.span, "GKE makes and removes it as a whole").hint(hint));
+        }
     }
 }
 

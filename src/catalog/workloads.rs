@@ -112,9 +112,10 @@ fn check(expansion: &mut Expansion<'_>, plan: &Plan<'_>) {
         expansion.report(mistake(what, &workload.span, "one host only").hint("use a pool of tpu-v6e-1, -4 or -8"));
     }
     if let Some(wanted) = &workload.tensor_parallel {
-        if wanted.get() > row.per_node {
-            let what = format!("tensor_parallel = {} on nodes with {} of {}", wanted.get(), row.per_node, row.name);
-            let hint = format!("write tensor_parallel = {}, or leave it out", row.per_node);
+        let most = per_node(expansion, plan);
+        if wanted.get() > most {
+            let what = format!("tensor_parallel = {} on nodes with {most} of {}", wanted.get(), row.name);
+            let hint = format!("write tensor_parallel = {most}, or leave it out");
             expansion.report(mistake(what, &wanted.span, "more than a node has").hint(hint));
         } else if row.family == Family::Tpu && wanted.get() < row.per_node {
             let what = format!("tensor_parallel = {} leaves {} chips idle", wanted.get(), row.per_node - wanted.get());
@@ -135,6 +136,13 @@ fn check(expansion: &mut Expansion<'_>, plan: &Plan<'_>) {
     fits(expansion, plan);
 }
 
+/// Accelerators of one node of the workload's pool.
+fn per_node(expansion: &Expansion<'_>, plan: &Plan<'_>) -> i64 {
+    let pool = plan.workload.node_pool.as_ref().and_then(|name| expansion.stack.node_pools.get(&***name));
+    let machine = pool.and_then(|pool| pool.machine_type.as_ref()).map(|machine| machine.to_string());
+    machine.map_or(plan.row.per_node, |machine| plan.row.on(&machine))
+}
+
 /// Whether all copies find room in the pool.
 fn fits(expansion: &mut Expansion<'_>, plan: &Plan<'_>) {
     let Some((name, pool)) =
@@ -145,7 +153,7 @@ fn fits(expansion: &mut Expansion<'_>, plan: &Plan<'_>) {
     let fixed = pool.nodes.as_ref().map_or(1, |nodes| nodes.get());
     let nodes = pool.autoscale.as_ref().map_or(fixed, |bounds| bounds.max);
     let each = accelerators(plan);
-    let room = nodes * (plan.row.per_node / each.max(1)).max(1);
+    let room = nodes * (per_node(expansion, plan) / each.max(1)).max(1);
     if plan.workload.replicas() > room && plan.row.hosts == 1 {
         let span = plan.workload.replicas.as_ref().map_or(&plan.workload.span, |replicas| &replicas.span);
         let what = format!(

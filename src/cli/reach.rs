@@ -86,12 +86,14 @@ where
     match place {
         Place::Cloud => wall_clock_runtime()?.block_on(async {
             let clock: SharedClock = Arc::new(WallClock::new());
-            work(platforms(None, site, clock)?).await
+            work(platforms(None, None, site, clock)?).await
         }),
         Place::Served(url, _) => wall_clock_runtime()?.block_on(async {
-            let speed = speed_of(url).await?;
+            let info = info_of(url).await?;
+            let speed = info.get("speed").and_then(serde_json::Value::as_f64).unwrap_or(1.0);
+            let root = info.get("root").and_then(|root| root.as_str()).map(str::to_owned);
             let clock: SharedClock = Arc::new(WallClock::scaled(speed, WallClock::real_now()));
-            work(platforms(Some(url), site, clock)?).await
+            work(platforms(Some(url), root, site, clock)?).await
         }),
         Place::Embedded(directory) => {
             let world = open_world(directory)?;
@@ -102,7 +104,7 @@ where
                 let simulator = open_simulator(world, directory, shared.clone(), None).await?;
                 let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
                 let serving = simulator.serve(address).await.map_err(|e| broken("cannot start the simulator", e))?;
-                work(platforms(Some(&serving.url), site, shared)?).await
+                work(platforms(Some(&serving.url), simulator.public_root(), site, shared)?).await
             })
         }
     }
@@ -139,27 +141,32 @@ pub(super) async fn open_simulator(
     Simulator::open(options).await.map_err(failed)
 }
 
-/// How fast the clock of a served simulator runs.
-async fn speed_of(url: &str) -> Result<f64, Diagnostics> {
+/// What a served simulator says of itself.
+async fn info_of(url: &str) -> Result<serde_json::Value, Diagnostics> {
     let unreachable = |error: reqwest::Error| {
         let diagnostic = Diagnostic::error(format!("no simulator answers at {url}")).detail(error.to_string());
         Diagnostics::from(diagnostic.hint("start one with `stackwright sim serve`, or use --sim without a URL"))
     };
     let client = reqwest::Client::builder().no_proxy().build().map_err(unreachable)?;
     let answer = client.get(format!("{url}/sim/v1/info")).send().await.map_err(unreachable)?;
-    let info: serde_json::Value = answer.json().await.map_err(unreachable)?;
-    Ok(info.get("speed").and_then(serde_json::Value::as_f64).unwrap_or(1.0))
+    answer.json().await.map_err(unreachable)
 }
 
 pub(super) fn wall_clock_runtime() -> Result<tokio::runtime::Runtime, Diagnostics> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| broken("cannot start", error))
 }
 
-fn platforms(simulator: Option<&str>, site: Site, clock: SharedClock) -> Result<Platforms, Diagnostics> {
+fn platforms(
+    simulator: Option<&str>,
+    public_root: Option<String>,
+    site: Site,
+    clock: SharedClock,
+) -> Result<Platforms, Diagnostics> {
     let random = Arc::new(SystemRandom);
     let providers = provider::registry(provider::ProviderOptions {
         google_endpoint: simulator.map(str::to_owned),
         proxy: simulator.map(str::to_owned),
+        public_root,
         project: site.project,
         given: site.given,
         clock: clock.clone(),

@@ -28,6 +28,9 @@ pub struct ProviderOptions {
     pub google_endpoint: Option<String>,
     /// An HTTP proxy through which models are reached by `CONNECT`.
     pub proxy: Option<String>,
+    /// The only certificates to trust in servers with public names, PEM, in place of the system's: those of a
+    /// simulated world.
+    pub public_root: Option<String>,
     /// The Google Cloud project of the stack; `None` when it has none or it is not known yet.
     pub project: Option<String>,
     /// The cluster of a kubeconfig, where the stack makes none.
@@ -86,7 +89,8 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     let prover = openai::OpenAiProver::new(options.clock.clone(), proxy.as_deref())?;
     let google = google::client::GoogleClient::new(options.google_endpoint, options.clock.clone());
     let is_given = options.given.is_some();
-    let connections = Arc::new(kube::client::Connections::new(google.clone(), options.clock, options.given));
+    let public = kube::client::Public { proxy, root: options.public_root };
+    let connections = Arc::new(kube::client::Connections::new(google.clone(), options.clock, options.given, public));
     let driver = Arc::new(kube::driver::ObjectDriver::new(connections.clone()));
     let tenants = Arc::new(kube::tenants::KubeTenants::new(connections.clone()));
     let objects: Arc<dyn Objects> = Arc::new(kube::look::KubeObjects::new(connections.clone()));

@@ -21,8 +21,8 @@ use super::google::answer::respond;
 use super::google::container::{ClusterFacts, clusters, operations};
 use super::google::{ControlPlanes, Endpoint, Google, HangUp};
 use super::kube::api::{Api, DeleteOptions, Gvk};
-use super::net::authority::Authority;
-use super::net::internet::{self, DataPlane, Peer, Relay};
+use super::net::authority::{Authority, PublicAuthority};
+use super::net::internet::{self, DataPlane, FrontDoor, Peer, Relay};
 use super::net::{self, Closed, Listening};
 use super::trouble;
 use super::world::World;
@@ -104,6 +104,7 @@ struct Running {
     inside: Arc<dyn Interior>,
     endpoint: Endpoint,
     listening: Listening,
+    answering: net::Answering,
 }
 
 /// The simulator's own documents: identity, seed, number of starts.
@@ -227,7 +228,13 @@ impl Simulator {
             "clock": if self.speed.is_some() { "wall" } else { "discrete" },
             "speed": self.speed,
             "clusters": clusters,
+            "root": self.public_root(),
         })
+    }
+
+    /// The certificate that the world's clients trust beside a cluster's own, PEM; `None` when none can be made.
+    pub fn public_root(&self) -> Option<String> {
+        PublicAuthority::of(&self.world).ok().map(|authority| authority.ca_pem)
     }
 
     /// The identity of the world; another one after a reset.
@@ -279,10 +286,10 @@ impl Simulator {
         let answering: net::Answering = Arc::new(move |request: Request<Incoming>| {
             Box::pin(trouble::pass(google.clone(), router.clone(), request.map(Body::new)))
         });
-        let listening = net::serve(listener, Some(tls), answering).map_err(|error| error.to_string())?;
+        let listening = net::serve(listener, Some(tls), answering.clone()).map_err(|error| error.to_string())?;
         self.world.put(PORTS, &cluster.id, json!(listening.address.port()));
         let endpoint = Endpoint { address: listening.address.to_string(), ca_pem: authority.ca_pem };
-        let running = Running { inside, endpoint: endpoint.clone(), listening };
+        let running = Running { inside, endpoint: endpoint.clone(), listening, answering };
         self.lock().insert(cluster.id.clone(), running);
         Ok(endpoint)
     }
@@ -334,6 +341,14 @@ impl DataPlane for Simulator {
             let running = self.lock();
             let address = running.values().map(|r| r.listening.address).find(|a| a.port() == port)?;
             return Some(Arc::new(Relay(address)));
+        }
+        if let Some(cluster) = clusters::of_name(&self.google, host) {
+            if port != 443 {
+                return None;
+            }
+            let answering = self.lock().get(&cluster).map(|running| running.answering.clone())?;
+            let tls = PublicAuthority::of(&self.world).and_then(|authority| authority.acceptor(host)).ok()?;
+            return Some(Arc::new(FrontDoor { tls, answering }));
         }
         let (cluster, name, ports) = super::google::compute::cloud::at_address(&self.google, host)?;
         if !ports.contains(&port) {

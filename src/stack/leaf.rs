@@ -258,6 +258,14 @@ ruled! {
     LabelKey: "the key of a label", names::kubernetes_label_key, "a";
     /// The address of a component or object.
     AddressText: "an address", names::address, "cluster";
+    /// A block of addresses, `203.0.113.0/24`.
+    Block: "a block of addresses", names::block, "0.0.0.0/0";
+    /// A time of day in UTC, `03:00`.
+    TimeOfDay: "a time of day", names::time_of_day, "00:00";
+    /// A day and a time, `2026-01-03T22:00:00Z`.
+    Moment: "a moment", names::moment, "2026-01-01T00:00:00Z";
+    /// How often something comes again, in the words of RFC 5545.
+    Recurrence: "a recurrence", names::recurrence, "FREQ=DAILY";
     /// Any text but an empty one.
     NonEmpty: "a text", names::some_text, "a";
 }

@@ -22,9 +22,9 @@ use std::sync::Arc;
 
 pub use decode::Spanned;
 pub use leaf::{
-    AddressText, Autoscale, BackendUrl, ChartSource, Digest, Dollars, Fraction, GatewayTls, GkeName, GoogleLabel,
-    HostName, KubernetesLabel, LabelKey, LabelName, Location, ModelUri, NonEmpty, ProjectId, Provisioning, Quantity,
-    Text, Topology, Url, Values, VariableName, Whole, parse_duration,
+    AddressText, Autoscale, BackendUrl, Block, ChartSource, Digest, Dollars, Fraction, GatewayTls, GkeName,
+    GoogleLabel, HostName, KubernetesLabel, LabelKey, LabelName, Location, ModelUri, Moment, NonEmpty, ProjectId,
+    Provisioning, Quantity, Recurrence, Text, TimeOfDay, Topology, Url, Values, VariableName, Whole, parse_duration,
 };
 pub use model::Stack;
 pub use overlay::{DiskLoader, Loader, NoLoader, beside, source};

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use crate::stack::decode::{Decode, Decoder, Entry, Spanned, choice, table};
 use crate::stack::leaf::{
-    AddressText, Autoscale, BackendUrl, ChartSource, Digest, Dollars, Fraction, GatewayTls, GkeName, GoogleLabel,
-    HostName, KubernetesLabel, LabelKey, LabelName, Location, ModelUri, NonEmpty, ProjectId, Provisioning, Quantity,
-    Text, Topology, Url, Values, VariableName, Whole,
+    AddressText, Autoscale, BackendUrl, Block, ChartSource, Digest, Dollars, Fraction, GatewayTls, GkeName,
+    GoogleLabel, HostName, KubernetesLabel, LabelKey, LabelName, Location, ModelUri, Moment, NonEmpty, ProjectId,
+    Provisioning, Quantity, Recurrence, Text, TimeOfDay, Topology, Url, Values, VariableName, Whole,
 };
 use crate::stack::names;
 use crate::stack::tree::Tree;
@@ -125,6 +125,82 @@ choice! {
 }
 
 table! {
+    /// A network that may reach the control plane.
+    pub struct AuthorizedNetwork in "an authorised network" {
+        /// The addresses, as "203.0.113.0/24".
+        pub cidr: Spanned<Block>,
+        /// What network it is, for whoever reads the list.
+        pub name: Option<Spanned<NonEmpty>>,
+    }
+}
+
+table! {
+    /// When GKE may upgrade the cluster: every day from `daily` for four hours, or from `start` to `end` and again as `recurrence` says.
+    pub struct MaintenanceWindow in "maintenance_window" {
+        /// The time of day in UTC, as "03:00".
+        pub daily: Option<Spanned<TimeOfDay>>,
+        /// When the first window begins, as "2026-01-03T22:00:00Z".
+        pub start: Option<Spanned<Moment>>,
+        /// When the first window ends.
+        pub end: Option<Spanned<Moment>>,
+        /// How often it comes again, as "FREQ=WEEKLY;BYDAY=SA,SU".
+        pub recurrence: Option<Spanned<Recurrence>>,
+    }
+}
+
+choice! {
+    /// Whose logs go to Cloud Logging.
+    pub enum LogSource {
+        /// Nobody's.
+        None = "none",
+        /// GKE's own components on nodes.
+        System = "system",
+        /// All containers.
+        Workloads = "workloads",
+        /// The API server.
+        ApiServer = "api-server",
+        /// The scheduler.
+        Scheduler = "scheduler",
+        /// The controller manager.
+        ControllerManager = "controller-manager",
+    }
+}
+
+choice! {
+    /// Whose metrics go to Cloud Monitoring.
+    pub enum MetricSource {
+        /// Nobody's.
+        None = "none",
+        /// GKE's own components on nodes.
+        System = "system",
+        /// The API server.
+        ApiServer = "api-server",
+        /// The scheduler.
+        Scheduler = "scheduler",
+        /// The controller manager.
+        ControllerManager = "controller-manager",
+        /// Volumes.
+        Storage = "storage",
+        /// Pod autoscalers.
+        Hpa = "hpa",
+        /// Pods.
+        Pod = "pod",
+        /// DaemonSets.
+        Daemonset = "daemonset",
+        /// Deployments.
+        Deployment = "deployment",
+        /// StatefulSets.
+        Statefulset = "statefulset",
+        /// Containers.
+        Cadvisor = "cadvisor",
+        /// Kubelets.
+        Kubelet = "kubelet",
+        /// NVIDIA GPUs.
+        Dcgm = "dcgm",
+    }
+}
+
+table! {
     /// The Kubernetes cluster: made by this stack (`project` and `location`), or one that is there (`kubeconfig`).
     pub struct Cluster in "[cluster]" {
         /// The cluster's name, at most 40 characters. By default the stack's name.
@@ -145,6 +221,20 @@ table! {
         pub subnetwork: Option<Spanned<NonEmpty>>,
         /// Whether nodes have no public addresses and the control plane is reached by its DNS endpoint only.
         pub private: Option<Spanned<bool>>,
+        /// Zones that nodes are in, where the cluster is regional. By default three of the region's.
+        pub node_locations: Vec<Spanned<Location>>,
+        /// Networks that may reach the control plane, as [{ cidr = "203.0.113.0/24", name = "office" }]. All may without it; yours must be among them.
+        pub authorized_networks: Vec<AuthorizedNetwork>,
+        /// Whether pods may act as Google service accounts, through the project's workload identity pool.
+        pub workload_identity: Option<Spanned<bool>>,
+        /// When GKE may upgrade the cluster, as { daily = "03:00" }. At any time without it.
+        pub maintenance_window: Option<MaintenanceWindow>,
+        /// Whether containers start before their image is there as a whole; images from Artifact Registry only. For all pools that do not say otherwise.
+        pub image_streaming: Option<Spanned<bool>>,
+        /// Whose logs go to Cloud Logging: none, system, workloads, api-server, scheduler, controller-manager.
+        pub logging: Vec<Spanned<LogSource>>,
+        /// Whose metrics go to Cloud Monitoring: none, system, pod, dcgm and others.
+        pub monitoring: Vec<Spanned<MetricSource>>,
         /// Google Cloud labels of the cluster.
         pub labels: BTreeMap<String, Spanned<GoogleLabel>>,
         /// The machines that run operators and the gateway.
@@ -176,6 +266,10 @@ table! {
         pub autoscale: Option<Spanned<Autoscale>>,
         /// The boot disk's size in GB.
         pub disk_size_gb: Option<Spanned<Whole<10, 65536>>>,
+        /// The boot disk's type, as "pd-ssd".
+        pub disk_type: Option<Spanned<NonEmpty>>,
+        /// The Google service account of the nodes, by its address.
+        pub service_account: Option<Spanned<NonEmpty>>,
     }
 }
 
@@ -200,8 +294,22 @@ table! {
         pub taints: Vec<Taint>,
         /// The boot disk's size in GB.
         pub disk_size_gb: Option<Spanned<Whole<10, 65536>>>,
+        /// The boot disk's type, as "pd-ssd". By default what Google takes for the machine type.
+        pub disk_type: Option<Spanned<NonEmpty>>,
         /// The zone, where the cluster is regional.
         pub zone: Option<Spanned<Location>>,
+        /// The zones, in place of `zone`; `nodes` and `autoscale` count in each of them.
+        pub node_locations: Vec<Spanned<Location>>,
+        /// Whether containers start before their image is there as a whole; images from Artifact Registry only. As the cluster by default.
+        pub image_streaming: Option<Spanned<bool>>,
+        /// The Google service account of the nodes, by its address. By default Compute Engine's own.
+        pub service_account: Option<Spanned<NonEmpty>>,
+        /// The most pods on a node. 110 by default.
+        pub max_pods_per_node: Option<Spanned<Whole<8, 256>>>,
+        /// How many nodes more than `nodes` an upgrade may have for a while. 1 by default; 0 where there are no spare accelerators.
+        pub max_surge: Option<Spanned<Whole<0, 20>>>,
+        /// How many nodes an upgrade may take away at a time. 0 by default.
+        pub max_unavailable: Option<Spanned<Whole<0, 20>>>,
         /// How long to wait for the pool, as "1h".
         pub timeout: Option<Spanned<Duration>>,
     }

@@ -29,6 +29,49 @@ pub(crate) fn gke(text: &str) -> Checked {
     lowercase_name(text, 40)
 }
 
+/// A block of IPv4 or IPv6 addresses, `203.0.113.0/24`, written with the block's first address.
+pub(crate) fn block(text: &str) -> Checked {
+    let shape = || "write an address and a length: 203.0.113.0/24".to_owned();
+    let (address, length) = text.split_once('/').ok_or_else(shape)?;
+    let address = address.parse::<std::net::IpAddr>().map_err(|_| shape())?;
+    let length = length.parse::<u32>().map_err(|_| shape())?;
+    let (bits, width) = match address {
+        std::net::IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, 32),
+        std::net::IpAddr::V6(v6) => (v6.to_bits(), 128),
+    };
+    if length > width {
+        return Err(format!("at most {width} bits"));
+    }
+    match bits.checked_shl(length) {
+        None | Some(0) => Ok(()),
+        Some(_) => Err(format!("the address has bits beyond the first {length}")),
+    }
+}
+
+/// A time of day in UTC, `03:00`.
+pub(crate) fn time_of_day(text: &str) -> Checked {
+    let two = |part: &str, below: u8| {
+        let digits = part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
+        digits && part.parse::<u8>().is_ok_and(|number| number < below)
+    };
+    let fine = text.split_once(':').is_some_and(|(hours, minutes)| two(hours, 24) && two(minutes, 60));
+    if fine { Ok(()) } else { Err("write hours and minutes, in UTC: 03:00".to_owned()) }
+}
+
+/// A moment, `2026-01-03T22:00:00Z`.
+pub(crate) fn moment(text: &str) -> Checked {
+    let found = crate::env::clock::Timestamp::parse(text);
+    found.map(|_| ()).ok_or_else(|| "write a day and a time: 2026-01-03T22:00:00Z".to_owned())
+}
+
+/// How often something comes again, in the words of RFC 5545: `FREQ=WEEKLY;BYDAY=SA,SU`.
+pub(crate) fn recurrence(text: &str) -> Checked {
+    let parts = text.split(';').all(|part| part.split_once('=').is_some_and(|(k, v)| !k.is_empty() && !v.is_empty()));
+    let often = ["DAILY", "WEEKLY", "MONTHLY", "YEARLY"];
+    let known = text.split(';').find_map(|part| part.strip_prefix("FREQ=")).is_some_and(|word| often.contains(&word));
+    if parts && known { Ok(()) } else { Err("write for example FREQ=DAILY or FREQ=WEEKLY;BYDAY=SA,SU".to_owned()) }
+}
+
 /// A Kubernetes namespace or Service, and a stack: at most 63 characters.
 pub(crate) fn label(text: &str) -> Checked {
     lowercase_name(text, 63)
@@ -270,6 +313,26 @@ pub(crate) fn some_text(text: &str) -> Checked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_times_and_recurrences() {
+        for good in ["0.0.0.0/0", "203.0.113.0/24", "203.0.113.7/32", "2001:db8::/32", "::/0", "2001:db8::1/128"] {
+            assert_eq!(block(good), Ok(()), "{good}");
+        }
+        for bad in ["", "10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "2001:db8::1/64", "::/129", "10.0.0/8", "10.0.0.0/-1"]
+        {
+            assert!(block(bad).is_err(), "{bad}");
+        }
+        assert!(time_of_day("00:00").is_ok() && time_of_day("23:59").is_ok());
+        for bad in ["24:00", "3:00", "03:60", "03", "03:00:00", "+3:00"] {
+            assert!(time_of_day(bad).is_err(), "{bad}");
+        }
+        assert!(moment("2026-01-03T22:00:00Z").is_ok() && moment("2026-01-03").is_err());
+        assert!(recurrence("FREQ=WEEKLY;BYDAY=SA,SU").is_ok());
+        for bad in ["", "WEEKLY", "FREQ=HOURLY", "BYDAY=SA", "FREQ=DAILY;"] {
+            assert!(recurrence(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn names_follow_their_owners_rules() {

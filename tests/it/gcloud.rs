@@ -58,6 +58,23 @@ fn official_clients_work_and_a_killed_simulator_goes_on() {
     assert_eq!(labelled.lines().count(), 1);
     ok(&format!("gcloud container clusters resize demo {zone} --node-pool default-pool --num-nodes 1 -q"));
     assert_eq!(ok("kubectl get nodes -o name").lines().count(), 2);
+    // What is changed shows, in the cloud and on the nodes.
+    let told = |what: &str| ok(&format!("gcloud container clusters describe demo {zone} --format=value({what})"));
+    let pool = |what: &str| {
+        ok(&format!("gcloud container node-pools describe gpu --cluster demo {zone} --format=value({what})"))
+    };
+    assert_eq!((told("status"), told("location")), ("RUNNING".to_owned(), "us-central1-a".to_owned()));
+    ok(&format!("gcloud container clusters update demo {zone} --update-labels=team=red"));
+    assert_eq!(told("resourceLabels.team"), "red");
+    let bounds = "--enable-autoscaling --min-nodes 0 --max-nodes 3";
+    ok(&format!("gcloud container node-pools update gpu --cluster demo {zone} {bounds}"));
+    assert_eq!(pool("autoscaling.enabled,autoscaling.maxNodeCount"), "True\t3");
+    ok(&format!("gcloud container node-pools update gpu --cluster demo {zone} --node-taints=only=models:NoSchedule"));
+    assert_eq!(pool("config.taints[0].key,config.taints[0].effect"), "only\tNO_SCHEDULE");
+    let taints = "jsonpath={.items[*].spec.taints[*].key}";
+    assert!(ok(&format!("kubectl get nodes -o {taints}")).split_whitespace().any(|key| key == "only"));
+    let pools = ok(&format!("gcloud container node-pools list --cluster demo {zone} --format=value(name)"));
+    assert_eq!(pools.lines().collect::<Vec<_>>(), ["default-pool", "gpu"]);
     let wrong = run(
         &variables,
         &format!("gcloud container node-pools create bad --cluster demo {zone} --machine-type ct6e-standard-4t"),
@@ -67,6 +84,12 @@ fn official_clients_work_and_a_killed_simulator_goes_on() {
     ok(&format!("gcloud container node-pools delete gpu --cluster demo {zone} -q"));
     let operations = ok(&format!("gcloud container operations list {zone} --format=value(operationType,status)"));
     assert!(operations.lines().all(|line| line.ends_with("DONE")), "{operations}");
+    let one = ok(&format!(
+        "gcloud container operations list {zone} --filter=operationType=DELETE_NODE_POOL --format=value(name)"
+    ));
+    let described =
+        ok(&format!("gcloud container operations describe {one} {zone} --format=value(operationType,status)"));
+    assert_eq!(described, "DELETE_NODE_POOL\tDONE");
     ok(&format!("gcloud container clusters delete demo {zone} -q"));
     for kind in ["instances", "disks", "forwarding-rules", "addresses"] {
         assert_eq!(ok(&format!("gcloud compute {kind} list --format=value(name)")), "", "{kind}");

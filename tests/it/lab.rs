@@ -120,9 +120,20 @@ pub async fn simulate(world: Arc<World>, clock: &SharedClock, faults: Option<Jso
 
 /// What one process has in hand to reach the simulator.
 pub fn platforms(serving: &Serving, clock: &SharedClock, random: Arc<SeededRandom>) -> Platforms {
+    trusting(serving, None, clock, random)
+}
+
+/// The same, trusting this root in servers with public names.
+pub fn trusting(
+    serving: &Serving,
+    public_root: Option<String>,
+    clock: &SharedClock,
+    random: Arc<SeededRandom>,
+) -> Platforms {
     let providers = provider::registry(provider::ProviderOptions {
         google_endpoint: Some(serving.url.clone()),
         proxy: Some(serving.url.clone()),
+        public_root,
         project: Some("sim-project".to_owned()),
         given: None,
         clock: clock.clone(),

@@ -219,6 +219,7 @@ async fn process(disk: &MemoryDisk, desired: &Desired, destroy: bool, url: &str,
     let providers = provider::registry(provider::ProviderOptions {
         google_endpoint: Some(url.to_owned()),
         proxy: Some(url.to_owned()),
+        public_root: None,
         project: Some("sim-project".to_owned()),
         given: None,
         clock: clock.clone(),

@@ -15,6 +15,9 @@
 //! | `addons`? | map of boolean | `http_load_balancing` `horizontal_pod_autoscaling` `gce_persistent_disk_csi_driver` `gcs_fuse_csi_driver` `gcp_filestore_csi_driver` `dns_cache`; in place |
 //! | `gateway_api`? | text | `disabled` or `standard`: GKE's own Gateway API CRDs; in place |
 //! | `workload_identity`? | boolean | pool `<project>.svc.id.goog`; in place |
+//! | `private`? | boolean | nodes without public addresses, control plane by its DNS endpoint only; replaces |
+//! | `authorized_networks`? | list of `{cidr, name}` | who may reach the control plane's address; in place |
+//! | `maintenance_window`? | `{daily}` or `{start, end, recurrence}` | when GKE may upgrade it; in place |
 //! | `logging`? `monitoring`? | list of text | component names, `SYSTEM_COMPONENTS`, `WORKLOADS`; in place |
 //! | `system_pool` | map | the pool that the cluster is created with: |
 //! | `system_pool.name` | text | replaces |
@@ -22,10 +25,11 @@
 //! | `system_pool.nodes` | number | per zone; in place; only the initial size while `autoscale` is set |
 //! | `system_pool.autoscale`? | `{min, max}` | per zone; in place |
 //! | `system_pool.labels`? `.taints`? | as in `gke.node_pool` | in place |
+//! | `system_pool.image_streaming`? `.workload_metadata`? | as in `gke.node_pool` | in place, rolls the pool's nodes |
 //! | `system_pool.oauth_scopes`?, `.service_account`?, `.spot`? | list, text, boolean | replaces |
 //!
 //! Outputs: `name project location` (known from the start), `id` (64 hexadecimal digits), `endpoint`
-//! (`https://host[:port]`), `ca_certificate` (PEM), `version`, `self_link`, `node_tag`.
+//! (`https://host[:port]`), `ca_certificate` (PEM; of a private cluster none: its name has a public certificate), `version`, `self_link`, `node_tag`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,14 +40,16 @@ use base64::Engine as _;
 use google_cloud_container_v1::model::{
     AddonsConfig, Cluster, ClusterUpdate, DnsCacheConfig, GatewayAPIConfig, GcePersistentDiskCsiDriverConfig,
     GcpFilestoreCsiDriverConfig, GcsFuseCsiDriverConfig, HorizontalPodAutoscaling, HttpLoadBalancing,
-    IPAllocationPolicy, LoggingComponentConfig, LoggingConfig, MonitoringComponentConfig, MonitoringConfig,
-    NetworkConfig, Operation, ReleaseChannel, WorkloadIdentityConfig, cluster::Status, gateway_api_config,
-    logging_component_config, monitoring_component_config,
+    IPAllocationPolicy, LoggingComponentConfig, LoggingConfig, MaintenancePolicy, MonitoringComponentConfig,
+    MonitoringConfig, NetworkConfig, Operation, ReleaseChannel, WorkloadIdentityConfig, cluster::Status,
+    gateway_api_config, logging_component_config, monitoring_component_config,
 };
 
+use super::access;
 use super::client::GoogleClient;
 use super::difference::{self, Field, Same};
 use super::error::failure;
+use super::node_pool::disturbing;
 use super::operation::{self, Standing};
 use super::pool::{self, EXPIRES, MARK, marks, text, text_map, texts};
 use super::{forbids_secrets, required};
@@ -56,18 +62,16 @@ use crate::resource::model::{Ceded, Resource};
 use crate::resource::readiness::Readiness;
 use crate::value::{Map, Value};
 
+/// What an upgrade of the control plane does to a zonal cluster.
+const UPGRADE: &str = "upgrades the control plane, which a zonal cluster is without for some minutes";
+
 /// How each attribute is compared and changed.
 const FIELDS: &[Field] = &[
     Field::replacing(&["name"], Same::Exact),
     Field::replacing(&["project"], Same::Exact),
     Field::replacing(&["location"], Same::Exact),
     Field::in_place(&["release_channel"], Same::Exact),
-    Field {
-        path: &["version"],
-        same: Same::Version,
-        replaces: false,
-        effect: Some("upgrades the control plane, which a zonal cluster is without for some minutes"),
-    },
+    Field { path: &["version"], same: Same::Version, replaces: false, effect: Some(UPGRADE), goes: false },
     Field::replacing(&["network"], Same::Name),
     Field::replacing(&["subnetwork"], Same::Name),
     Field::in_place(&["labels"], Same::Keys),
@@ -75,6 +79,9 @@ const FIELDS: &[Field] = &[
     Field::in_place(&["addons"], Same::Exact),
     Field::in_place(&["gateway_api"], Same::Exact),
     Field::in_place(&["workload_identity"], Same::Exact),
+    Field::replacing(&["private"], Same::Exact),
+    Field::switched(&["authorized_networks"], Same::Exact),
+    Field::switched(&["maintenance_window"], Same::Exact),
     Field::in_place(&["logging"], Same::Set),
     Field::in_place(&["monitoring"], Same::Set),
     Field::replacing(&["system_pool", "name"], Same::Exact),
@@ -83,7 +90,9 @@ const FIELDS: &[Field] = &[
     Field::rolling(&["system_pool", "disk_type"], Same::Exact),
     Field::rolling(&["system_pool", "image_type"], Same::Exact),
     Field::in_place(&["system_pool", "nodes"], Same::Exact),
-    Field::in_place(&["system_pool", "autoscale"], Same::Exact),
+    Field::switched(&["system_pool", "autoscale"], Same::Exact),
+    Field::rolling(&["system_pool", "image_streaming"], Same::Exact),
+    Field::rolling(&["system_pool", "workload_metadata"], Same::Exact),
     Field::in_place(&["system_pool", "labels"], Same::Keys),
     Field::in_place(&["system_pool", "taints"], Same::Taints),
     Field::replacing(&["system_pool", "oauth_scopes"], Same::Set),
@@ -114,7 +123,12 @@ impl Kind for ClusterKind {
     }
 
     fn diff(&self, desired: &Value, _: &[Ceded], prior: Prior<'_>) -> Vec<Change> {
-        without_scaled_size(difference::diff(FIELDS, desired, prior), desired)
+        let mut changes = disturbing(without_scaled_size(difference::diff(FIELDS, desired, prior), desired));
+        let zonal = text(desired, "location").is_some_and(|location| location.split('-').count() > 2);
+        for change in changes.iter_mut().filter(|change| !zonal && change.effect.as_deref() == Some(UPGRADE)) {
+            change.effect = Some("upgrades the control plane, one replica after the other".to_owned());
+        }
+        difference::called_out(changes, "the cluster is deleted with everything in it, then made anew")
     }
 
     fn drift(&self, _: &[Ceded], prior: Prior<'_>) -> Vec<Change> {
@@ -223,8 +237,23 @@ fn build(attrs: &Value, ownership: &Ownership) -> Cluster {
     if let Some(addons) = attrs.get("addons") {
         cluster = cluster.set_addons_config(addons_of(addons));
     }
+    let private = attrs.get("private").and_then(Value::as_bool) == Some(true);
+    let mut network = NetworkConfig::new();
     if let Some(channel) = text(attrs, "gateway_api") {
-        cluster = cluster.set_network_config(NetworkConfig::new().set_gateway_api_config(gateway_api_of(channel)));
+        network = network.set_gateway_api_config(gateway_api_of(channel));
+    }
+    if private {
+        network = network.set_default_enable_private_nodes(true);
+        cluster = cluster.set_control_plane_endpoints_config(access::by_name_only());
+    }
+    if network != NetworkConfig::new() {
+        cluster = cluster.set_network_config(network);
+    }
+    if attrs.get("authorized_networks").is_some() {
+        cluster = cluster.set_master_authorized_networks_config(access::networks(attrs));
+    }
+    if let Some(window) = attrs.get("maintenance_window") {
+        cluster = cluster.set_maintenance_policy(access::maintenance(Some(window), None));
     }
     if attrs.get("workload_identity").and_then(Value::as_bool) == Some(true) {
         cluster = cluster.set_workload_identity_config(workload_identity_of(attrs));
@@ -348,10 +377,25 @@ fn attributes(place: &Place, cluster: &Cluster, system_pool: Option<Map>) -> Val
     let monitoring =
         monitoring.map(|config| config.enable_components.iter().filter_map(|c| c.name()).collect::<Vec<_>>());
     put("monitoring", Value::List(monitoring.into_iter().flatten().map(Value::from).collect()));
-    if !cluster.endpoint.is_empty() {
-        put("endpoint", format!("https://{}", cluster.endpoint).into());
+    put("private", access::private_nodes(cluster).into());
+    put("authorized_networks", access::authorized(cluster));
+    if let Some(window) = access::window(cluster) {
+        put("maintenance_window", window);
     }
-    let certificate = cluster.master_auth.as_ref().map(|auth| auth.cluster_ca_certificate.as_str()).unwrap_or_default();
+    let certificate = match access::only_name(cluster) {
+        // The name is there before the control plane is. Its certificate is Google's, not the cluster's.
+        Some(name) if !cluster.endpoint.is_empty() || cluster.status == Status::Running => {
+            put("endpoint", format!("https://{name}").into());
+            ""
+        }
+        Some(_) => "",
+        None => {
+            if !cluster.endpoint.is_empty() {
+                put("endpoint", format!("https://{}", cluster.endpoint).into());
+            }
+            cluster.master_auth.as_ref().map(|auth| auth.cluster_ca_certificate.as_str()).unwrap_or_default()
+        }
+    };
     let certificate = base64::engine::general_purpose::STANDARD.decode(certificate).unwrap_or_default();
     if let Some(pem) = String::from_utf8(certificate).ok().filter(|pem| !pem.is_empty()) {
         put("ca_certificate", pem.into());
@@ -374,6 +418,7 @@ fn is_ours(cluster: &Cluster, ownership: &Ownership) -> bool {
 enum Step {
     Update(Box<ClusterUpdate>),
     Labels(BTreeMap<String, String>),
+    Maintenance(Box<MaintenancePolicy>),
     Pool(pool::Step),
 }
 
@@ -409,6 +454,13 @@ fn steps(desired: &Value, changes: &[Change], current: &Cluster) -> Vec<Step> {
     }
     if changed("node_locations") {
         update(new().set_desired_locations(texts(desired, "node_locations")));
+    }
+    if changed("authorized_networks") {
+        update(new().set_desired_master_authorized_networks_config(access::networks(desired)));
+    }
+    if changed("maintenance_window") {
+        let policy = access::maintenance(desired.get("maintenance_window"), current.maintenance_policy.as_ref());
+        steps.push(Step::Maintenance(Box::new(policy)));
     }
     if changed("labels") {
         steps.push(Step::Labels(pool::merged(current.resource_labels.iter(), changes, "labels")));
@@ -602,6 +654,13 @@ impl Driver for ClusterDriver {
             Some(Step::Labels(mut labels)) => {
                 labels.extend(marks(&request.ownership));
                 self.set_labels(&place, &cluster, labels).await?
+            }
+            Some(Step::Maintenance(policy)) => {
+                let name = place.cluster();
+                let call = self.client.call(|gke| async move {
+                    gke.set_maintenance_policy().set_name(name).set_maintenance_policy(*policy).send().await
+                });
+                call.await?
             }
             Some(Step::Pool(step)) => {
                 let name = request.attrs.at(&["system_pool", "name"]).and_then(Value::as_str).unwrap_or_default();

@@ -36,23 +36,38 @@ pub struct Field {
     pub replaces: bool,
     /// What changing it in place disturbs.
     pub effect: Option<&'static str>,
+    /// Taken out of the stack it goes from the resource too; of others the server's choice stays as it is.
+    pub goes: bool,
 }
 
 impl Field {
     /// A field that is changed in place, without disturbing anything.
     pub const fn in_place(path: &'static [&'static str], same: Same) -> Self {
-        Field { path, same, replaces: false, effect: None }
+        Field { path, same, replaces: false, effect: None, goes: false }
+    }
+
+    /// A field that is changed in place, and that is off when the stack does not name it any more.
+    pub const fn switched(path: &'static [&'static str], same: Same) -> Self {
+        Field { path, same, replaces: false, effect: None, goes: true }
     }
 
     /// A field whose change replaces the resource.
     pub const fn replacing(path: &'static [&'static str], same: Same) -> Self {
-        Field { path, same, replaces: true, effect: None }
+        Field { path, same, replaces: true, effect: None, goes: false }
     }
 
     /// A field whose change rolls the nodes.
     pub const fn rolling(path: &'static [&'static str], same: Same) -> Self {
-        Field { path, same, replaces: false, effect: Some("rolls the pool's nodes") }
+        Field { path, same, replaces: false, effect: Some("rolls the pool's nodes"), goes: false }
     }
+}
+
+/// Says, once, what a replacement takes along.
+pub fn called_out(mut changes: Vec<Change>, toll: &str) -> Vec<Change> {
+    if let Some(first) = changes.iter_mut().find(|change| change.forces_replace) {
+        first.effect = Some(toll.to_owned());
+    }
+    changes
 }
 
 /// What must change for `observed` to be `desired`.
@@ -191,8 +206,10 @@ fn compare(
         Some(shall) if !same(field.same, shall, observed) => {
             push(changes, None, observed.cloned(), Some(shall.clone()));
         }
-        // Taken out of the stack: scaling by hand again is the one thing that leaving out means.
-        None if before.is_some() && observed.is_some() && field.path.last() == Some(&"autoscale") => {
+        None if field.goes
+            && before.is_some()
+            && observed.is_some_and(|observed| !same(field.same, observed, None)) =>
+        {
             push(changes, None, observed.cloned(), None);
         }
         _ => {}

@@ -4,6 +4,7 @@
 
 #![expect(deprecated, reason = "GKE fills the deprecated texts and conditions, and some failures only them")]
 
+mod access;
 mod audit;
 pub mod client;
 pub mod cluster;

@@ -21,6 +21,8 @@
 //! | `oauth_scopes`? `service_account`? | list, text | replaces |
 //! | `max_pods_per_node`? | number | replaces |
 //! | `node_locations`? | list of text | zones; in place |
+//! | `image_streaming`? | boolean | containers start while their image comes; in place, rolls the nodes |
+//! | `workload_metadata`? | text | `gke`: pods are given their own Google accounts' tokens, not the node's; in place, rolls the nodes |
 //! | `node_version`? | text | full or prefix; in place, rolls the nodes |
 //! | `auto_repair`? `auto_upgrade`? | boolean | in place |
 //! | `max_surge`? `max_unavailable`? | number | how upgrades roll; in place |
@@ -58,7 +60,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::replacing(&["location"], Same::Exact),
     Field::rolling(&["machine_type"], Same::Exact),
     Field::in_place(&["nodes"], Same::Exact),
-    Field::in_place(&["autoscale"], Same::Exact),
+    Field::switched(&["autoscale"], Same::Exact),
     Field::replacing(&["accelerator"], Same::Exact),
     Field::replacing(&["tpu_topology"], Same::Exact),
     Field::replacing(&["placement"], Same::Exact),
@@ -75,6 +77,8 @@ pub(super) const FIELDS: &[Field] = &[
     Field::replacing(&["service_account"], Same::Exact),
     Field::replacing(&["max_pods_per_node"], Same::Exact),
     Field::in_place(&["node_locations"], Same::Set),
+    Field::rolling(&["image_streaming"], Same::Exact),
+    Field::rolling(&["workload_metadata"], Same::Exact),
     Field::rolling(&["node_version"], Same::Version),
     Field::in_place(&["auto_repair"], Same::Exact),
     Field::in_place(&["auto_upgrade"], Same::Exact),
@@ -107,18 +111,33 @@ impl Kind for NodePoolKind {
                 );
             }
         }
+        let mut mistake = |summary: String, hint: &str| {
+            found.push(Diagnostic::error(summary).hint(hint).about(resource.address.clone()));
+        };
         if attrs.get("accelerator").is_some() && machine.starts_with("e2-") {
-            found.push(
-                Diagnostic::error(format!("{machine} cannot carry accelerators"))
-                    .hint("T4 needs an n1 machine type")
-                    .about(resource.address.clone()),
-            );
+            mistake(format!("{machine} cannot carry accelerators"), "T4 needs an n1 machine type");
+        }
+        let is = |key: &str| attrs.get(key).and_then(Value::as_bool) == Some(true);
+        if is("spot") && is("flex_start") {
+            mistake("a pool is spot or flex-start, not both".to_owned(), "leave one of the two out");
+        }
+        if let (Some(topology), Some(chips)) = (text(attrs, "tpu_topology"), chips_per_host(machine))
+            && let Some(most) = attrs.at(&["autoscale", "max"]).and_then(Value::as_int)
+        {
+            let all = topology.split('x').map(|side| side.parse::<i64>().unwrap_or(0)).product::<i64>();
+            let hosts = all / i64::from(chips.max(1));
+            let least = attrs.at(&["autoscale", "min"]).and_then(Value::as_int).unwrap_or(0);
+            if hosts > 1 && (least, most) != (0, hosts) {
+                let hint = format!("write autoscale = [0, {hosts}]");
+                mistake(format!("a slice of {topology} has 0 or {hosts} nodes, nothing between"), &hint);
+            }
         }
         found
     }
 
     fn diff(&self, desired: &Value, _: &[Ceded], prior: Prior<'_>) -> Vec<Change> {
-        sized(difference::diff(FIELDS, desired, prior), desired)
+        let changes = disturbing(sized(difference::diff(FIELDS, desired, prior), desired));
+        difference::called_out(changes, "the pool is deleted with all that runs on it, then made anew")
     }
 
     fn drift(&self, _: &[Ceded], prior: Prior<'_>) -> Vec<Change> {
@@ -206,6 +225,40 @@ pub(super) fn sized(mut changes: Vec<Change>, attrs: &Value) -> Vec<Change> {
         if change.path == ["nodes"] && attrs.get("tpu_topology").is_some() {
             change.forces_replace = true;
         }
+    }
+    changes
+}
+
+/// Says which nodes a change takes away; paths end in the attribute's name.
+pub(super) fn disturbing(mut changes: Vec<Change>) -> Vec<Change> {
+    for change in changes.iter_mut().filter(|change| !change.forces_replace && change.effect.is_none()) {
+        let (before, after) = (change.before.as_ref(), change.after.as_ref());
+        change.effect = match change.path.last().map(String::as_str) {
+            Some("nodes") => match (before.and_then(Value::as_int), after.and_then(Value::as_int)) {
+                (Some(is), Some(shall)) if shall < is => {
+                    Some(format!("{} of {is} nodes go, with the pods on them", is - shall))
+                }
+                _ => None,
+            },
+            Some("node_locations") => {
+                let zones = |value: Option<&Value>| {
+                    let list = value.and_then(Value::as_list).unwrap_or_default();
+                    list.iter().filter_map(Value::scalar_text).collect::<Vec<_>>()
+                };
+                let (left, stays) = (zones(before), zones(after));
+                let left = left.into_iter().filter(|zone| !stays.contains(zone)).collect::<Vec<_>>();
+                (!left.is_empty()).then(|| format!("the nodes in {} go, with the pods on them", left.join(", ")))
+            }
+            Some("taints") => {
+                let evicts = |taint: &Value| taint.get("effect").and_then(Value::as_str) == Some("NoExecute");
+                let list = after.and_then(Value::as_list).unwrap_or_default();
+                let more = list
+                    .iter()
+                    .any(|taint| evicts(taint) && !before.and_then(Value::as_list).unwrap_or_default().contains(taint));
+                more.then(|| "pods that do not tolerate it are evicted".to_owned())
+            }
+            _ => None,
+        };
     }
     changes
 }

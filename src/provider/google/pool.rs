@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use google_cloud_container_v1::model::node_pool::{PlacementPolicy, Status, UpgradeSettings, placement_policy};
 use google_cloud_container_v1::model::{
-    AcceleratorConfig, GPUDriverInstallationConfig, MaxPodsConstraint, NodeConfig, NodeLabels, NodeManagement,
-    NodePool, NodePoolAutoscaling, NodeTaint, NodeTaints, Operation, ReservationAffinity, ResourceLabels,
-    UpdateNodePoolRequest, gpu_driver_installation_config::GPUDriverVersion, reservation_affinity,
+    AcceleratorConfig, GPUDriverInstallationConfig, GcfsConfig, MaxPodsConstraint, NodeConfig, NodeLabels,
+    NodeManagement, NodePool, NodePoolAutoscaling, NodeTaint, NodeTaints, Operation, ReservationAffinity,
+    ResourceLabels, UpdateNodePoolRequest, WorkloadMetadataConfig, gpu_driver_installation_config::GPUDriverVersion,
+    reservation_affinity, workload_metadata_config,
 };
 
 use super::client::GoogleClient;
@@ -89,6 +90,12 @@ pub fn build(attrs: &Value, ownership: &Ownership) -> NodePool {
     if let Some(name) = text(attrs, "reservation") {
         config = config.set_reservation_affinity(reservation(name));
     }
+    if let Some(on) = flag(attrs, "image_streaming") {
+        config = config.set_gcfs_config(GcfsConfig::new().set_enabled(on));
+    }
+    if let Some(mode) = text(attrs, "workload_metadata") {
+        config = config.set_workload_metadata_config(metadata(mode));
+    }
     let mut pool = NodePool::new()
         .set_name(text(attrs, "name").unwrap_or_default())
         .set_initial_node_count(number(attrs, "nodes").unwrap_or_default())
@@ -111,6 +118,14 @@ pub fn build(attrs: &Value, ownership: &Ownership) -> NodePool {
         pool = pool.set_placement_policy(placement);
     }
     pool
+}
+
+fn metadata(mode: &str) -> WorkloadMetadataConfig {
+    let mode = match mode {
+        "gke" => workload_metadata_config::Mode::GkeMetadata,
+        _ => workload_metadata_config::Mode::GceMetadata,
+    };
+    WorkloadMetadataConfig::new().set_mode(mode)
 }
 
 fn accelerators(accelerator: &Value) -> AcceleratorConfig {
@@ -196,6 +211,12 @@ pub fn attributes(pool: &NodePool, nodes: Option<i64>) -> Map {
         put("labels", map(&config.labels));
         put("spot", config.spot.into());
         put("flex_start", config.flex_start.unwrap_or_default().into());
+        put("image_streaming", config.gcfs_config.as_ref().is_some_and(|gcfs| gcfs.enabled).into());
+        match config.workload_metadata_config.as_ref().map(|metadata| &metadata.mode) {
+            Some(workload_metadata_config::Mode::GkeMetadata) => put("workload_metadata", "gke".into()),
+            Some(workload_metadata_config::Mode::GceMetadata) => put("workload_metadata", "gce".into()),
+            _ => {}
+        }
         put("taints", Value::List(config.taints.iter().map(taint).collect()));
         if let Some(accelerator) = config.accelerators.first() {
             put("accelerator", accelerator_attributes(accelerator));
@@ -362,6 +383,14 @@ pub fn steps(desired: &Value, changes: &[Change], current: &NodePool) -> Vec<Ste
     }
     if changed(&["image_type"]) {
         steps.push(put(update().set_image_type(text(desired, "image_type").unwrap_or_default())));
+    }
+    if changed(&["image_streaming"]) {
+        let on = flag(desired, "image_streaming").unwrap_or_default();
+        steps.push(put(update().set_gcfs_config(GcfsConfig::new().set_enabled(on))));
+    }
+    if changed(&["workload_metadata"]) {
+        let mode = text(desired, "workload_metadata").unwrap_or_default();
+        steps.push(put(update().set_workload_metadata_config(metadata(mode))));
     }
     if changed(&["node_version"]) {
         steps.push(put(update().set_node_version(text(desired, "node_version").unwrap_or_default())));

@@ -375,11 +375,11 @@ fn what_cannot_be_changed_forces_a_replacement() {
     let observed = observe(&pools, &first).expect("there");
     for (key, wanted, replaces, effect) in [
         ("machine_type", json!("n1-standard-8"), false, true),
-        ("machine_type", json!("ct6e-standard-4t"), true, false),
-        ("spot", json!(true), true, false),
+        ("machine_type", json!("ct6e-standard-4t"), true, true),
+        ("spot", json!(true), true, true),
         ("spot", json!(false), false, false),
-        ("accelerator", json!({"type": "nvidia-l4", "count": 1}), true, false),
-        ("location", json!("elsewhere"), true, false),
+        ("accelerator", json!({"type": "nvidia-l4", "count": 1}), true, true),
+        ("location", json!("elsewhere"), true, true),
         ("node_version", json!("1.34"), false, true),
         ("disk_size_gb", json!(200), false, true),
     ] {

@@ -44,6 +44,15 @@ enum Login {
     Kubeconfig(Given),
 }
 
+/// How servers with public names and certificates are reached.
+#[derive(Clone, Debug, Default)]
+pub struct Public {
+    /// An HTTP proxy on the way.
+    pub proxy: Option<String>,
+    /// The only certificates to trust, PEM, in place of the system's: the simulator's.
+    pub root: Option<String>,
+}
+
 /// All clusters that a run reaches, by endpoint.
 pub struct Connections {
     google: Arc<GoogleClient>,
@@ -51,13 +60,14 @@ pub struct Connections {
     open: Mutex<BTreeMap<String, Arc<Cluster>>>,
     /// The cluster of objects that no resource of the stack makes the cluster of.
     given: Option<Given>,
+    public: Public,
     held: tokio::sync::OnceCell<Arc<Cluster>>,
 }
 
 impl Connections {
     /// No connection yet; `given` is the cluster of a kubeconfig.
-    pub fn new(google: Arc<GoogleClient>, clock: SharedClock, given: Option<Given>) -> Self {
-        Connections { google, clock, open: Mutex::default(), given, held: tokio::sync::OnceCell::new() }
+    pub fn new(google: Arc<GoogleClient>, clock: SharedClock, given: Option<Given>, public: Public) -> Self {
+        Connections { google, clock, open: Mutex::default(), given, public, held: tokio::sync::OnceCell::new() }
     }
 
     /// Whether there is a cluster without a connection.
@@ -102,11 +112,21 @@ impl Connections {
         }
         let uri = endpoint.parse().map_err(|_| invalid(format!("the endpoint {endpoint} is not a URL")))?;
         let mut config = kube::Config::new(uri);
-        if !ca.is_empty() {
-            let certificates = CertificateDer::pem_slice_iter(ca.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let roots = |pem: &str| {
+            let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
             let certificates = certificates.ok().filter(|list| !list.is_empty());
             let certificates = certificates.ok_or_else(|| invalid("the cluster's CA certificate is not PEM".into()))?;
-            config.root_cert = Some(certificates.iter().map(|der| der.to_vec()).collect());
+            Ok::<_, ProviderError>(certificates.iter().map(|der| der.to_vec()).collect())
+        };
+        if ca.is_empty() {
+            // Its name is a public one, and so are its certificate and the way to it.
+            config.root_cert = self.public.root.as_deref().map(roots).transpose()?;
+            config.proxy_url = match &self.public.proxy {
+                Some(proxy) => Some(proxy.parse().map_err(|_| invalid(format!("the proxy {proxy} is not a URL")))?),
+                None => None,
+            };
+        } else {
+            config.root_cert = Some(roots(ca)?);
         }
         let client = transport::client(config)
             .map_err(|error| invalid(format!("cannot prepare the client of {endpoint}: {error}")))?;

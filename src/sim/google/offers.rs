@@ -124,6 +124,7 @@ const FAMILIES: &[(&str, [u64; 3], &[u32])] = &[
     ("e2", [4096, 8192, 1024], &[2, 4, 8, 16, 32]),
     ("c3", [4096, 8192, 2048], &[4, 8, 22, 44, 88, 176]),
     ("n4", [4096, 8192, 2048], &[2, 4, 8, 16, 32, 48, 64, 80]),
+    ("g2", [4096, 0, 0], &[4, 8, 12, 16, 24, 32, 48, 96]),
 ];
 
 /// The machine type of that name, if the zone has it.
@@ -156,6 +157,13 @@ pub fn machine(name: &str, zone: &str) -> Option<Machine> {
     if shared.is_some() {
         return shared;
     }
+    // Machines with GPUs of their own are where those are.
+    if own_gpus(name).is_some() && !GPUS.iter().any(|gpu| gpu.fits(name) && gpu.is_in(zone)) {
+        return None;
+    }
+    if let Some((_, cpus, memory_mb)) = built_in(name) {
+        return Some(make(cpus, memory_mb, 0));
+    }
     let mut parts = name.splitn(3, '-');
     let (family, class, size) = (parts.next()?, parts.next()?, parts.next()?);
     let size: u32 = size.parse().ok()?;
@@ -166,7 +174,7 @@ pub fn machine(name: &str, zone: &str) -> Option<Machine> {
         "highcpu" => memory[2],
         _ => return None,
     };
-    sizes.contains(&size).then(|| make(size, per_cpu * u64::from(size), 0))
+    (per_cpu > 0 && sizes.contains(&size)).then(|| make(size, per_cpu * u64::from(size), 0))
 }
 
 /// The names of all machine types of a zone.
@@ -178,18 +186,139 @@ pub fn machines(zone: &str) -> Vec<Machine> {
             names.extend(sizes.iter().map(|size| format!("{family}-{class}-{size}")));
         }
     }
+    for (class, sizes) in
+        [("a2-highgpu", "1 2 4 8"), ("a2-megagpu", "16"), ("a2-ultragpu", "1 2 4 8"), ("a3-highgpu", "1 2 4 8")]
+    {
+        names.extend(sizes.split(' ').map(|count| format!("{class}-{count}g")));
+    }
     names.extend(["1t", "4t", "8t"].map(|t| format!("ct6e-standard-{t}")));
     names.iter().filter_map(|name| machine(name, zone)).collect()
 }
 
+/// A type of GPU.
+#[derive(Debug)]
+pub struct Gpu {
+    /// GKE's name of it.
+    pub name: &'static str,
+    /// What `acceleratorTypes` says of it.
+    pub description: &'static str,
+    /// The machine types that carry it, by prefix.
+    pub machines: &'static str,
+    /// Where it is; for all but the T4 only a part of the zones.
+    zones: &'static str,
+    /// Its quota on demand, and as spot.
+    pub quota: [&'static str; 2],
+}
+
+/// All GPUs. Machine types and zones of those beside the T4 follow Compute Engine's page of GPU locations; they are
+/// not checked against the live API.
+pub const GPUS: &[Gpu] = &[
+    Gpu {
+        name: "nvidia-tesla-t4",
+        description: "NVIDIA T4",
+        machines: "n1-",
+        zones: T4,
+        quota: ["NVIDIA_T4_GPUS", "PREEMPTIBLE_NVIDIA_T4_GPUS"],
+    },
+    Gpu {
+        name: "nvidia-l4",
+        description: "NVIDIA L4",
+        machines: "g2-",
+        zones: "us-central1-a us-central1-b us-central1-c us-east1-b us-east4-a us-west1-a europe-west4-a europe-west4-b \
+                europe-west4-c asia-southeast1-b",
+        quota: ["NVIDIA_L4_GPUS", "PREEMPTIBLE_NVIDIA_L4_GPUS"],
+    },
+    Gpu {
+        name: "nvidia-tesla-v100",
+        description: "NVIDIA V100",
+        machines: "n1-",
+        zones: "us-central1-a us-central1-b us-central1-c us-central1-f us-west1-a us-west1-b europe-west4-a europe-west4-b \
+                europe-west4-c asia-east1-c",
+        quota: ["NVIDIA_V100_GPUS", "PREEMPTIBLE_NVIDIA_V100_GPUS"],
+    },
+    Gpu {
+        name: "nvidia-tesla-p100",
+        description: "NVIDIA P100",
+        machines: "n1-",
+        zones: "us-central1-c us-central1-f us-east1-b us-east1-c us-west1-a us-west1-b europe-west1-b europe-west1-d \
+                europe-west4-a asia-east1-a asia-east1-c",
+        quota: ["NVIDIA_P100_GPUS", "PREEMPTIBLE_NVIDIA_P100_GPUS"],
+    },
+    Gpu {
+        name: "nvidia-tesla-a100",
+        description: "NVIDIA A100 40GB",
+        machines: "a2-highgpu- a2-megagpu-",
+        zones: "us-central1-a us-central1-b us-central1-c us-central1-f us-east1-b us-west1-b europe-west4-a \
+                europe-west4-b asia-northeast1-a asia-southeast1-c",
+        quota: ["NVIDIA_A100_GPUS", "PREEMPTIBLE_NVIDIA_A100_GPUS"],
+    },
+    Gpu {
+        name: "nvidia-a100-80gb",
+        description: "NVIDIA A100 80GB",
+        machines: "a2-ultragpu-",
+        zones: "us-central1-a us-central1-c us-east4-c us-east5-b europe-west4-a asia-southeast1-c",
+        quota: ["NVIDIA_A100_80GB_GPUS", "PREEMPTIBLE_NVIDIA_A100_80GB_GPUS"],
+    },
+    Gpu {
+        name: "nvidia-h100-80gb",
+        description: "NVIDIA H100 80GB",
+        machines: "a3-highgpu-",
+        zones: "us-central1-a us-east4-a us-east5-a us-west1-a europe-west4-b europe-west4-c asia-southeast1-b",
+        quota: ["NVIDIA_H100_GPUS", "PREEMPTIBLE_NVIDIA_H100_GPUS"],
+    },
+];
+
+impl Gpu {
+    /// The type of that name.
+    pub fn find(name: &str) -> Option<&'static Gpu> {
+        GPUS.iter().find(|gpu| gpu.name == name)
+    }
+
+    /// Whether a machine type carries it.
+    pub fn fits(&self, machine: &str) -> bool {
+        self.machines.split(' ').any(|prefix| machine.starts_with(prefix))
+    }
+
+    fn is_in(&self, zone: &str) -> bool {
+        self.zones.split_whitespace().any(|z| z == zone)
+    }
+}
+
+/// GPUs that come with a machine type, virtual CPUs and memory in MiB of those whose name says nothing of them.
+fn built_in(machine: &str) -> Option<(u32, u32, u64)> {
+    let (class, size) = machine.rsplit_once('-')?;
+    let (per_gpu, per_gpu_gb, sizes): (u32, u64, &[u32]) = match class {
+        "a2-highgpu" => (12, 85, &[1, 2, 4, 8]),
+        "a2-megagpu" => (6, 85, &[16]),
+        "a2-ultragpu" => (12, 170, &[1, 2, 4, 8]),
+        "a3-highgpu" => (26, 234, &[1, 2, 4, 8]),
+        _ => return None,
+    };
+    let count = size.strip_suffix('g')?.parse::<u32>().ok().filter(|count| sizes.contains(count))?;
+    Some((count, per_gpu * count, (per_gpu_gb * u64::from(count)) << 10))
+}
+
+/// How many GPUs a machine type brings; `None` where one asks for some number of them.
+pub fn own_gpus(machine: &str) -> Option<u32> {
+    if let Some((count, ..)) = built_in(machine) {
+        return Some(count);
+    }
+    match machine.strip_prefix("g2-standard-")? {
+        "24" => Some(2),
+        "48" => Some(4),
+        "96" => Some(8),
+        _ => Some(1),
+    }
+}
+
 /// Whether the zone has that accelerator type.
 pub fn has_accelerator(name: &str, zone: &str) -> bool {
-    name == "nvidia-tesla-t4" && T4.split_whitespace().any(|z| z == zone)
+    Gpu::find(name).is_some_and(|gpu| gpu.is_in(zone))
 }
 
 /// The accelerator types of a zone, with a description.
 pub fn accelerators(zone: &str) -> Vec<(&'static str, &'static str)> {
-    [("nvidia-tesla-t4", "NVIDIA T4")].into_iter().filter(|(name, _)| has_accelerator(name, zone)).collect()
+    GPUS.iter().filter(|gpu| gpu.is_in(zone)).map(|gpu| (gpu.name, gpu.description)).collect()
 }
 
 /// Hosts of a TPU topology on a machine type: product of the sides over the chips of a host.
@@ -260,7 +389,13 @@ mod tests {
         assert_eq!(resolve_version("1.34"), Some("1.34.9-gke.1131000"));
         assert_eq!(resolve_version("1.3"), None);
         assert_eq!(region_of("us-east1-d"), "us-east1");
-        for zone in T4.split_whitespace().chain(V6E.split(' ')) {
+        let a100 = machine("a2-highgpu-4g", "europe-west4-a").expect("there");
+        assert_eq!((a100.cpus, own_gpus(&a100.name)), (48, Some(4)));
+        assert!(
+            machine("a2-highgpu-3g", "europe-west4-a").is_none() && machine("g2-highmem-4", "us-west1-a").is_none()
+        );
+        assert!(machine("a3-highgpu-8g", "europe-west4-a").is_none());
+        for zone in GPUS.iter().flat_map(|gpu| gpu.zones.split_whitespace()).chain(V6E.split(' ')) {
             assert!(is_zone(zone), "{zone}");
         }
     }

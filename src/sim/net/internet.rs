@@ -115,6 +115,23 @@ impl Peer for Relay {
     }
 }
 
+/// A peer that speaks TLS under a name of its own and answers as somebody else does: a front door.
+pub struct FrontDoor {
+    /// Its certificate and key.
+    pub tls: tokio_rustls::TlsAcceptor,
+    /// Who answers.
+    pub answering: super::Answering,
+}
+
+#[async_trait]
+impl Peer for FrontDoor {
+    async fn serve(&self, stream: Box<dyn Stream>) {
+        if let Ok(stream) = self.tls.accept(stream).await {
+            super::connection(TokioIo::new(stream), self.answering.clone()).await;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::diag;
+use crate::env::clock::Timestamp;
 use crate::stack::check::Checker;
 use crate::stack::decode::Spanned;
-use crate::stack::leaf::{Autoscale, GatewayTls, Provisioning, Text, Whole};
-use crate::stack::model::{Chart, Cluster, Dtype, Gateway, Input, InputType, Manifests, NodePool, Stack, Workload};
+use crate::stack::leaf::{Autoscale, GatewayTls, Location, Moment, Provisioning, Text, Whole};
+use crate::stack::model::{
+    Chart, Cluster, Dtype, Gateway, Input, InputType, MaintenanceWindow, Manifests, NodePool, Stack, Workload,
+};
 use crate::stack::tree::Tree;
 use crate::value::Value;
 
@@ -99,6 +102,10 @@ impl Checker<'_> {
                 self.mistake(&context.span, "`context` needs `kubeconfig`", "of which file?", None);
             }
             self.locations(cluster);
+            self.reach(cluster);
+            if let Some(window) = &cluster.maintenance_window {
+                self.maintenance(window);
+            }
             if let Some(pool) = &cluster.system_pool {
                 self.scale(pool.nodes.as_ref(), pool.autoscale.as_ref());
             }
@@ -124,6 +131,63 @@ impl Checker<'_> {
                 let summary = format!("{} is listed already", &***fallback);
                 self.mistake(&fallback.span, summary, "tried once only", None);
             }
+        }
+    }
+
+    /// Zones of nodes, and who may reach the control plane.
+    fn reach(&mut self, cluster: &Cluster) {
+        let location = cluster.location.as_ref().and_then(Spanned::known).map(|location| &**location);
+        self.zones(&cluster.node_locations, location);
+        if let (Some(true), Some(first)) =
+            (cluster.private.as_ref().and_then(Spanned::known), cluster.authorized_networks.first())
+        {
+            let hint = "remove one of the two: who may use the DNS endpoint is a matter of IAM".to_owned();
+            let what = "authorised networks guard an address that a private cluster does not have";
+            self.mistake(&first.span, what, "`private` is set", Some(hint));
+        }
+        let mut seen = BTreeSet::new();
+        for network in &cluster.authorized_networks {
+            if network.cidr.known().is_some() && !seen.insert(network.cidr.to_string()) {
+                self.mistake(&network.cidr.span, format!("{} is listed already", &**network.cidr), "again", None);
+            }
+        }
+    }
+
+    /// Zones within a location, each once.
+    fn zones(&mut self, zones: &[Spanned<Location>], location: Option<&str>) {
+        let mut seen = BTreeSet::new();
+        for zone in zones {
+            let Some(name) = zone.known() else { continue };
+            let region = location.map(|location| match crate::stack::names::is_zone(location) {
+                true => location.rsplit_once('-').map_or(location, |(region, _)| region),
+                false => location,
+            });
+            if !name.is_zone() {
+                self.mistake(&zone.span, format!("{} is no zone", &**name), "a region", None);
+            } else if region.is_some_and(|region| name.rsplit_once('-').is_none_or(|(of, _)| of != region)) {
+                let summary = format!("the zone {} is not in the cluster's region", &**name);
+                self.mistake(&zone.span, summary, "another region", None);
+            } else if !seen.insert(name.to_string()) {
+                self.mistake(&zone.span, format!("{} is listed already", &**name), "again", None);
+            }
+        }
+    }
+
+    /// Either every day, or from one moment to another and again.
+    fn maintenance(&mut self, window: &MaintenanceWindow) {
+        let recurring = [window.start.is_some(), window.end.is_some(), window.recurrence.is_some()];
+        let hint = || Some("write { daily = \"03:00\" }, or start, end and recurrence together".to_owned());
+        if window.daily.is_some() == recurring.contains(&true) {
+            self.mistake(&window.span, "a maintenance window is daily or recurring", "one of the two", hint());
+        } else if recurring.contains(&true) && recurring.contains(&false) {
+            self.mistake(&window.span, "a recurring window needs start, end and recurrence", "not whole", hint());
+        }
+        let moment = |text: Option<&Spanned<Moment>>| text.and_then(Spanned::known).and_then(|m| Timestamp::parse(m));
+        if let (Some(start), Some(end), Some(place)) =
+            (moment(window.start.as_ref()), moment(window.end.as_ref()), &window.end)
+            && end <= start
+        {
+            self.mistake(&place.span, "the window ends before it begins", "later than `start`", None);
         }
     }
 
@@ -170,6 +234,21 @@ impl Checker<'_> {
         }
         self.scale(pool.nodes.as_ref(), pool.autoscale.as_ref());
         self.topology(pool);
+        if let (Some(zone), Some(_)) = (&pool.zone, pool.node_locations.first()) {
+            let hint = "remove `zone`, or write the one zone there".to_owned();
+            self.mistake(&zone.span, "`zone` and `node_locations` say the same", "one of the two", Some(hint));
+        }
+        let location = cluster.and_then(|cluster| cluster.location.as_ref()).and_then(Spanned::known);
+        self.zones(&pool.node_locations, location.map(|location| &**location));
+        let zero = |count: &Option<Spanned<Whole<0, 20>>>, without: bool| {
+            count.as_ref().map_or(without, |count| count.known().is_some_and(|count| count.get() == 0))
+        };
+        if zero(&pool.max_surge, false) && zero(&pool.max_unavailable, true) {
+            let hint = "write max_unavailable = 1".to_owned();
+            let place = pool.max_surge.as_ref().map_or(&pool.span, |surge| &surge.span);
+            let summary = "an upgrade needs a node more or a node less for a while";
+            self.mistake(place, summary, "neither is allowed", Some(hint));
+        }
         if let (Some(Provisioning::FlexStart), Some(bounds)) =
             (pool.provisioning.as_ref().and_then(Spanned::known), &pool.autoscale)
             && bounds.known().is_some_and(|bounds| bounds.min > 0)

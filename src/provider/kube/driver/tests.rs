@@ -91,7 +91,7 @@ fn server() -> Server {
 fn driver(server: &Server) -> ObjectDriver {
     let clock: crate::env::clock::SharedClock = Arc::new(WallClock::scaled(1.0, Timestamp(0)));
     let google = GoogleClient::new(Some("http://127.0.0.1:0".into()), clock.clone());
-    let connections = Connections::new(google, clock, None);
+    let connections = Connections::new(google, clock, None, crate::provider::kube::client::Public::default());
     connections.stand_in("https://cluster", server.client());
     ObjectDriver::new(Arc::new(connections))
 }

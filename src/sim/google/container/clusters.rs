@@ -266,10 +266,16 @@ pub async fn start_control_plane(google: &Arc<Google>, name: &ClusterName) -> Re
     let mut document = (*document).clone();
     let resource = &mut document["resource"];
     let ca = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, endpoint.ca_pem.as_bytes());
-    resource["endpoint"] = json!(endpoint.address);
+    // Without an endpoint for addresses what is shown is one that nobody outside reaches.
+    let hidden = resource["controlPlaneEndpointsConfig"]["ipEndpointsConfig"]["enabled"] == false;
+    let shown =
+        if hidden { resource["privateClusterConfig"]["privateEndpoint"].clone() } else { json!(endpoint.address) };
+    resource["endpoint"] = shown.clone();
     resource["masterAuth"]["clusterCaCertificate"] = json!(ca);
-    resource["controlPlaneEndpointsConfig"]["ipEndpointsConfig"]["publicEndpoint"] = json!(endpoint.address);
-    resource["privateClusterConfig"]["publicEndpoint"] = json!(endpoint.address);
+    if !hidden {
+        resource["controlPlaneEndpointsConfig"]["ipEndpointsConfig"]["publicEndpoint"] = shown.clone();
+        resource["privateClusterConfig"]["publicEndpoint"] = shown;
+    }
     if document != *google.world.get(CLUSTERS, &name.key()).unwrap_or_default() {
         google.world.put(CLUSTERS, &name.key(), document);
     }
@@ -286,6 +292,19 @@ pub async fn stop_control_plane(google: &Arc<Google>, name: &ClusterName) {
 /// Whether a control plane should be running: there is an endpoint and nobody has begun to stop it.
 pub fn has_control_plane(google: &Google, name: &ClusterName) -> bool {
     google.world.get(CLUSTERS, &name.key()).is_some_and(|d| d["resource"]["endpoint"].is_string())
+}
+
+/// The id of the running cluster whose control plane answers to this host name from outside.
+pub fn of_name(google: &Google, host: &str) -> Option<String> {
+    if !host.ends_with(".gke.goog") {
+        return None;
+    }
+    google.world.section(CLUSTERS).into_values().find_map(|document| {
+        let resource = &document["resource"];
+        let config = &resource["controlPlaneEndpointsConfig"]["dnsEndpointConfig"];
+        let here = config["endpoint"] == json!(host) && config["allowExternalTraffic"] == true;
+        (here && resource["endpoint"].is_string()).then(|| document["id"].as_str().map(str::to_owned)).flatten()
+    })
 }
 
 /// Removes the cluster's documents and what Google made for it.

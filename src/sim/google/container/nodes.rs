@@ -226,8 +226,10 @@ fn create_instance(google: &Google, cluster: &ClusterName, pool: &str, resource:
         "goog-k8s-cluster-name": cluster.name,
         "goog-k8s-node-pool-name": pool,
     });
+    let mut private = false;
     if let Some(document) = google.world.get(super::CLUSTERS, &cluster.key()) {
         defaults::lay(&mut labels, &document["resource"]["resourceLabels"]);
+        private = document["resource"]["networkConfig"]["defaultEnablePrivateNodes"] == true;
     }
     defaults::lay(&mut labels, &config["resourceLabels"]);
     if !labels.is_object() {
@@ -267,6 +269,9 @@ fn create_instance(google: &Google, cluster: &ClusterName, pool: &str, resource:
         "_group": group["name"],
         "_created": google.clock.now().0,
     });
+    if private && let Some(nic) = instance["networkInterfaces"][0].as_object_mut() {
+        nic.remove("accessConfigs");
+    }
     if !accelerators.is_empty() {
         instance["guestAccelerators"] = json!(accelerators);
     }
@@ -529,6 +534,13 @@ pub fn node_object(cluster: &ClusterName, pool: &Json, instance: &Json, other_cp
     let (last_labels, last_taints) = (last_labels.join(","), last_taints.join(","));
     let nic = &instance["networkInterfaces"][0];
     let range = &nic["aliasIpRanges"][0]["ipCidrRange"];
+    // A node without a public address does not list one.
+    let addresses = [
+        json!({"type": "InternalIP", "address": nic["networkIP"]}),
+        json!({"type": "ExternalIP", "address": nic["accessConfigs"][0]["natIP"]}),
+        json!({"type": "Hostname", "address": name}),
+    ];
+    let addresses = addresses.into_iter().filter(|address| !address["address"].is_null()).collect::<Vec<_>>();
     let project = &cluster.place.project;
     let mut spec = json!({
         "podCIDR": range, "podCIDRs": [range], "providerID": format!("gce://{project}/{zone}/{name}"),
@@ -551,11 +563,7 @@ pub fn node_object(cluster: &ClusterName, pool: &Json, instance: &Json, other_cp
         },
         "spec": spec,
         "status": {
-            "addresses": [
-                {"type": "InternalIP", "address": nic["networkIP"]},
-                {"type": "ExternalIP", "address": nic["accessConfigs"][0]["natIP"]},
-                {"type": "Hostname", "address": name},
-            ],
+            "addresses": addresses,
             "capacity": capacity,
             "allocatable": allocatable,
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},

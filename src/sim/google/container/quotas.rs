@@ -26,6 +26,18 @@ const LIMITS: &[(&str, f64)] = &[
     ("INSTANCE_GROUP_MANAGERS", 200.0),
     ("NVIDIA_T4_GPUS", 16.0),
     ("PREEMPTIBLE_NVIDIA_T4_GPUS", 16.0),
+    ("NVIDIA_L4_GPUS", 16.0),
+    ("PREEMPTIBLE_NVIDIA_L4_GPUS", 16.0),
+    ("NVIDIA_V100_GPUS", 8.0),
+    ("PREEMPTIBLE_NVIDIA_V100_GPUS", 8.0),
+    ("NVIDIA_P100_GPUS", 8.0),
+    ("PREEMPTIBLE_NVIDIA_P100_GPUS", 8.0),
+    ("NVIDIA_A100_GPUS", 16.0),
+    ("PREEMPTIBLE_NVIDIA_A100_GPUS", 16.0),
+    ("NVIDIA_A100_80GB_GPUS", 8.0),
+    ("PREEMPTIBLE_NVIDIA_A100_80GB_GPUS", 8.0),
+    ("NVIDIA_H100_GPUS", 8.0),
+    ("PREEMPTIBLE_NVIDIA_H100_GPUS", 8.0),
     ("PREEMPTIBLE_CPUS", 240.0),
 ];
 
@@ -134,8 +146,8 @@ fn machine_metric(machine: &offers::Machine, spot: bool) -> (&'static str, f64) 
     (metric, f64::from(machine.cpus))
 }
 
-fn gpu_metric(_kind: &str, spot: bool) -> &'static str {
-    if spot { "PREEMPTIBLE_NVIDIA_T4_GPUS" } else { "NVIDIA_T4_GPUS" }
+fn gpu_metric(kind: &str, spot: bool) -> &'static str {
+    offers::Gpu::find(kind).map_or("NVIDIA_GPUS", |gpu| gpu.quota[usize::from(spot)])
 }
 
 fn disk_metric(kind: &str) -> &'static str {

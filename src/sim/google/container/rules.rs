@@ -126,6 +126,12 @@ pub fn node_pool(cluster: &ClusterName, pool: &Json, zones: &[String]) -> Result
         if machine.tpu_chips > 0 {
             tpu(pool, &machine, zones)?;
         }
+        if accelerators.is_empty() && offers::own_gpus(&machine.name).is_some() {
+            return Err(Refusal::invalid(format!(
+                "Machine type {} needs its accelerators to be named in node_pool.config.accelerators.",
+                machine.name
+            )));
+        }
         for accelerator in &accelerators {
             gpu(accelerator, &machine, zone)?;
         }
@@ -212,21 +218,34 @@ fn gpu(accelerator: &Json, machine: &offers::Machine, zone: &str) -> Result<(), 
     if !offers::has_accelerator(kind, zone) {
         return Err(Refusal::invalid(format!("Accelerator type \"{kind}\" does not exist in zone {zone}.")));
     }
-    if machine.family() != "n1" {
+    if !offers::Gpu::find(kind).is_some_and(|gpu| gpu.fits(&machine.name)) {
+        let fitting = offers::Gpu::find(kind).map_or("", |gpu| gpu.machines).replace("- ", "* or ").replace('-', "");
         return Err(Refusal::invalid(format!(
-            "[{kind}] accelerators are not supported with machine type {}; use an n1 machine type.",
+            "[{kind}] accelerators are not supported with machine type {}; use an {fitting} machine type.",
             machine.name
         )));
     }
-    let most = match count {
-        1 | 2 => 48,
-        4 => 96,
-        _ => {
-            return Err(Refusal::invalid(format!(
-                "Invalid number of accelerators {count} of type {kind}: must be 1, 2 or 4."
-            )));
-        }
-    };
+    if let Some(own) = offers::own_gpus(&machine.name) {
+        return match own == count {
+            true => Ok(()),
+            false => Err(Refusal::invalid(format!(
+                "Invalid number of accelerators {count} of type {kind}: machine type {} has {own}.",
+                machine.name
+            ))),
+        };
+    }
+    let counts: &[u32] = if kind == "nvidia-tesla-v100" { &[1, 2, 4, 8] } else { &[1, 2, 4] };
+    if !counts.contains(&count) {
+        let listed = counts.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        return Err(Refusal::invalid(format!(
+            "Invalid number of accelerators {count} of type {kind}: must be one of {listed}."
+        )));
+    }
+    // Limits of virtual CPUs are known of the T4 only.
+    if kind != "nvidia-tesla-t4" {
+        return Ok(());
+    }
+    let most = if count == 4 { 96 } else { 48 };
     if machine.cpus > most {
         return Err(Refusal::invalid(format!(
             "{count} {kind} accelerators support at most {most} vCPUs; {} has {}.",
@@ -285,6 +304,29 @@ mod tests {
             |machine: &str| json!({"initialNodeCount": 1, "config": {"machineType": machine, "accelerators": t4}});
         assert_eq!(refused(pool("n1-standard-4"), "us-central1-a"), "");
         assert!(refused(pool("e2-standard-4"), "us-central1-a").contains("n1"));
+        let gpu = |kind: &str, count: &str, machine: &str| {
+            let accelerators = json!([{"acceleratorType": kind, "acceleratorCount": count}]);
+            let pool = json!({"initialNodeCount": 1, "config": {"machineType": machine, "accelerators": accelerators}});
+            refused(pool, "us-central1-a")
+        };
+        for (kind, count, machine) in [
+            ("nvidia-l4", "1", "g2-standard-8"),
+            ("nvidia-l4", "2", "g2-standard-24"),
+            ("nvidia-tesla-v100", "8", "n1-standard-32"),
+            ("nvidia-tesla-a100", "4", "a2-highgpu-4g"),
+            ("nvidia-a100-80gb", "1", "a2-ultragpu-1g"),
+            ("nvidia-h100-80gb", "8", "a3-highgpu-8g"),
+        ] {
+            assert_eq!(gpu(kind, count, machine), "", "{kind} {machine}");
+        }
+        assert!(gpu("nvidia-l4", "1", "g2-standard-24").contains("has 2"));
+        assert!(
+            gpu("nvidia-tesla-a100", "1", "n1-standard-8").contains("not supported with machine type n1-standard-8")
+        );
+        assert!(gpu("nvidia-h100-80gb", "8", "a2-highgpu-8g").contains("not supported"));
+        assert!(gpu("nvidia-tesla-t4", "3", "n1-standard-8").contains("must be one of 1, 2, 4"));
+        let bare = json!({"initialNodeCount": 1, "config": {"machineType": "a2-highgpu-1g"}});
+        assert!(refused(bare, "us-central1-a").contains("needs its accelerators"));
         assert!(refused(pool("n1-standard-4"), "us-west4-c").contains("does not exist in zone"));
         let tpu = json!({"initialNodeCount": 1, "config": {"machineType": "ct6e-standard-4t"}});
         assert_eq!(refused(tpu.clone(), "europe-west4-a"), "");
