@@ -111,7 +111,7 @@ pub trait Site: Send + Sync {
     /// Starts removing something that was found; the name of the operation that goes on, if one does. Once.
     ///
     /// # Errors
-    /// The platform's refusal; [`ErrorClass::Busy`](crate::resource::error::ErrorClass::Busy) while something uses it.
+    /// The platform's refusal; [`ErrorClass::Busy`] while something uses it.
     async fn remove(&self, finding: &Finding) -> Result<Option<String>, ProviderError> {
         let text = format!("{} {} cannot be removed from here", finding.kind, finding.name);
         Err(ProviderError::new(ErrorClass::Invalid, text))

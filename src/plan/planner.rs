@@ -116,7 +116,7 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
     }
     let drift = planner.drift();
     // Of a stack that is partly taken away, the outputs stay as they were: which of them still hold is unknown.
-    let outputs = if leaving.is_some() { BTreeMap::new() } else { planner.outputs() };
+    let outputs = if leaving.is_some() { BTreeMap::new() } else { planner.outputs(wanted.is_some()) };
     let mut changes = planner.changes;
     changes.sort_by(|a, b| a.address.cmp(&b.address));
     let cost = cost::of(request, &changes, &unpaused);
@@ -618,14 +618,15 @@ impl<'a> Planner<'a> {
         drift
     }
 
-    fn outputs(&self) -> BTreeMap<String, OutputChange> {
+    /// Of a part of the stack, none goes: which of them still hold is unknown.
+    fn outputs(&self, partial: bool) -> BTreeMap<String, OutputChange> {
         let mut outputs = BTreeMap::new();
         for (name, output) in &self.request.desired.outputs {
             let after = output.value.resolve_known(&self.outputs);
             let before = self.request.recorded.outputs.get(name).cloned();
             outputs.insert(name.clone(), OutputChange { before, after: Some(after), sensitive: output.sensitive });
         }
-        for (name, before) in &self.request.recorded.outputs {
+        for (name, before) in self.request.recorded.outputs.iter().filter(|_| !partial) {
             outputs.entry(name.clone()).or_insert_with(|| OutputChange {
                 before: Some(before.clone()),
                 after: None,

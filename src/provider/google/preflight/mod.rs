@@ -1,6 +1,6 @@
 //! Preflight on Google Cloud: services, rights, offers and quotas, all asked for at once and nothing changed.
 //!
-//! What a check needs is summed in [`needs`]; one file per topic asks. A call that fails is `unknown`, never fine.
+//! What a check needs is summed in `needs`; one file per topic asks. A call that fails is `unknown`, never fine.
 
 mod needs;
 mod offers;
