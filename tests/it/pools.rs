@@ -107,7 +107,6 @@ fn providers(url: &str, clock: &SharedClock) -> Platforms {
         prover: providers.prover,
         preflight: providers.preflight,
         objects: providers.objects,
-        preflight: providers.preflight,
         clock: clock.clone(),
         random,
     }
