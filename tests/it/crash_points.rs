@@ -431,7 +431,7 @@ fn most(short: usize) -> usize {
 
 #[test]
 fn gpu_t4() {
-    crash_everywhere(STACKS[0], most(12), 1);
+    crash_everywhere(STACKS[0], most(48), 1);
 }
 
 #[test]
