@@ -130,9 +130,20 @@ pub fn trusting(
     clock: &SharedClock,
     random: Arc<SeededRandom>,
 ) -> Platforms {
+    reaching(&serving.url, Some(&serving.url), public_root, clock, random)
+}
+
+/// What reaches Google at one address, and what lies behind gateways through another.
+pub fn reaching(
+    google: &str,
+    proxy: Option<&str>,
+    public_root: Option<String>,
+    clock: &SharedClock,
+    random: Arc<SeededRandom>,
+) -> Platforms {
     let providers = provider::registry(provider::ProviderOptions {
-        google_endpoint: Some(serving.url.clone()),
-        proxy: Some(serving.url.clone()),
+        google_endpoint: Some(google.to_owned()),
+        proxy: proxy.map(str::to_owned),
         public_root,
         project: Some("sim-project".to_owned()),
         given: None,

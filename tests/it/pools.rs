@@ -26,13 +26,12 @@ use stackwright::ops::platforms::Platforms;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::plan::model::Plan;
 use stackwright::plan::planner::Options;
-use stackwright::provider;
 use stackwright::sim::net::{self, Answering, Closed, Listening};
 use stackwright::sim::simulator::Simulator;
 use stackwright::sim::world::World;
 use stackwright::{catalog, chart, stack};
 
-use crate::lab::{expanded, failures, simulate, with_room};
+use crate::lab::{expanded, failures, reaching, simulate, with_room};
 
 /// Google's own client writes these words as their numbers in the API's definition.
 const DRIVER_DEFAULT: i64 = 2;
@@ -88,28 +87,7 @@ impl Recorder {
 }
 
 fn providers(url: &str, clock: &SharedClock) -> Platforms {
-    let random = Arc::new(SeededRandom::new(1));
-    let providers = provider::registry(provider::ProviderOptions {
-        google_endpoint: Some(url.to_owned()),
-        proxy: None,
-        public_root: None,
-        project: Some("sim-project".to_owned()),
-        given: None,
-        clock: clock.clone(),
-        random: random.clone(),
-        vars: Arc::new(BTreeMap::<String, String>::new()),
-    })
-    .expect("providers");
-    Platforms {
-        kinds: providers.kinds,
-        drivers: providers.drivers,
-        site: providers.site,
-        prover: providers.prover,
-        preflight: providers.preflight,
-        objects: providers.objects,
-        clock: clock.clone(),
-        random,
-    }
+    reaching(url, None, None, clock, Arc::new(SeededRandom::new(1)))
 }
 
 /// Plans the stack and applies it; the plan.

@@ -25,17 +25,16 @@ use stackwright::event::Collected;
 use stackwright::ops::apply::{Apply, apply};
 use stackwright::ops::capture;
 use stackwright::ops::lookup::Found;
-use stackwright::ops::platforms::Platforms;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::ops::receipt;
 use stackwright::plan::planner::Options;
-use stackwright::provider;
 use stackwright::resource::model::Desired;
-use stackwright::sim::interior::Clusters;
 use stackwright::sim::requests::Count;
-use stackwright::sim::simulator::{SimOptions, Simulator};
+use stackwright::sim::simulator::Serving;
 use stackwright::sim::world::World;
 use stackwright::stack;
+
+use crate::lab::{platforms, simulate, with_room};
 
 const STACK: &str = r#"
 name = "schedule"
@@ -152,30 +151,15 @@ impl Lab {
 
     /// One process: plans and applies, or destroys; killed with the request of that number.
     fn run(&mut self, desired: &Desired, destroy: bool, kill: Option<u64>, faults: Option<&Json>) -> End {
-        // A test's thread has a quarter of a main thread's stack, and unoptimised futures are large.
-        std::thread::scope(|scope| {
-            let run = || self.run_here(desired, destroy, kill, faults);
-            let thread = std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, run).expect("a thread");
-            thread.join().expect("the run does not panic")
-        })
+        with_room(|| self.run_here(desired, destroy, kill, faults))
     }
 
     fn run_here(&mut self, desired: &Desired, destroy: bool, kill: Option<u64>, faults: Option<&Json>) -> End {
-        rustls::crypto::ring::default_provider().install_default().ok();
         let clock = DiscreteClock::new(self.now);
         let runtime = clock.runtime().expect("runtime");
         let end = runtime.block_on(async {
             let shared: SharedClock = Arc::new(clock.clone());
-            let options = SimOptions {
-                world: self.world.clone(),
-                clock: shared.clone(),
-                seed: Some(7),
-                speed: None,
-                faults: faults.cloned(),
-                interiors: Arc::new(Clusters),
-            };
-            let simulator = Simulator::open(options).await.expect("simulator");
-            let serving = simulator.serve(([127, 0, 0, 1], 0).into()).await.expect("socket");
+            let (simulator, serving) = simulate(self.world.clone(), &shared, faults.cloned()).await;
             let mut total = simulator.google.requests.total();
             let killed = async {
                 match kill {
@@ -186,7 +170,7 @@ impl Lab {
             let end = tokio::select! {
                 biased;
                 () = killed => End::Killed,
-                end = process(&self.disk, desired, destroy, &serving.url, shared) => end,
+                end = process(&self.disk, desired, destroy, &serving, shared) => end,
             };
             for (kind, count) in simulator.google.requests.kinds() {
                 let sum = self.asked.entry(kind).or_default();
@@ -214,29 +198,9 @@ impl Lab {
     }
 }
 
-async fn process(disk: &MemoryDisk, desired: &Desired, destroy: bool, url: &str, clock: SharedClock) -> End {
+async fn process(disk: &MemoryDisk, desired: &Desired, destroy: bool, serving: &Serving, clock: SharedClock) -> End {
     let random = Arc::new(SeededRandom::new(clock.now().0));
-    let providers = provider::registry(provider::ProviderOptions {
-        google_endpoint: Some(url.to_owned()),
-        proxy: Some(url.to_owned()),
-        public_root: None,
-        project: Some("sim-project".to_owned()),
-        given: None,
-        clock: clock.clone(),
-        random: random.clone(),
-        vars: Arc::new(BTreeMap::<String, String>::new()),
-    })
-    .expect("providers");
-    let platforms = Platforms {
-        kinds: providers.kinds,
-        drivers: providers.drivers,
-        site: providers.site,
-        prover: providers.prover,
-        objects: providers.objects,
-        preflight: providers.preflight,
-        clock,
-        random,
-    };
+    let platforms = platforms(serving, &clock, random);
     let backend = LocalBackend::new(Arc::new(disk.clone()), &PathBuf::from("state"), &desired.stack);
     let mut session = backend.open("lab").expect("state");
     let options = Options { destroy, ..Options::default() };
