@@ -248,9 +248,17 @@ fn mask(text: &str) -> String {
     let kept = text
         .lines()
         .filter(|line| !line.starts_with("diff ") && !line.starts_with("--- ") && !line.starts_with("+++ "));
-    // Progress of a rollout is told as often as there is some.
-    let kept = kept.filter(|line| !line.starts_with("Waiting for deployment"));
+    // Progress of a rollout is told as often as there is some; what the client's library logs (klog's lines, `E0102
+    // 15:04:05…`) hangs on the moment at which a watch is cut.
+    let kept = kept.filter(|line| !line.starts_with("Waiting for deployment") && !is_logged(line));
     kept.map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn is_logged(line: &str) -> bool {
+    let mut chars = line.chars();
+    chars.next().is_some_and(|severity| "IWEF".contains(severity))
+        && chars.by_ref().take(4).filter(char::is_ascii_digit).count() == 4
+        && chars.next() == Some(' ')
 }
 
 fn word(word: &str) -> String {

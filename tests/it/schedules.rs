@@ -386,6 +386,10 @@ fn what_goes_wrong_is_put_right_and_nothing_stays() {
                 loop {
                     let next = queue.lock().expect("lock").next();
                     let Some((seed, hand)) = next else { break };
+                    // A long run tells how far it is, and what failed while it still runs.
+                    if seed % 1000 == 999 {
+                        eprintln!("{} schedules", seed + 1);
+                    }
                     match live(&desired, &calm, seed, &hand) {
                         Ok(asked) => {
                             let mut met = met.lock().expect("lock");
@@ -393,7 +397,10 @@ fn what_goes_wrong_is_put_right_and_nothing_stays() {
                                 met.entry(kind).or_default().extend(count.struck.into_keys());
                             }
                         }
-                        Err(text) => wrong.lock().expect("lock").push(text),
+                        Err(text) => {
+                            eprintln!("{text}");
+                            wrong.lock().expect("lock").push(text);
+                        }
                     }
                 }
             };
