@@ -15,3 +15,6 @@ pub mod leaving;
 pub mod model;
 pub mod pause;
 pub mod planner;
+pub mod risk;
+#[cfg(test)]
+pub(crate) mod sample;
