@@ -269,7 +269,8 @@ fn verdict(cell: &Cell, server: &Server, counts: &Counts, possible: f64, saved: 
     let sent_cold = cell.rounds.iter().map(|round| float(round.cold.prompt_tokens)).sum::<f64>();
     if cold > 0.1 * sent_cold {
         return unmeasurable(format!(
-            "the cold requests were not cold: {cold:.0} of their {sent_cold:.0} tokens came from the cache"
+            "the cold requests were not cold: {cold:.0} of their {sent_cold:.0} tokens came from the cache; the same --seed \
+             sends the same prefixes"
         ));
     }
     let Some(Estimate { value, low: Some(low), high: Some(high) }) = saved else {

@@ -2,6 +2,9 @@
 //!
 //! Views return text or write to a given writer; they never touch a platform, a state or a clock's sleep.
 
+pub mod bench_html;
+pub mod bench_markdown;
+pub mod bench_text;
 pub mod cost_text;
 pub mod diagnostic;
 pub mod events_json;
@@ -16,3 +19,5 @@ pub mod receipt_text;
 pub mod state_text;
 pub mod summary;
 pub mod values;
+pub mod verify_junit;
+pub mod verify_text;
