@@ -93,7 +93,7 @@ fn of_stack(
         let matter = planning.matter(&platforms, &state).await?;
         let platforms = matter.keyed(&platforms);
         let Preview { plan, observed, .. } = preview(&platforms, matter.subject(&state, false)).await?;
-        let checks = verify::stack(&Sight::new(&platforms, &plan, &observed), tell).await;
+        let checks = verify::stack(&Sight::new(&platforms, &matter.wanted().desired, &plan, &observed), tell).await;
         Ok((plan.stack.clone(), checks))
     })
 }

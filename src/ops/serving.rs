@@ -157,8 +157,8 @@ pub fn endpoint(sight: &Sight<'_>, proof: &PlannedProof) -> Result<Endpoint, Pro
 async fn replicas(sight: &Sight<'_>, component: &str) -> Result<Vec<Replica>, ProviderError> {
     let mut found = Vec::new();
     for service in sight.objects().filter(|wanted| wanted.component == component && wanted.kind == "LLMInferenceService") {
-        let connection = sight.connection(service.change).cloned();
-        let pods = sight.list(service.change, "v1", "Pod", &service.namespace).await?;
+        let connection = sight.connection(service.resource).cloned();
+        let pods = sight.list(service.resource, "v1", "Pod", &service.namespace).await?;
         let of_service = |pod: &&Json| {
             let label = |name: &str| pod["metadata"]["labels"][name].as_str().unwrap_or_default();
             label("app.kubernetes.io/name") == service.name && label("kserve.io/component") == "workload"

@@ -6,10 +6,11 @@ use serde_json::Value as Json;
 
 use crate::address::{Address, Identity};
 use crate::ops::platforms::Platforms;
-use crate::plan::model::{Plan, ResourceChange};
+use crate::plan::model::Plan;
 use crate::platform::Sought;
 use crate::resource::error::ProviderError;
 use crate::resource::kind::Observed;
+use crate::resource::model::{Desired, Resource};
 use crate::value::{Reference, Scope, Value};
 
 /// What references can read of everything that is there.
@@ -38,9 +39,9 @@ pub struct Sight<'a> {
     /// Through whom.
     pub platforms: &'a Platforms,
     /// How it should be.
+    pub desired: &'a Desired,
+    /// What would change.
     pub plan: &'a Plan,
-    /// What was there.
-    pub observed: &'a BTreeMap<Identity, Observed>,
     /// What references can read of it.
     pub outputs: Outputs,
 }
@@ -51,7 +52,7 @@ pub struct Wanted<'a> {
     /// Its component.
     pub component: &'a str,
     /// Its resource.
-    pub change: &'a ResourceChange,
+    pub resource: &'a Resource,
     /// `apps/v1`.
     pub api_version: String,
     /// `Deployment`.
@@ -64,7 +65,12 @@ pub struct Wanted<'a> {
 
 impl<'a> Sight<'a> {
     /// Of a preview.
-    pub fn new(platforms: &'a Platforms, plan: &'a Plan, observed: &'a BTreeMap<Identity, Observed>) -> Self {
+    pub fn new(
+        platforms: &'a Platforms,
+        desired: &'a Desired,
+        plan: &'a Plan,
+        observed: &BTreeMap<Identity, Observed>,
+    ) -> Self {
         let mut outputs = Outputs::default();
         for change in &plan.changes {
             let kind = platforms.kinds.get(&change.kind);
@@ -72,27 +78,26 @@ impl<'a> Sight<'a> {
                 outputs.0.insert(change.address.clone(), kind.outputs(observed));
             }
         }
-        Sight { platforms, plan, observed, outputs }
+        Sight { platforms, desired, plan, outputs }
     }
 
     /// How the cluster of a resource is reached; nothing for the one of a kubeconfig.
-    pub fn connection(&self, change: &ResourceChange) -> Option<&Value> {
-        self.outputs.of(change.connection.as_ref()?)
+    pub fn connection(&self, resource: &Resource) -> Option<&Value> {
+        self.outputs.of(resource.connection.as_ref()?)
     }
 
     /// All objects that the stack wants to be there.
     pub fn objects(&self) -> impl Iterator<Item = Wanted<'a>> {
-        self.plan.changes.iter().filter(|change| change.kind == "k8s.object").filter_map(|change| {
-            let manifest = change.after.as_deref()?;
-            let text = |path: &[&str]| manifest.at(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-            Some(Wanted {
-                component: change.address.component(),
-                change,
-                api_version: text(&["apiVersion"]),
-                kind: text(&["kind"]),
-                namespace: text(&["metadata", "namespace"]),
-                name: text(&["metadata", "name"]),
-            })
+        self.desired.resources.iter().filter(|resource| resource.kind == "k8s.object").map(|resource| {
+            let attr = |path: &[&str]| resource.attrs.at(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+            Wanted {
+                component: resource.address.component(),
+                resource,
+                api_version: attr(&["apiVersion"]),
+                kind: attr(&["kind"]),
+                namespace: attr(&["metadata", "namespace"]),
+                name: attr(&["metadata", "name"]),
+            }
         })
     }
 
@@ -101,8 +106,8 @@ impl<'a> Sight<'a> {
     /// # Errors
     /// When the API server does not say.
     pub async fn live(&self, wanted: &Wanted<'_>) -> Result<Option<Json>, ProviderError> {
-        let Wanted { change, api_version, kind, namespace, name, .. } = wanted;
-        self.platforms.objects.look(self.connection(change), &Sought { api_version, kind, namespace, name }).await
+        let Wanted { resource, api_version, kind, namespace, name, .. } = wanted;
+        self.platforms.objects.look(self.connection(resource), &Sought { api_version, kind, namespace, name }).await
     }
 
     /// All objects of a kind in a namespace of the cluster that this resource is in.
@@ -111,7 +116,7 @@ impl<'a> Sight<'a> {
     /// When the API server does not say.
     pub async fn list(
         &self,
-        beside: &ResourceChange,
+        beside: &Resource,
         api_version: &str,
         kind: &str,
         namespace: &str,

@@ -55,8 +55,9 @@ pub async fn answers_again(
     subject: Subject<'_>,
     sink: &Arc<dyn Sink>,
 ) -> Result<Proofs, Diagnostics> {
+    let desired = subject.desired;
     let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
-    let sight = Sight::new(platforms, &plan, &observed);
+    let sight = Sight::new(platforms, desired, &plan, &observed);
     let mut proofs = Vec::new();
     for proof in &plan.proofs {
         let part = plan.changes.iter().filter(|change| change.address.component() == proof.component);
@@ -72,9 +73,9 @@ pub async fn answers_again(
 /// # Errors
 /// When nothing can be read at all.
 pub async fn status(platforms: &Platforms, subject: Subject<'_>) -> Result<Status, Diagnostics> {
-    let state = subject.state;
+    let (state, desired) = (subject.state, subject.desired);
     let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
-    let sight = Sight::new(platforms, &plan, &observed);
+    let sight = Sight::new(platforms, desired, &plan, &observed);
     let connection = |address: &Option<Address>| Some(Arc::new(sight.outputs.of(address.as_ref()?)?.clone()));
     // Hooks are run, not kept.
     let polls = plan.changes.iter().filter(|change| !change.is_hook()).map(|change| {

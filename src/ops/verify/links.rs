@@ -18,7 +18,7 @@ fn wrong(text: impl Into<String>) -> ProviderError {
 /// The control plane, the nodes, the operators.
 pub(super) async fn cluster(course: &mut Course<'_>, sight: &Sight<'_>) {
     let Some(any) = sight.objects().next() else { return };
-    let (objects, connection) = (&sight.platforms.objects, sight.connection(any.change));
+    let (objects, connection) = (&sight.platforms.objects, sight.connection(any.resource));
     let answers = async {
         let sought = Sought { api_version: "v1", kind: "Namespace", namespace: "", name: "kube-system" };
         let system = objects.look(connection, &sought).await?;
@@ -29,7 +29,7 @@ pub(super) async fn cluster(course: &mut Course<'_>, sight: &Sight<'_>) {
     };
     course.take("cluster", "api server", answers).await;
     let nodes = async {
-        let nodes = sight.list(any.change, "v1", "Node", "").await?;
+        let nodes = sight.list(any.resource, "v1", "Node", "").await?;
         let mut pools: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         for node in &nodes {
             let pool = node["metadata"]["labels"]["cloud.google.com/gke-nodepool"].as_str().unwrap_or("nodes");
@@ -37,8 +37,8 @@ pub(super) async fn cluster(course: &mut Course<'_>, sight: &Sight<'_>) {
             *all += 1;
             *ready += usize::from(condition(node, "/status/conditions", "Ready").is_some_and(|(ready, _)| ready));
         }
-        let missing = sight.plan.changes.iter().filter(|change| change.kind == "gke.node_pool").filter_map(|change| {
-            let wanted = change.after.as_deref()?;
+        let missing = sight.desired.resources.iter().filter(|resource| resource.kind == "gke.node_pool").filter_map(|pool| {
+            let wanted = &pool.attrs;
             let name = wanted.get("name").and_then(Value::as_str)?;
             (wanted.get("nodes").and_then(Value::as_int)? > 0 && !pools.contains_key(name)).then(|| name.to_owned())
         });
@@ -115,7 +115,7 @@ pub(super) async fn webhooks(course: &mut Course<'_>, sight: &Sight<'_>) {
                         return Err(wrong(text).hint("its operator writes the CA once it runs: see its pods"));
                     }
                     let fitting = all.iter().find(|wanted| admits(hook, wanted));
-                    through.extend(fitting.map(|wanted| (wanted.change.address.clone(), wanted)));
+                    through.extend(fitting.map(|wanted| (wanted.resource.address.clone(), wanted)));
                 }
             }
             through.sort_by(|a, b| a.0.cmp(&b.0));
@@ -153,11 +153,12 @@ fn admits(hook: &Json, wanted: &Wanted<'_>) -> bool {
 }
 
 async fn rehearse(sight: &Sight<'_>, wanted: &Wanted<'_>) -> Result<(), ProviderError> {
-    let manifest = wanted.change.after.as_deref().map(|manifest| manifest.resolve_known(&sight.outputs));
-    let mut manifest = manifest.filter(Value::is_known).map(|manifest| manifest.to_plain_json()).unwrap_or_default();
-    if !manifest.is_object() {
+    let manifest = wanted.resource.attrs.resolve_known(&sight.outputs);
+    // A manifest with secrets is not for rehearsals.
+    if !manifest.is_known() {
         return Ok(());
     }
+    let mut manifest = manifest.to_plain_json();
     let name = format!("{}-verify", wanted.name.chars().take(40).collect::<String>());
     manifest["metadata"] = serde_json::json!({"name": name, "namespace": wanted.namespace});
     if wanted.namespace.is_empty()
@@ -165,7 +166,7 @@ async fn rehearse(sight: &Sight<'_>, wanted: &Wanted<'_>) -> Result<(), Provider
     {
         metadata.remove("namespace");
     }
-    sight.platforms.objects.rehearse(sight.connection(wanted.change), &manifest).await.map_err(|error| {
+    sight.platforms.objects.rehearse(sight.connection(wanted.resource), &manifest).await.map_err(|error| {
         let text = format!("a rehearsal of {} was refused: {}", wanted.kind, error.message);
         let hint = error.hint.unwrap_or_else(|| "see the pods and logs of the operator that has the webhook".to_owned());
         ProviderError::new(error.class, text).hint(hint)
@@ -243,7 +244,7 @@ pub(super) async fn workload(course: &mut Course<'_>, sight: &Sight<'_>, proof: 
         };
         course.take(of, "service", ready).await;
         let accepted = async {
-            let routes = sight.list(service.change, "gateway.networking.k8s.io/v1", "HTTPRoute", &service.namespace).await?;
+            let routes = sight.list(service.resource, "gateway.networking.k8s.io/v1", "HTTPRoute", &service.namespace).await?;
             let ours = |route: &&Json| {
                 text(route, "/metadata/name").starts_with(&service.name)
                     || list(route, "/metadata/ownerReferences").iter().any(|owner| text(owner, "/name") == service.name)

@@ -31,10 +31,9 @@ pub(super) async fn reached(course: &mut Course<'_>, of: &str, endpoint: &Endpoi
         let left = shown.ends.since(platforms.clock.now()).as_secs() / 86_400;
         let trust = if endpoint.ca_pem.is_some() { "the given CA" } else { "the system's CAs" };
         let fact = format!(
-            "{} of {}, for {}, until {} ({left} days); trusted by {trust}",
-            common(&shown.subject),
+            "for {}, signed by {}, until {} ({left} days); trusted by {trust}",
+            if shown.names.is_empty() { common(&shown.subject).to_owned() } else { shown.names.join(", ") },
             common(&shown.issuer),
-            shown.names.join(", "),
             shown.ends
         );
         if left < SOON {
