@@ -16,4 +16,7 @@ pub mod leaving;
 pub mod model;
 pub mod pause;
 pub mod planner;
+pub mod risk;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod time;
