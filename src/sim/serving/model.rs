@@ -41,6 +41,8 @@ pub struct Build {
     pub version: String,
     /// Since when it serves.
     pub started: Timestamp,
+    /// Whether `VLLM_SERVER_DEV_MODE` opens what is for developers.
+    pub development: bool,
 }
 
 /// What has been counted since the start.
@@ -224,6 +226,11 @@ impl Model {
         }
     }
 
+    /// Forgets all cached prefixes.
+    pub fn forget(&self) {
+        self.lock().cache.reset();
+    }
+
     /// Counts an HTTP answer.
     pub fn answered(&self, handler: &str, method: &str, status: u16) {
         let class = format!("{}xx", status / 100);
@@ -267,6 +274,7 @@ pub mod tests {
             },
             version: "0.11.2".to_owned(),
             started: Timestamp(1_795_000_000_000),
+            development: false,
         })
     }
 

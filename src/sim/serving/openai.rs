@@ -76,12 +76,16 @@ const PATHS: &[(&str, &str)] = &[
     ("/v1/completions", "POST"),
     ("/v1/chat/completions", "POST"),
     ("/tokenize", "POST"),
+    (RESET, "POST"),
 ];
+/// Only in development mode.
+const RESET: &str = "/reset_prefix_cache";
 
 /// Answers a request.
 pub async fn answer(model: &Arc<Model>, clock: &SharedClock, request: Request) -> Answer {
     let path = request.path.as_str();
-    let known = PATHS.iter().find(|(known, _)| *known == path);
+    let open = |known: &str| known != RESET || model.build.development;
+    let known = PATHS.iter().find(|(known, _)| *known == path && open(known));
     let mut answer = route(model, clock, &request, known).await;
     let handler = known.map_or("none", |(path, _)| path);
     if path != "/metrics" && path != "/health" {
@@ -122,6 +126,10 @@ async fn route(model: &Arc<Model>, clock: &SharedClock, request: &Request, known
     let content_type = request.headers.get("content-type").and_then(|v| v.to_str().ok());
     match *path {
         "/health" | "/ping" => Answer::whole(200, "", Bytes::new()),
+        RESET => {
+            model.forget();
+            Answer::json(200, &json!({"success": true}))
+        }
         "/load" => Answer::json(200, &json!({"server_load": model.counters().0.running})),
         "/version" => Answer::json(200, &json!({"version": model.build.version})),
         "/metrics" => Answer::whole(200, "text/plain; version=1.0.0; charset=utf-8", metrics::page(model)),

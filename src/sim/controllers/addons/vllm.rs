@@ -210,6 +210,7 @@ fn prepare(instance: &Instance, api: &dyn Api, now: Timestamp) -> Result<Prepare
         speed,
         version: version.to_owned(),
         started: instance.started_at().unwrap_or(now),
+        development: instance.variable("VLLM_SERVER_DEV_MODE", api).as_deref() == Some("1"),
         arguments,
     };
     Ok(Prepared { build, startup, certificate })
