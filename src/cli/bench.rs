@@ -239,9 +239,11 @@ where
             let planned = source::planned(&target.stack, &target.charts, vars, simulated, None, false)?;
             let state = Kept::of(&target.stack, &place, planned.stack())?.read(terminal)?;
             if state.resources.is_empty() {
-                return Err(Diagnostic::error("nothing of this stack is recorded: it was not applied, or it was destroyed")
-                    .hint("run `stackwright apply` first; `bench cache --endpoint URL` measures a server without a stack")
-                    .into());
+                return Err(Diagnostic::error(
+                    "nothing of this stack is recorded: it was not applied, or it was destroyed",
+                )
+                .hint("run `stackwright apply` first; `bench cache --endpoint URL` measures a server without a stack")
+                .into());
             }
             let (options, stack, planned) = (&Options::default(), &target.stack, &planned);
             let planning = Planning { args: stack, place: &place, planned, options, terminal, vars, create_key: false };

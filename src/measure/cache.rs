@@ -278,7 +278,9 @@ fn verdict(cell: &Cell, server: &Server, counts: &Counts, possible: f64, saved: 
     };
     let range = format!("{} of the time to the first token ({} to {})", percent(value), percent(low), percent(high));
     if low <= 0.0 {
-        return Verdict::NotProven(format!("{warm:.0} tokens came from the cache, but what it saves is within noise: {range}"));
+        return Verdict::NotProven(format!(
+            "{warm:.0} tokens came from the cache, but what it saves is within noise: {range}"
+        ));
     }
     Verdict::Proven(format!("{warm:.0} tokens came from the cache, which saves {range}"))
 }
@@ -308,7 +310,13 @@ mod tests {
     use super::*;
 
     fn sample(first_token: f64) -> Sample {
-        Sample { first_token, whole: first_token + 0.4, prompt_tokens: 1000, completion_tokens: 16, cached_tokens: None }
+        Sample {
+            first_token,
+            whole: first_token + 0.4,
+            prompt_tokens: 1000,
+            completion_tokens: 16,
+            cached_tokens: None,
+        }
     }
 
     fn cell(cold: f64, warm: f64, hits: Option<f64>) -> Cell {

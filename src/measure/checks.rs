@@ -34,7 +34,14 @@ pub struct Check {
 impl Check {
     /// As it should be.
     pub fn passed(of: &str, name: &str, fact: impl Into<String>) -> Self {
-        Check { of: of.to_owned(), name: name.to_owned(), outcome: Outcome::Passed, fact: fact.into(), hint: None, millis: 0 }
+        Check {
+            of: of.to_owned(),
+            name: name.to_owned(),
+            outcome: Outcome::Passed,
+            fact: fact.into(),
+            hint: None,
+            millis: 0,
+        }
     }
 
     /// Not as it should be.

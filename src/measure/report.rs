@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_pace_and_a_price_make_a_price_of_tokens() {
-        let measured = Throughput { seconds: 10.0, prompt_tokens: 9000, completion_tokens: 1000, ..Throughput::default() };
+        let measured =
+            Throughput { seconds: 10.0, prompt_tokens: 9000, completion_tokens: 1000, ..Throughput::default() };
         let priced = measured.priced(Some(0.72));
         // 100 tokens a second are 360,000 an hour.
         assert!((priced.dollars_per_million_written.expect("priced") - 2.0).abs() < 1e-9);

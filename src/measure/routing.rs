@@ -91,7 +91,10 @@ pub fn judge(visits: &[Visit], replicas: Vec<Replica>) -> Finding {
     } else if used < 2 {
         Verdict::NotProven(format!("all requests went to one of {n} replicas, whatever their prefix"))
     } else if share.low.unwrap_or(0.0) > chance && share.value >= MOSTLY {
-        Verdict::Proven(format!("{stayed} of {could} requests went where their prefix was; by chance {:.0} would have", as_float(could) * chance))
+        Verdict::Proven(format!(
+            "{stayed} of {could} requests went where their prefix was; by chance {:.0} would have",
+            as_float(could) * chance
+        ))
     } else {
         Verdict::NotProven(format!(
             "{stayed} of {could} requests went where their prefix was; by chance {:.0} would have",

@@ -156,7 +156,9 @@ pub fn endpoint(sight: &Sight<'_>, proof: &PlannedProof) -> Result<Endpoint, Pro
 /// The ready pods of a workload that serve its model.
 async fn replicas(sight: &Sight<'_>, component: &str) -> Result<Vec<Replica>, ProviderError> {
     let mut found = Vec::new();
-    for service in sight.objects().filter(|wanted| wanted.component == component && wanted.kind == "LLMInferenceService") {
+    for service in
+        sight.objects().filter(|wanted| wanted.component == component && wanted.kind == "LLMInferenceService")
+    {
         let connection = sight.connection(service.resource).cloned();
         let pods = sight.list(service.resource, "v1", "Pod", &service.namespace).await?;
         let of_service = |pod: &&Json| {

@@ -248,7 +248,8 @@ pub fn refused(status: u16, body: &[u8], model: &str) -> ProviderError {
         429 => error(ErrorClass::RateLimited, "the model server is over its limit")
             .hint("ask for less at a time, or serve more replicas"),
         503 if said.contains("no healthy upstream") => {
-            error(ErrorClass::Unavailable, "no replica of the model is ready").hint("see the model's pods and their events")
+            error(ErrorClass::Unavailable, "no replica of the model is ready")
+                .hint("see the model's pods and their events")
         }
         503 if said.contains("CERTIFICATE_VERIFY_FAILED") => {
             error(ErrorClass::Unavailable, "the gateway does not trust the model's certificate")
@@ -282,11 +283,21 @@ mod tests {
     #[test]
     fn refusals_say_what_to_do() {
         for (status, body, class, words) in [
-            (404, r#"{"error":{"message":"The model `x` does not exist.","code":404}}"#, ErrorClass::Unavailable, "does not exist"),
+            (
+                404,
+                r#"{"error":{"message":"The model `x` does not exist.","code":404}}"#,
+                ErrorClass::Unavailable,
+                "does not exist",
+            ),
             (404, "", ErrorClass::Unavailable, "no route"),
             (404, r#"{"detail":"Not Found"}"#, ErrorClass::Unavailable, "not under this path"),
             (401, r#"{"error":"Unauthorized"}"#, ErrorClass::Denied, "Unauthorized"),
-            (400, r#"{"error":{"message":"max_tokens must be at least 1, got 0."}}"#, ErrorClass::Invalid, "at least 1"),
+            (
+                400,
+                r#"{"error":{"message":"max_tokens must be at least 1, got 0."}}"#,
+                ErrorClass::Invalid,
+                "at least 1",
+            ),
             (405, r#"{"detail":"Method Not Allowed"}"#, ErrorClass::Invalid, "Method Not Allowed"),
             (503, "no healthy upstream", ErrorClass::Unavailable, "no replica"),
             (502, "<html>bad</html>", ErrorClass::Unavailable, "<html>bad"),

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use super::controllers::addons::vllm;
 use super::kube::api::Gvk;
+use super::serving::DataPlane;
 use super::serving::connection::respond;
 use super::serving::openai::{self, Request as Asking};
-use super::serving::DataPlane;
 
 /// The largest body that goes through.
 const MOST: usize = 1 << 20;
@@ -100,10 +100,16 @@ mod tests {
     #[test]
     fn doors_have_scheme_pod_port_and_path() {
         let found = door("/api/v1/namespaces/ns/pods/https:a-b:8000/proxy/v1/models").expect("a door");
-        assert_eq!((found.namespace.as_str(), found.pod.as_str(), found.port, found.tls), ("ns", "a-b", Some(8000), true));
+        assert_eq!(
+            (found.namespace.as_str(), found.pod.as_str(), found.port, found.tls),
+            ("ns", "a-b", Some(8000), true)
+        );
         assert_eq!(found.tail, "/v1/models");
         let found = door("/api/v1/namespaces/ns/pods/a-b%3A8000/proxy/metrics").expect("a door");
-        assert_eq!((found.pod.as_str(), found.port, found.tls, found.tail.as_str()), ("a-b", Some(8000), false, "/metrics"));
+        assert_eq!(
+            (found.pod.as_str(), found.port, found.tls, found.tail.as_str()),
+            ("a-b", Some(8000), false, "/metrics")
+        );
         assert!(door("/api/v1/namespaces/ns/pods/a/log").is_none());
     }
 }

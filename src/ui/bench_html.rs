@@ -180,7 +180,10 @@ pub fn routing(report: &RoutingReport) -> String {
         class: "cold",
         value: usize_to_float(replica.requests),
         ends: None,
-        said: format!("{} requests, {:.0} of {:.0} tokens from its cache", replica.requests, replica.hits, replica.queries),
+        said: format!(
+            "{} requests, {:.0} of {:.0} tokens from its cache",
+            replica.requests, replica.hits, replica.queries
+        ),
     };
     out.push_str(&bars("Requests that each replica served", &finding.replicas.iter().map(bar).collect::<Vec<_>>()));
     let chance = Estimate { value: finding.chance, low: None, high: None };
@@ -203,7 +206,13 @@ mod tests {
 
     #[test]
     fn bars_stay_within_the_picture_and_names_are_escaped() {
-        let bar = |label: &str, value| Bar { label: label.into(), class: "cold", value, ends: Some((value / 2.0, value * 2.0)), said: "x".into() };
+        let bar = |label: &str, value| Bar {
+            label: label.into(),
+            class: "cold",
+            value,
+            ends: Some((value / 2.0, value * 2.0)),
+            said: "x".into(),
+        };
         let svg = bars("t", &[bar("<a>", 1.0), bar("b", 4.0)]);
         assert!(svg.contains("&lt;a&gt;") && !svg.contains("<a>"));
         let widest = svg.split("width=\"").skip(1).filter_map(|rest| rest.split('"').next()?.parse::<f64>().ok());

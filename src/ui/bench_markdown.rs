@@ -24,7 +24,8 @@ pub fn cache(report: &CacheReport) -> String {
     out.push_str("| Prefix | Answer | First token, cold | First token, warm | Saved | End to end saved | Tokens from cache | |\n");
     out.push_str("|--:|--:|--:|--:|--:|--:|--:|---|\n");
     for finding in &report.findings {
-        let [cold, warm] = finding.first_token.map(|summary| summary.map_or("-".to_owned(), |summary| times(summary.p50)));
+        let [cold, warm] =
+            finding.first_token.map(|summary| summary.map_or("-".to_owned(), |summary| times(summary.p50)));
         out.push_str(&format!(
             "| {} | {} | {cold} | {warm} | {} | {} | {} | {} |\n",
             finding.prefix_tokens,
@@ -38,7 +39,12 @@ pub fn cache(report: &CacheReport) -> String {
     for finding in &report.findings {
         let note = finding.note.as_deref().or((!finding.verdict.is_proven()).then(|| finding.verdict.reason()));
         if let Some(note) = note {
-            out.push_str(&format!("\n- {} tokens, answers of {}: {}", finding.prefix_tokens, finding.generate, plain(note)));
+            out.push_str(&format!(
+                "\n- {} tokens, answers of {}: {}",
+                finding.prefix_tokens,
+                finding.generate,
+                plain(note)
+            ));
         }
     }
     if !report.throughput.is_empty() {
@@ -62,7 +68,8 @@ pub fn cache(report: &CacheReport) -> String {
 /// What `bench routing` found.
 pub fn routing(report: &RoutingReport) -> String {
     let finding = &report.finding;
-    let mut out = format!("## Routing by prefix: {}\n\n{}\n\n", finding.verdict.word(), plain(finding.verdict.reason()));
+    let mut out =
+        format!("## Routing by prefix: {}\n\n{}\n\n", finding.verdict.word(), plain(finding.verdict.reason()));
     out.push_str("| Replica | Requests | Prompt tokens | From its cache |\n|---|--:|--:|--:|\n");
     for replica in &finding.replicas {
         let (name, requests) = (plain(&replica.name), replica.requests);

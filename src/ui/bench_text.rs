@@ -40,7 +40,13 @@ pub fn shares(estimate: Option<Estimate>) -> String {
 pub fn ratio(hits: Option<Hits>) -> String {
     match hits {
         None => "unknown".to_owned(),
-        Some(hits) => format!("{:.0} of {:.0} (ratio {:.2}, at most {:.2})", hits.cold + hits.warm, hits.queries, hits.ratio, hits.cap),
+        Some(hits) => format!(
+            "{:.0} of {:.0} (ratio {:.2}, at most {:.2})",
+            hits.cold + hits.warm,
+            hits.queries,
+            hits.ratio,
+            hits.cap
+        ),
     }
 }
 
@@ -169,7 +175,10 @@ pub fn routing(report: &RoutingReport, paint: Paint) -> String {
         finding.chance * 100.0
     ));
     if stayed > 0 {
-        out.push_str(&format!("of the tokens of those that stayed, {:.0} % came from the cache\n", finding.hit_ratio * 100.0));
+        out.push_str(&format!(
+            "of the tokens of those that stayed, {:.0} % came from the cache\n",
+            finding.hit_ratio * 100.0
+        ));
     }
     out.push_str(&format!("\nRouting by prefix {}\n", verdict(&finding.verdict, paint)));
     out
@@ -181,7 +190,10 @@ mod tests {
 
     #[test]
     fn figures_read_well() {
-        assert_eq!((time(0.0051), time(0.1234), time(0.9999), time(12.345)), ("5.1 ms".into(), "123 ms".into(), "1.00 s".into(), "12.35 s".into()));
+        assert_eq!(
+            (time(0.0051), time(0.1234), time(0.9999), time(12.345)),
+            ("5.1 ms".into(), "123 ms".into(), "1.00 s".into(), "12.35 s".into())
+        );
         let estimate = Estimate { value: 0.9, low: Some(0.85), high: Some(0.93) };
         assert_eq!(shares(Some(estimate)), "90 % (85 to 93)");
         assert_eq!(shares(Some(Estimate { low: None, ..estimate })), "90 %");

@@ -113,12 +113,7 @@ pub fn replacement(current: &State, other: &State, paint: Paint) -> String {
 }
 
 /// How a stack is: its resources, and the chain from its cluster to a completion.
-pub fn status(
-    resources: &[(Address, Readiness)],
-    pending_changes: usize,
-    chain: &[Check],
-    paint: Paint,
-) -> String {
+pub fn status(resources: &[(Address, Readiness)], pending_changes: usize, chain: &[Check], paint: Paint) -> String {
     let mut components: BTreeMap<&str, Vec<&(Address, Readiness)>> = BTreeMap::new();
     for resource in resources {
         components.entry(resource.0.component()).or_default().push(resource);

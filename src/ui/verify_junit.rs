@@ -55,7 +55,10 @@ mod tests {
     fn reports_count_and_escape() {
         let mut failed = Check::failed("gateway", "tls", "a < b & \"c\"\u{1b}", Some("do <this>".to_owned()));
         failed.millis = 1500;
-        let xml = junit("x&y", &[failed, Check::skipped("gateway", "/health", "tls comes first"), Check::passed("a", "b", "c")]);
+        let xml = junit(
+            "x&y",
+            &[failed, Check::skipped("gateway", "/health", "tls comes first"), Check::passed("a", "b", "c")],
+        );
         assert!(xml.contains("tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\" time=\"1.500\""), "{xml}");
         assert!(xml.contains("message=\"a &lt; b &amp; &quot;c&quot; \">do &lt;this&gt;</failure>"), "{xml}");
         assert!(xml.contains("<testsuite name=\"x&amp;y\""), "{xml}");

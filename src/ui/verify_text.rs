@@ -36,7 +36,10 @@ pub fn verdict(checks: &[Check], paint: Paint) -> String {
     let skipped = if skipped > 0 { format!(", {skipped} not looked at") } else { String::new() };
     match failed {
         0 => format!("{}\n", paint.green(&format!("Verified: {} passed{skipped}.", count(passed, "check")))),
-        _ => format!("{}\n", paint.red(&format!("Not verified: {failed} of {} failed{skipped}.", count(checks.len(), "check")))),
+        _ => format!(
+            "{}\n",
+            paint.red(&format!("Not verified: {failed} of {} failed{skipped}.", count(checks.len(), "check")))
+        ),
     }
 }
 

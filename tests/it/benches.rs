@@ -63,8 +63,11 @@ fn planted_times_are_given_back_within_their_intervals() {
             let hits = finding.hits.expect("hits");
             assert!((hits.ratio - hits.cap).abs() < 0.02 && hits.cold < 1.0, "{hits:?}");
             // What was planted: the prompt less what is cached, at 2000 tokens a second, and 50 ms.
-            let cached = (finding.prompt_tokens - 1.0).div_euclid(16.0).min((finding.prefix_tokens as f64).div_euclid(16.0)) * 16.0;
-            let (cold, warm) = (finding.prompt_tokens / 2000.0 + 0.05, (finding.prompt_tokens - cached) / 2000.0 + 0.05);
+            let cached =
+                (finding.prompt_tokens - 1.0).div_euclid(16.0).min((finding.prefix_tokens as f64).div_euclid(16.0))
+                    * 16.0;
+            let (cold, warm) =
+                (finding.prompt_tokens / 2000.0 + 0.05, (finding.prompt_tokens - cached) / 2000.0 + 0.05);
             let [cold_found, warm_found] = finding.first_token.map(|summary| summary.expect("times").p50);
             let saved = finding.first_token_saved.expect("saved");
             for (found, truth) in [(cold_found, cold), (warm_found, warm), (saved, 1.0 - warm / cold)] {

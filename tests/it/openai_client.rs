@@ -29,12 +29,26 @@ pub fn model(words: &[&str], speed: Speed, now: Timestamp) -> Arc<Model> {
     let arguments = Arguments::parse(&[&["vllm", "serve", "/mnt/models"], words].concat(), "").expect("arguments");
     let (version, started) = ("0.32.0".to_owned(), now);
     let (max_model_len, block_size, blocks) = (4096, 16, 20_000);
-    Arc::new(Model::new(Build { arguments, max_model_len, block_size, blocks, speed, version, started, development: false }))
+    Arc::new(Model::new(Build {
+        arguments,
+        max_model_len,
+        block_size,
+        blocks,
+        speed,
+        version,
+        started,
+        development: false,
+    }))
 }
 
 /// As fast as can be.
 pub fn quick() -> Speed {
-    Speed { prefill_per_second: 1e6, per_token: Duration::from_millis(1), overhead: Duration::from_millis(1), noise: 0.0 }
+    Speed {
+        prefill_per_second: 1e6,
+        per_token: Duration::from_millis(1),
+        overhead: Duration::from_millis(1),
+        noise: 0.0,
+    }
 }
 
 /// Serves a model at a loopback port, with a certificate and key where it is to speak TLS.
@@ -144,7 +158,8 @@ fn endpoint(scheme: &str, port: u16, ca: Option<&str>) -> Endpoint {
 }
 
 async fn health(client: &OpenAiClient, endpoint: &Endpoint) -> Result<u16, ProviderError> {
-    let patience = Patience { connect: Duration::from_secs(5), silence: Duration::from_secs(5), whole: Duration::from_secs(5) };
+    let patience =
+        Patience { connect: Duration::from_secs(5), silence: Duration::from_secs(5), whole: Duration::from_secs(5) };
     client.ask(endpoint, &Question { patience, ..Question::get("/health") }).await.map(|reply| reply.status)
 }
 
@@ -180,7 +195,10 @@ fn a_private_ca_is_trusted_when_given() {
         let told = listen(&client, &there, 2000).await.expect("told");
         assert!(!told.is_empty());
         let shown = client.certificate(&there).await.expect("trusted").expect("TLS");
-        assert_eq!((shown.names.as_slice(), shown.issuer.as_str()), (&["model.test".to_owned()][..], "CN=a private CA"));
+        assert_eq!(
+            (shown.names.as_slice(), shown.issuer.as_str()),
+            (&["model.test".to_owned()][..], "CN=a private CA")
+        );
         assert!(shown.begins < clock.now() && shown.ends > clock.now());
     });
 }
@@ -191,7 +209,12 @@ fn without_its_ca_a_private_certificate_is_refused() {
         let ca = authority();
         let port = serve(model(&[], quick(), clock.now()), clock, Some(ca.sign("model.test", false))).await;
         let result = health(&client, &endpoint("https", port, None)).await;
-        refusal(result, ErrorClass::Invalid, "signed by a CA that this system does not know", "output --raw ca_certificate");
+        refusal(
+            result,
+            ErrorClass::Invalid,
+            "signed by a CA that this system does not know",
+            "output --raw ca_certificate",
+        );
     });
 }
 
@@ -268,7 +291,12 @@ fn a_missing_or_wrong_key_is_named_and_a_right_one_works() {
     run(async |client, clock| {
         let port = serve(model(&["--api-key", "right"], quick(), clock.now()), clock, None).await;
         let mut there = endpoint("http", port, None);
-        refusal(listen(&client, &there, 2000).await, ErrorClass::Denied, "wants an API key (401): Unauthorized", "the key is missing or wrong");
+        refusal(
+            listen(&client, &there, 2000).await,
+            ErrorClass::Denied,
+            "wants an API key (401): Unauthorized",
+            "the key is missing or wrong",
+        );
         there.api_key = Some("wrong".to_owned());
         refusal(listen(&client, &there, 2000).await, ErrorClass::Denied, "401", "the key is missing or wrong");
         there.api_key = Some("right".to_owned());
@@ -312,12 +340,18 @@ fn a_cut_stream_says_how_far_it_came() {
         let port = script(vec![(0, chunked.to_owned()), (0, format!("{:x}\r\n{event}\r\n", event.len()))]).await;
         let result = listen(&client, &endpoint("http", port, None), 1000).await;
         refusal(result, ErrorClass::Unavailable, "broke off after the first token", "cut the connection");
-        let failed = format!("data: {}\n\n", json!({"error": {"message": "EngineCore encountered an issue", "code": 500}}));
+        let failed =
+            format!("data: {}\n\n", json!({"error": {"message": "EngineCore encountered an issue", "code": 500}}));
         let port = script(vec![(0, STREAM.to_owned()), (0, token("one", None)), (0, failed)]).await;
         let result = listen(&client, &endpoint("http", port, None), 1000).await;
         refusal(result, ErrorClass::Unavailable, "EngineCore encountered an issue, after the first token", "logs");
         let port = script(vec![(0, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>".to_owned())]).await;
-        refusal(listen(&client, &endpoint("http", port, None), 1000).await, ErrorClass::Unavailable, "not a completion", "something else");
+        refusal(
+            listen(&client, &endpoint("http", port, None), 1000).await,
+            ErrorClass::Unavailable,
+            "not a completion",
+            "something else",
+        );
     });
 }
 
@@ -333,7 +367,12 @@ pub fn platforms(clock: &SharedClock) -> Platforms {
 
 fn page(metrics: &str) -> Vec<(u64, String)> {
     let length = metrics.len();
-    vec![(0, format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{metrics}"))]
+    vec![(
+        0,
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{metrics}"
+        ),
+    )]
 }
 
 #[test]
@@ -410,7 +449,8 @@ fn every_recorded_error_becomes_a_message_with_a_next_step() {
             continue;
         }
         let text = std::fs::read_to_string(entry.path()).expect("readable");
-        let status = text.lines().nth(1).and_then(|line| line.split(' ').nth(1)).and_then(|s| s.parse().ok()).expect("status");
+        let status =
+            text.lines().nth(1).and_then(|line| line.split(' ').nth(1)).and_then(|s| s.parse().ok()).expect("status");
         let (_, body) = text.split_once("\n\n").expect("a body");
         let error = refused(status, body.trim().as_bytes(), "m");
         let words = wanted.iter().find(|(file, _)| *file == name).unwrap_or_else(|| panic!("{name} has no row")).1;

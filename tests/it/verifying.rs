@@ -87,10 +87,30 @@ fn a_stack_is_verified_and_measured() {
     assert!(said.contains("NO_SUCH_KEY is not set"), "{said}");
     let model = [&there[..there.len()], &["--model", "other", "--api-key-env", "MODEL_KEY"]].concat();
     let found = json(folder, 1, &model);
-    assert!(found.to_string().contains("other is not listed") && !found.to_string().contains("not-asked-for"), "{found:#}");
+    assert!(
+        found.to_string().contains("other is not listed") && !found.to_string().contains("not-asked-for"),
+        "{found:#}"
+    );
 
-    let few = ["--prefix-tokens", "256,100000", "--generate", "8", "--rounds", "4", "--warm", "2", "--parallel", "2", "--seed", "1"];
-    let found = json(folder, 0, &[&["bench", "cache", "--sim", "--json", "--html", "report.html", "--require-proof"][..], &few].concat());
+    let few = [
+        "--prefix-tokens",
+        "256,100000",
+        "--generate",
+        "8",
+        "--rounds",
+        "4",
+        "--warm",
+        "2",
+        "--parallel",
+        "2",
+        "--seed",
+        "1",
+    ];
+    let found = json(
+        folder,
+        0,
+        &[&["bench", "cache", "--sim", "--json", "--html", "report.html", "--require-proof"][..], &few].concat(),
+    );
     assert_eq!(found["verdict"], "proven", "{found:#}");
     assert_eq!(found["findings"].as_array().map(Vec::len), Some(1), "longer than the context: {found:#}");
     assert_eq!((&found["server"]["caching"], &found["server"]["block"]), (&Json::from(true), &Json::from(16)));
@@ -107,14 +127,37 @@ fn a_stack_is_verified_and_measured() {
     let said = stackwright(folder, &again);
     let said = (said.status.code(), text(&said.stdout));
     assert!(said.1.starts_with("## Prefix caching: "), "{}", said.1);
-    let limited = json(folder, 0, &[&["bench", "cache", "--sim", "--json", "--requests", "4"][..], &few[..8], &["--max-seconds", "60", "--workload", "qwen-3b-gpu"]].concat());
+    let limited = json(
+        folder,
+        0,
+        &[
+            &["bench", "cache", "--sim", "--json", "--requests", "4"][..],
+            &few[..8],
+            &["--max-seconds", "60", "--workload", "qwen-3b-gpu"],
+        ]
+        .concat(),
+    );
     assert!(limited["scene"]["cut_short"].as_str().expect("cut").contains("--requests 4"), "{limited:#}");
     let said = run(folder, 1, &["bench", "cache", "--sim", "--workload", "nobody"]);
     assert!(said.contains("no workload nobody") && said.contains("qwen-3b-gpu"), "{said}");
 
     let found = json(folder, 1, &["bench", "routing", "--sim", "--json", "--require-proof"]);
     assert_eq!(found["verdict"], "not_measurable", "one replica: {found:#}");
-    let said = run(folder, 1, &["bench", "routing", "--sim", "--endpoint", &url, "--ca", "ca.pem", "--server-name", "inference.gpu-t4.internal"]);
+    let said = run(
+        folder,
+        1,
+        &[
+            "bench",
+            "routing",
+            "--sim",
+            "--endpoint",
+            &url,
+            "--ca",
+            "ca.pem",
+            "--server-name",
+            "inference.gpu-t4.internal",
+        ],
+    );
     assert!(said.contains("cannot be told apart"), "{said}");
 
     // A chain ends at its first broken link.

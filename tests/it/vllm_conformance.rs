@@ -25,7 +25,8 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 ];
 
 /// Recordings of connections, which `openai_client` holds sockets against.
-const CONNECTIONS: &[&str] = &["https/plain_http_to_tls_port.txt", "https/tls_info.txt", "https/tls_verify_failure.txt"];
+const CONNECTIONS: &[&str] =
+    &["https/plain_http_to_tls_port.txt", "https/tls_info.txt", "https/tls_verify_failure.txt"];
 
 /// The folder of recordings.
 pub fn folder() -> PathBuf {
@@ -70,8 +71,12 @@ fn recording(name: &str) -> Recording {
     };
     // Long bodies were sent from files; these are of their kind.
     let body = match body {
-        "@./vt_huge.json" => json!({"model": "/mnt/models", "prompt": "x".repeat(600_000), "max_tokens": 1}).to_string(),
-        "@./vt_long.json" => json!({"model": "/mnt/models", "prompt": "one ".repeat(5000), "max_tokens": 1}).to_string(),
+        "@./vt_huge.json" => {
+            json!({"model": "/mnt/models", "prompt": "x".repeat(600_000), "max_tokens": 1}).to_string()
+        }
+        "@./vt_long.json" => {
+            json!({"model": "/mnt/models", "prompt": "one ".repeat(5000), "max_tokens": 1}).to_string()
+        }
         body if body.starts_with("@./") => {
             let messages = json!([{"role": "user", "content": "one ".repeat(5000)}]);
             let stream = body.contains("stream") || name.contains("stream");
@@ -82,7 +87,8 @@ fn recording(name: &str) -> Recording {
     let (head, said) = rest.split_once("\n\n").unwrap_or((rest, ""));
     let mut head = head.lines();
     let status = head.next().and_then(|line| line.split(' ').nth(1)).and_then(|s| s.parse().ok()).expect("a status");
-    let answered = head.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.to_owned())).collect();
+    let answered =
+        head.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.to_owned())).collect();
     Recording { method, path, headers, body, status, answered, said: said.trim().to_owned() }
 }
 
@@ -144,9 +150,8 @@ fn shape(value: &Json) -> Json {
     match value {
         Json::Object(map) => {
             let kept = |key: &str| matches!(key, "object" | "finish_reason" | "role" | "owned_by" | "type");
-            let entry = |(key, value): (&String, &Json)| {
-                (key.clone(), if kept(key) { value.clone() } else { shape(value) })
-            };
+            let entry =
+                |(key, value): (&String, &Json)| (key.clone(), if kept(key) { value.clone() } else { shape(value) });
             map.iter().map(entry).collect()
         }
         Json::Array(list) => list.first().map(shape).into_iter().collect(),
@@ -176,7 +181,8 @@ fn difference(recording: &Recording, model: &Arc<Model>) -> Option<String> {
     if recording.method == Method::HEAD {
         return None;
     }
-    let same = |got: &str, wanted: &str| match (serde_json::from_str::<Json>(got), serde_json::from_str::<Json>(wanted)) {
+    let same = |got: &str, wanted: &str| match (serde_json::from_str::<Json>(got), serde_json::from_str::<Json>(wanted))
+    {
         // Wordings of refusals are exact.
         (Ok(got), Ok(wanted)) if wanted.get("error").is_some() || wanted.get("detail").is_some() => {
             let hidden = |json: &Json| json.to_string().replace("<path>", "/mnt/models");
@@ -189,7 +195,8 @@ fn difference(recording: &Recording, model: &Arc<Model>) -> Option<String> {
         return metrics(&said, &recording.said);
     }
     if recording.said.starts_with("data: ") {
-        let events = |text: &str| text.lines().filter_map(|l| l.strip_prefix("data: ")).map(str::to_owned).collect::<Vec<_>>();
+        let events =
+            |text: &str| text.lines().filter_map(|l| l.strip_prefix("data: ")).map(str::to_owned).collect::<Vec<_>>();
         let (got, wanted) = (events(&said), events(&recording.said));
         let fits = got.len() == wanted.len() && got.iter().zip(&wanted).all(|(got, wanted)| same(got, wanted));
         return (!fits).then(|| format!("events\n{}\nrecorded\n{}", got.join("\n"), wanted.join("\n")));
@@ -201,7 +208,9 @@ fn difference(recording: &Recording, model: &Arc<Model>) -> Option<String> {
 fn metrics(got: &str, wanted: &str) -> Option<String> {
     let kinds = |page: &str| {
         let lines = lines(page).into_iter();
-        lines.map(|line| (line.name, line.labels.into_keys().collect::<Vec<_>>())).collect::<std::collections::BTreeSet<_>>()
+        lines
+            .map(|line| (line.name, line.labels.into_keys().collect::<Vec<_>>()))
+            .collect::<std::collections::BTreeSet<_>>()
     };
     let heads = |page: &str| {
         let all = page.lines().filter(|line| line.starts_with("# ")).map(str::to_owned);

@@ -12,7 +12,8 @@ use crate::resource::error::ProviderError;
 
 const WORDS: [&str; 24] = [
     "river", "stone", "light", "garden", "window", "paper", "winter", "bridge", "silver", "market", "forest", "letter",
-    "copper", "island", "candle", "harbor", "meadow", "thread", "violin", "basket", "engine", "planet", "mirror", "saddle",
+    "copper", "island", "candle", "harbor", "meadow", "thread", "violin", "basket", "engine", "planet", "mirror",
+    "saddle",
 ];
 /// Words in the text that is measured.
 const SAMPLE: usize = 400;
@@ -60,7 +61,11 @@ impl Prompts {
 
     /// What follows a prefix: another each time, of a few tokens.
     pub(super) fn question(number: usize) -> String {
-        format!("Say {} about {}.", ["one word", "a line", "a fact", "a name"][number % 4], WORDS[number / 4 % WORDS.len()])
+        format!(
+            "Say {} about {}.",
+            ["one word", "a line", "a fact", "a name"][number % 4],
+            WORDS[number / 4 % WORDS.len()]
+        )
     }
 
     /// How many tokens a text has, roughly.

@@ -58,7 +58,8 @@ pub async fn run(mut bench: Bench<'_>, options: &Options) -> Result<RoutingRepor
         if let Some(Err(error)) = answers.into_iter().find(Result::is_err) {
             return Err(silent(error.message, error.hint));
         }
-        let mut order = (0..prefixes).flat_map(|prefix| std::iter::repeat_n(prefix, options.visits)).collect::<Vec<_>>();
+        let mut order =
+            (0..prefixes).flat_map(|prefix| std::iter::repeat_n(prefix, options.visits)).collect::<Vec<_>>();
         Chance::new(bench.seed).shuffle(&mut order);
         let mut before = counters(&bench).await;
         for (number, prefix) in order.into_iter().enumerate() {
@@ -140,7 +141,13 @@ mod tests {
     #[test]
     fn only_one_replica_can_have_served_a_request() {
         let at = |prompt: f64, hits: f64| {
-            Some(Counters { names: Names::Current, queries: prompt, hits, prompt_tokens: Some(prompt), ..Counters::default() })
+            Some(Counters {
+                names: Names::Current,
+                queries: prompt,
+                hits,
+                prompt_tokens: Some(prompt),
+                ..Counters::default()
+            })
         };
         let before = [at(100.0, 0.0), at(50.0, 0.0)];
         let found = who(&before, &[at(100.0, 0.0), at(150.0, 96.0)], 100).expect("one");

@@ -37,17 +37,19 @@ pub(super) async fn cluster(course: &mut Course<'_>, sight: &Sight<'_>) {
             *all += 1;
             *ready += usize::from(condition(node, "/status/conditions", "Ready").is_some_and(|(ready, _)| ready));
         }
-        let missing = sight.desired.resources.iter().filter(|resource| resource.kind == "gke.node_pool").filter_map(|pool| {
-            let wanted = &pool.attrs;
-            let name = wanted.get("name").and_then(Value::as_str)?;
-            (wanted.get("nodes").and_then(Value::as_int)? > 0 && !pools.contains_key(name)).then(|| name.to_owned())
-        });
+        let missing =
+            sight.desired.resources.iter().filter(|resource| resource.kind == "gke.node_pool").filter_map(|pool| {
+                let wanted = &pool.attrs;
+                let name = wanted.get("name").and_then(Value::as_str)?;
+                (wanted.get("nodes").and_then(Value::as_int)? > 0 && !pools.contains_key(name)).then(|| name.to_owned())
+            });
         let missing = missing.collect::<Vec<_>>();
         let facts = pools.iter().map(|(pool, (ready, all))| format!("{pool} {ready}/{all} ready")).collect::<Vec<_>>();
         let facts = if facts.is_empty() { "there are no nodes".to_owned() } else { facts.join(", ") };
         if !missing.is_empty() {
-            return Err(wrong(format!("no node of {}: {facts}", missing.join(", ")))
-                .hint("see `stackwright status` and the pool's instance group; a paused stack has none: `stackwright resume`"));
+            return Err(wrong(format!("no node of {}: {facts}", missing.join(", "))).hint(
+                "see `stackwright status` and the pool's instance group; a paused stack has none: `stackwright resume`",
+            ));
         }
         if pools.is_empty() || pools.values().any(|(ready, all)| ready < all) {
             return Err(wrong(facts).hint("`kubectl describe node` says why a node is not ready"));
@@ -146,7 +148,7 @@ fn admits(hook: &Json, wanted: &Wanted<'_>) -> bool {
     let has = |rule: &Json, pointer: &str, word: &str| list(rule, pointer).iter().any(|entry| entry == word);
     list(hook, "/rules").iter().any(|rule| {
         has(rule, "/apiGroups", group)
-            && has(rule, "/resources", &plural)
+            && (has(rule, "/resources", &plural) || has(rule, "/resources", "*") || has(rule, "/resources", "*/*"))
             && (has(rule, "/apiVersions", version) || has(rule, "/apiVersions", "*"))
             && (has(rule, "/operations", "CREATE") || has(rule, "/operations", "*"))
     })
@@ -168,14 +170,17 @@ async fn rehearse(sight: &Sight<'_>, wanted: &Wanted<'_>) -> Result<(), Provider
     }
     sight.platforms.objects.rehearse(sight.connection(wanted.resource), &manifest).await.map_err(|error| {
         let text = format!("a rehearsal of {} was refused: {}", wanted.kind, error.message);
-        let hint = error.hint.unwrap_or_else(|| "see the pods and logs of the operator that has the webhook".to_owned());
+        let hint =
+            error.hint.unwrap_or_else(|| "see the pods and logs of the operator that has the webhook".to_owned());
         ProviderError::new(error.class, text).hint(hint)
     })
 }
 
 /// Gateways: address, listeners, certificates.
 pub(super) async fn gateways(course: &mut Course<'_>, sight: &Sight<'_>) {
-    for gateway in sight.objects().filter(|wanted| wanted.kind == "Gateway" && wanted.api_version.starts_with("gateway.")) {
+    for gateway in
+        sight.objects().filter(|wanted| wanted.kind == "Gateway" && wanted.api_version.starts_with("gateway."))
+    {
         let address = async {
             let Some(live) = sight.live(&gateway).await? else {
                 return Err(wrong(format!("Gateway {} is not there", gateway.name)).hint("run `stackwright apply`"));
@@ -189,19 +194,25 @@ pub(super) async fn gateways(course: &mut Course<'_>, sight: &Sight<'_>) {
             if addresses.is_empty() {
                 return Err(wrong("the gateway has no address").hint("see the events of the gateway's Service"));
             }
-            let ready = |listener: &&Json| condition(listener, "/conditions", "Programmed").is_none_or(|(ready, _)| ready);
+            let ready =
+                |listener: &&Json| condition(listener, "/conditions", "Programmed").is_none_or(|(ready, _)| ready);
             let listeners = list(&live, "/status/listeners");
             if let Some(broken) = listeners.iter().find(|listener| !ready(listener)) {
                 let (name, why) = (text(broken, "/name"), condition(broken, "/conditions", "ResolvedRefs"));
-                return Err(wrong(format!("the listener {name} is not programmed: {}", why.map_or("", |(_, why)| why)))
-                    .hint("see whether the Secret with its certificate is there"));
+                return Err(wrong(format!(
+                    "the listener {name} is not programmed: {}",
+                    why.map_or("", |(_, why)| why)
+                ))
+                .hint("see whether the Secret with its certificate is there"));
             }
             let attached = listeners.iter().filter_map(|listener| listener["attachedRoutes"].as_u64()).sum::<u64>();
             Ok(Fact::Is(format!("{addresses}, {} listeners, {attached} routes attached", listeners.len())))
         };
         course.take(gateway.component, "address", address).await;
     }
-    for wanted in sight.objects().filter(|wanted| wanted.kind == "Certificate" && !wanted.component.starts_with("addons.")) {
+    for wanted in
+        sight.objects().filter(|wanted| wanted.kind == "Certificate" && !wanted.component.starts_with("addons."))
+    {
         let issued = async {
             let Some(live) = sight.live(&wanted).await? else {
                 return Err(wrong(format!("Certificate {} is not there", wanted.name)).hint("run `stackwright apply`"));
@@ -209,7 +220,8 @@ pub(super) async fn gateways(course: &mut Course<'_>, sight: &Sight<'_>) {
             match condition(&live, "/status/conditions", "Ready") {
                 Some((true, _)) => {
                     let names = list(&live, "/spec/dnsNames").iter().filter_map(Json::as_str).collect::<Vec<_>>();
-                    let names = if names.is_empty() { text(&live, "/spec/commonName").to_owned() } else { names.join(", ") };
+                    let names =
+                        if names.is_empty() { text(&live, "/spec/commonName").to_owned() } else { names.join(", ") };
                     Ok(Fact::Is(format!("{} for {names}, until {}", wanted.name, text(&live, "/status/notAfter"))))
                 }
                 Some((false, why)) => Err(wrong(format!("{} is not issued: {why}", wanted.name))
@@ -232,11 +244,17 @@ pub(super) async fn workload(course: &mut Course<'_>, sight: &Sight<'_>, proof: 
                 return Err(wrong("the LLMInferenceService is not there").hint("run `stackwright apply`"));
             };
             match condition(&live, "/status/conditions", "Ready") {
-                Some((true, _)) => Ok(Fact::Is(format!("{} is ready, at {}", service.name, text(&live, "/status/url")))),
+                Some((true, _)) => {
+                    Ok(Fact::Is(format!("{} is ready, at {}", service.name, text(&live, "/status/url"))))
+                }
                 other => {
-                    let broken = list(&live, "/status/conditions").iter().find(|c| c["status"] == "False" && c["type"] != "Ready");
+                    let broken = list(&live, "/status/conditions")
+                        .iter()
+                        .find(|c| c["status"] == "False" && c["type"] != "Ready");
                     let broken = broken.map(|c| format!("{}: {}", text(c, "/type"), text(c, "/message")));
-                    let why = broken.or(other.map(|(_, why)| why.to_owned())).unwrap_or_else(|| "no word of KServe yet".into());
+                    let why = broken
+                        .or(other.map(|(_, why)| why.to_owned()))
+                        .unwrap_or_else(|| "no word of KServe yet".into());
                     Err(wrong(format!("{} is not ready: {why}", service.name))
                         .hint("see the model's pods: a download or a start takes minutes"))
                 }
@@ -244,21 +262,26 @@ pub(super) async fn workload(course: &mut Course<'_>, sight: &Sight<'_>, proof: 
         };
         course.take(of, "service", ready).await;
         let accepted = async {
-            let routes = sight.list(service.resource, "gateway.networking.k8s.io/v1", "HTTPRoute", &service.namespace).await?;
+            let routes =
+                sight.list(service.resource, "gateway.networking.k8s.io/v1", "HTTPRoute", &service.namespace).await?;
             let ours = |route: &&Json| {
                 text(route, "/metadata/name").starts_with(&service.name)
                     || list(route, "/metadata/ownerReferences").iter().any(|owner| text(owner, "/name") == service.name)
             };
             let Some(route) = routes.iter().find(ours) else {
-                return Err(wrong(format!("no HTTPRoute of {} is there", service.name)).hint("KServe makes it: see its controller's logs"));
+                return Err(wrong(format!("no HTTPRoute of {} is there", service.name))
+                    .hint("KServe makes it: see its controller's logs"));
             };
             let name = text(route, "/metadata/name");
             let parents = list(route, "/status/parents");
             for parent in parents {
                 for kind in ["Accepted", "ResolvedRefs"] {
                     if let Some((false, why)) = condition(parent, "/conditions", kind) {
-                        return Err(wrong(format!("the route {name} is not {}: {why}", if kind == "Accepted" { "accepted" } else { "resolved" }))
-                            .hint("compare the route's parents and backends with what is there"));
+                        return Err(wrong(format!(
+                            "the route {name} is not {}: {why}",
+                            if kind == "Accepted" { "accepted" } else { "resolved" }
+                        ))
+                        .hint("compare the route's parents and backends with what is there"));
                     }
                 }
             }

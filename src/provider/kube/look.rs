@@ -94,7 +94,8 @@ impl Objects for KubeObjects {
             ProviderError::new(ErrorClass::NotFound, format!("the cluster does not know {api_version} {kind}"))
                 .hint("its CustomResourceDefinition is missing: see the add-on that brings it")
         })?;
-        let namespace = Some(text("/metadata/namespace")).filter(|namespace| resource.namespaced && !namespace.is_empty());
+        let namespace =
+            Some(text("/metadata/namespace")).filter(|namespace| resource.namespaced && !namespace.is_empty());
         let path = format!("{}?dryRun=All&fieldManager=stackwright-verify", resource.collection(namespace));
         cluster.write(http::Method::POST, &path, Content::Json, object).await.map(drop).map_err(failed)
     }

@@ -174,10 +174,13 @@ mod tests {
 
     #[test]
     fn a_stream_that_ends_early_says_where() {
-        let (whole, _) = RECORDED.split_once("data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"llo").expect("it is there");
+        let (whole, _) = RECORDED
+            .split_once("data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"llo")
+            .expect("it is there");
         let error = hear(whole, 5).expect_err("cut");
         assert_eq!(error.message, "the stream was cut after the first token");
-        let error = hear("data: {\"error\":{\"message\":\"EngineCore died\",\"code\":500}}\n\n", 5).expect_err("failed");
+        let error =
+            hear("data: {\"error\":{\"message\":\"EngineCore died\",\"code\":500}}\n\n", 5).expect_err("failed");
         assert!(error.message.contains("EngineCore died") && error.message.contains("before the first"), "{error}");
         assert!(hear("data: [DONE]\n\n", 4).expect_err("nothing").message.contains("without a token"));
     }
@@ -186,7 +189,8 @@ mod tests {
     fn the_first_token_is_the_first_text() {
         // One byte a millisecond: the headers' and the role's time is not that of the first token.
         let told = hear(RECORDED, 1).expect("told");
-        let role = RECORDED.find("\n\ndata: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"H").expect("there") as u64;
+        let role =
+            RECORDED.find("\n\ndata: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"H").expect("there") as u64;
         assert!(told.first_token > Duration::from_millis(role + 20), "{:?}", told.first_token);
     }
 }

@@ -70,7 +70,11 @@ impl OpenAiClient {
     }
 
     /// The head of the answer to a question.
-    async fn send(&self, endpoint: &Endpoint, question: &Question<'_>) -> Result<(Response<Incoming>, Drive), ProviderError> {
+    async fn send(
+        &self,
+        endpoint: &Endpoint,
+        question: &Question<'_>,
+    ) -> Result<(Response<Incoming>, Drive), ProviderError> {
         let goal = goal(&endpoint.url)?;
         let message = message(&goal, endpoint, question)?;
         match self.open(&goal, endpoint, question.patience).await? {
@@ -104,8 +108,9 @@ impl OpenAiClient {
                 None => return Ok(None),
                 Some(Err(error)) => {
                     let text = format!("the connection broke off {when}: {error}");
-                    return Err(ProviderError::new(ErrorClass::Unavailable, text)
-                        .hint("a replica may have ended, or something on the way has cut the connection: see the pods"));
+                    return Err(ProviderError::new(ErrorClass::Unavailable, text).hint(
+                        "a replica may have ended, or something on the way has cut the connection: see the pods",
+                    ));
                 }
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
@@ -254,8 +259,13 @@ fn late(limit: Duration) -> ProviderError {
 fn unstreamed(body: &[u8]) -> ProviderError {
     let json = serde_json::from_slice::<Json>(body).unwrap_or_default();
     if json.get("choices").is_some() {
-        return ProviderError::new(ErrorClass::Invalid, "the server answers in one piece though a stream was asked for")
-            .hint("something on the way may collect streams, or the server has none: time to first token is not to be had");
+        return ProviderError::new(
+            ErrorClass::Invalid,
+            "the server answers in one piece though a stream was asked for",
+        )
+        .hint(
+            "something on the way may collect streams, or the server has none: time to first token is not to be had",
+        );
     }
     ProviderError::new(ErrorClass::Unavailable, "the answer is not a completion")
         .hint("something else than a model server may answer under this URL")

@@ -111,12 +111,13 @@ fn untrusted(error: &std::io::Error, name: &str, ca: Option<&str>) -> ProviderEr
                 format!("the server's certificate is not for {name}, but for {}", presented.join(", ")),
                 "the certificate must list the host name or address that clients use",
             ),
-            other => wrong(format!("the certificate of {name} is not valid: {other:?}"), "see the server's certificate"),
+            other => {
+                wrong(format!("the certificate of {name} is not valid: {other:?}"), "see the server's certificate")
+            }
         },
-        Some(rustls::Error::InvalidMessage(_)) => wrong(
-            format!("{name} answers without TLS on this port"),
-            "use http:// for it, or the port that serves TLS",
-        ),
+        Some(rustls::Error::InvalidMessage(_)) => {
+            wrong(format!("{name} answers without TLS on this port"), "use http:// for it, or the port that serves TLS")
+        }
         _ => ProviderError::new(ErrorClass::Unavailable, format!("{name} does not speak TLS yet: {error}"))
             .hint("a gateway without a certificate hangs up: see whether its Secret is there"),
     }
