@@ -10,6 +10,7 @@ mod chart;
 mod cost;
 mod destroy;
 mod export;
+mod fallback;
 mod graph;
 mod history;
 mod inspect;

@@ -10,6 +10,7 @@ use crate::cli::source;
 use crate::cli::terminal::Terminal;
 use crate::diag::Diagnostics;
 use crate::env::vars::Vars;
+use crate::ops::places::shortfall;
 use crate::ops::platforms::Platforms;
 use crate::ops::preflight::{Report, is_needed, of_desired, preflight as look};
 use crate::ops::preview::preview;
@@ -53,21 +54,25 @@ pub(super) fn preflight(args: &PreflightArgs, vars: &dyn Vars, terminal: &Termin
     Ok(if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The first step of what makes anything: refuses what would fail on the way, and says what nobody could see.
+/// The first step of what makes anything: refuses what would fail on the way, and says what nobody could see. Where the
+/// stack may go on in another location, what its own has not is the answer.
 pub(super) async fn first(
     platforms: &Platforms,
     plan: &Plan,
     observed: &crate::cli::apply::Seen,
     terminal: &Terminal,
-) -> Result<(), Diagnostics> {
+) -> Result<Option<String>, Diagnostics> {
     if !is_needed(plan) {
-        return Ok(());
+        return Ok(None);
     }
     let report: Report = look(platforms, plan, observed).await;
+    if let Some(shortfall) = shortfall(plan, &report.checks) {
+        return Ok(Some(shortfall));
+    }
     report.accept()?;
     let unknown = preflight_text::unknown(report.of(Verdict::Unknown), terminal.err);
     if !unknown.is_empty() {
         terminal.say(&terminal.err.yellow(unknown.trim_end()));
     }
-    Ok(())
+    Ok(None)
 }

@@ -11,6 +11,7 @@ pub mod lookup;
 pub mod marks;
 pub mod migrate;
 pub mod pause;
+pub mod places;
 pub mod platforms;
 pub mod preflight;
 pub mod preview;

@@ -14,4 +14,5 @@ pub mod hooks;
 pub mod leaving;
 pub mod model;
 pub mod pause;
+pub mod places;
 pub mod planner;

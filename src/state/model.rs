@@ -7,7 +7,7 @@ use crate::address::{Address, Identity};
 use crate::value::Value;
 
 /// The format written by this version; see `docs/state-format.md`. Earlier ones are read.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// Everything recorded about a stack.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -43,6 +43,47 @@ pub struct State {
     /// The stack is paused: what costs most has no nodes, and that is how it is to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,
+    /// In which of its locations the stack is, where it names several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placing: Option<Placing>,
+}
+
+/// Where a stack is that may be in one of several locations, and where it could not be.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Placing {
+    /// Where it is, is being made, or is being removed again.
+    pub location: String,
+    /// Its capacity was had: it stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
+    /// Locations that were given up, in this order. The last may be `location`: then what was made there is being removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<GivenUp>,
+}
+
+/// A location without capacity.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenUp {
+    /// Zone or region.
+    pub location: String,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// Why, in the platform's words.
+    pub reason: String,
+}
+
+impl Placing {
+    /// Whether what was made in the location is being removed again.
+    pub fn is_leaving(&self) -> bool {
+        self.has_given_up(&self.location)
+    }
+
+    /// Whether a location was given up.
+    pub fn has_given_up(&self, location: &str) -> bool {
+        self.given_up.iter().any(|given_up| given_up.location == location)
+    }
 }
 
 /// What is remembered of a stack while it is paused.
@@ -71,6 +112,7 @@ impl State {
             captured: BTreeMap::new(),
             departed: None,
             paused: None,
+            placing: None,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::plan::model::{Action, Pause, Plan, Reason, ResourceChange};
 use crate::resource::hook::MANIFEST;
 use crate::resource::kind::Change;
 use crate::ui::paint::{Paint, count, tame};
+use crate::ui::places_text::places;
 use crate::ui::{cost_text, values};
 use crate::value::Value;
 
@@ -32,6 +33,7 @@ pub fn plan(plan: &Plan, options: Options) -> String {
         };
         out.push_str(&format!("{} {matches}\n", paint.bold(&paint.green("No changes."))));
         cost(plan, paint, &mut out);
+        out.push_str(&places(plan, paint));
         return out;
     }
     if plan.refresh_only {
@@ -71,6 +73,7 @@ pub fn plan(plan: &Plan, options: Options) -> String {
         out.push_str(&paint.yellow(&format!("This is a partial plan (--target): {rest}.\n")));
     }
     cost(plan, paint, &mut out);
+    out.push_str(&places(plan, paint));
     out
 }
 
