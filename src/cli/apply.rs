@@ -27,6 +27,7 @@ use crate::event::Sink;
 use crate::ops::apply::{Applied, Apply, apply as carry_out, check_basis};
 use crate::ops::capture::{self, CaptureError};
 use crate::ops::expiry;
+use crate::ops::places;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
 use crate::plan::execution;
@@ -51,6 +52,8 @@ pub(super) struct Job<'a> {
     pub destroy: bool,
     /// The time to live begins anew.
     pub extend: bool,
+    /// Prove that there is capacity before anything is made.
+    pub probe: bool,
     /// Remove what clusters have left behind.
     pub sweep: bool,
     /// Take note of drift, and change nothing.
@@ -96,6 +99,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         json: args.json,
         destroy,
         extend: args.extend,
+        probe: args.probe,
         sweep: false,
         refresh_only,
         resume: args.resume || saved.as_ref().is_some_and(|plan| plan.pause == Pause::Resumes),
@@ -191,9 +195,12 @@ async fn carry(
     if plan.is_empty() && plan.pause != Pause::Resumes {
         let renewals = renewals(job.extend);
         renew(platforms, &renewals, job, terminal).await?;
+        places::settle(session, &plan).await.map_err(|error| run::refused(&error))?;
         let code = finish_empty(job, terminal);
         // What clusters have left behind is looked for until nothing of it is there.
-        if job.destroy && !session.state().captured.is_empty() {
+        let probes = planned.stack().cluster.as_ref().and_then(|cluster| cluster.probe.as_ref());
+        let probes = probes.is_some_and(|probe| probe.value) && !session.state().is_new();
+        if job.destroy && (probes || !session.state().captured.is_empty()) {
             if !job.json {
                 terminal.say("Looking once more for what clusters of this stack have left behind...");
             }

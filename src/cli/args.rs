@@ -256,6 +256,9 @@ pub(super) struct ApplyArgs {
     /// Let the stack's time to live begin anew, even if nothing else is to be done.
     #[arg(long, conflicts_with = "refresh_only")]
     pub extend: bool,
+    /// Prove that there are machines before anything is made: one of each sort with accelerators is made for a moment.
+    #[arg(long, conflicts_with = "refresh_only")]
+    pub probe: bool,
     /// Do not ask.
     #[arg(long)]
     pub auto_approve: bool,
@@ -381,6 +384,10 @@ pub(super) struct PreflightArgs {
     pub stack: StackArgs,
     #[command(flatten)]
     pub charts: BundleArgs,
+    /// Prove that there are machines: one of each sort with accelerators is made for a moment, and paid for. Not for stacks
+    /// that are there.
+    #[arg(long)]
+    pub probe: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

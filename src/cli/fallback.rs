@@ -22,14 +22,15 @@ use crate::ops::apply::Applied;
 use crate::ops::lookup::Found;
 use crate::ops::places;
 use crate::ops::platforms::Platforms;
+use crate::ops::preflight::Report;
 use crate::ops::preview::{Preview, Subject, preview};
-use crate::ops::capture;
+use crate::ops::{capture, probe};
 use crate::plan::model::Plan;
 use crate::plan::places::Placement;
 use crate::plan::planner::Options;
 use crate::resource::model::Desired;
 use crate::state::model::GivenUp;
-use crate::ui::{places_text, summary};
+use crate::ui::{places_text, preflight_text, summary};
 
 /// An approved plan, and all that carrying it out needs.
 pub(super) struct Attempt<'a> {
@@ -66,6 +67,7 @@ impl Attempt<'_> {
         session: &mut dyn Session,
     ) -> Result<Outcome, Diagnostics> {
         let (mut plan, mut observed, mut short, mut clean) = (plan, observed, short, true);
+        let begun = self.platforms.clock.now();
         if let Some(location) = plan.placement.as_ref().and_then(|placement| placement.leaving.clone()) {
             clean &= self.leave(&location, session).await?;
             let here = plan.placement.as_ref().map(|placement| placement.location.as_str());
@@ -74,12 +76,18 @@ impl Attempt<'_> {
             places::move_on(session, here).await.map_err(|error| run::refused(&error))?;
         }
         loop {
+            if short.is_none() {
+                short = self.probe(&plan, session).await?;
+            }
             let reason = match short.take() {
                 Some(reason) => reason,
                 None => {
-                    let applied = self.perform(&plan, std::mem::take(&mut observed), session).await?;
+                    let mut applied = self.perform(&plan, std::mem::take(&mut observed), session).await?;
                     match places::shortage(&plan, &applied) {
-                        None => return Ok(Outcome { plan, applied, clean }),
+                        None => {
+                            applied.elapsed = self.platforms.clock.now().since(begun);
+                            return Ok(Outcome { plan, applied, clean });
+                        }
                         Some(reason) => reason,
                     }
                 }
@@ -96,6 +104,36 @@ impl Attempt<'_> {
             plan = next;
             short = preflight::first(self.platforms, &plan, &observed, self.terminal).await?;
         }
+    }
+
+    /// What a probe finds missing, where the stack may go on elsewhere.
+    async fn probe(&self, plan: &Plan, session: &mut dyn Session) -> Result<Option<String>, Diagnostics> {
+        let stack = &self.wanted.stack;
+        let asked = stack.cluster.as_ref().and_then(|cluster| cluster.probe.as_ref()).is_some_and(|probe| probe.value);
+        if (!asked && !self.job.probe) || plan.destroy {
+            return Ok(None);
+        }
+        let owner = probe::owner(self.platforms, session, &stack.name.value).await;
+        let owner = owner.map_err(|error| run::refused(&error))?;
+        let trials = probe::trials(self.platforms, plan, &owner);
+        if trials.is_empty() {
+            return Ok(None);
+        }
+        if !self.job.json {
+            self.terminal.say(&preflight_text::trials(&trials, probe::price(&trials)));
+        }
+        let report = Report { checks: probe::probe(self.platforms, &trials).await };
+        if let Some(shortfall) = places::shortfall(plan, &report.checks) {
+            return Ok(Some(shortfall));
+        }
+        report.accept()?;
+        if self.job.json {
+            let line = serde_json::json!({ "probed": report.checks });
+            self.terminal.print(&format!("{line}\n"));
+        } else {
+            self.terminal.say(preflight_text::probed(&report.checks, self.terminal.err).trim_end());
+        }
+        Ok(None)
     }
 
     async fn perform(&self, plan: &Plan, observed: Seen, session: &mut dyn Session) -> Result<Applied, Diagnostics> {

@@ -39,17 +39,24 @@ pub(super) fn reap(args: &ReapArgs, terminal: &Terminal) -> Result<ExitCode, Dia
 
 async fn all(args: &ReapArgs, platforms: &Platforms, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let interrupt = run::interrupts();
-    let (marked, unseen) = reap::marked(platforms, &args.project).await.map_err(|error| {
+    let (marked, mut unseen) = reap::marked(platforms, &args.project).await.map_err(|error| {
         let diagnostic = Diagnostic::error(format!("the clusters of {} cannot be listed", args.project))
             .detail(format!("{}. Nothing was changed.", error.message));
         Diagnostics::from(diagnostic.hint(error.hint.unwrap_or_else(|| "try again when Google Cloud answers".into())))
     })?;
+    let stray = reap::stray(platforms, &args.project).await.unwrap_or_else(|error| {
+        unseen.push(Unseen { what: format!("machines of probes in {}", args.project), why: error.message });
+        Vec::new()
+    });
     let now = platforms.clock.now();
     let expired = marked.iter().filter(|marked| marked.is_expired(now.seconds())).collect::<Vec<_>>();
     tell(args, &marked, &unseen, now, terminal);
+    for machine in stray.iter().filter(|_| !args.json) {
+        terminal.print(&reap_text::stray(machine));
+    }
     let illegible = marked.iter().any(|marked| marked.illegible.is_some());
     let known = unseen.is_empty() && !illegible;
-    if args.dry_run || expired.is_empty() {
+    if args.dry_run || (expired.is_empty() && stray.is_empty()) {
         return Ok(if known { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if !args.auto_approve {
@@ -67,6 +74,17 @@ async fn all(args: &ReapArgs, platforms: &Platforms, terminal: &Terminal) -> Res
         }
     }
     let mut clean = known;
+    for machine in &stray {
+        let removed = receipt::remove(platforms, machine).await;
+        clean &= removed.is_ok();
+        let failed = removed.err().map(|error| error.message);
+        if args.json {
+            let line = serde_json::json!({"swept": {"kind": machine.kind, "name": machine.name, "failed": failed}});
+            terminal.print(&format!("{line}\n"));
+        } else {
+            terminal.say(&reap_text::swept(machine, failed.as_deref(), terminal.err));
+        }
+    }
     for one in expired {
         if *interrupt.borrow() != Interrupt::None {
             clean = false;

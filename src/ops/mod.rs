@@ -15,6 +15,7 @@ pub mod places;
 pub mod platforms;
 pub mod preflight;
 pub mod preview;
+pub mod probe;
 pub mod prove;
 pub mod push;
 pub mod reap;

@@ -81,7 +81,18 @@ pub(super) fn settled(plan: &Plan, state: &State) -> Option<Transition> {
         state.resources.get(&identity).is_some_and(|recorded| recorded.pending.is_none() && recorded.id.is_some())
     };
     let mut wanted = wanted.map(|change| change.address.identity());
-    (placement.open && wanted.all(had)).then_some(Transition::Settled)
+    wanted.all(had).then_some(Transition::Settled)
+}
+
+/// As [`settled`], for a plan that has nothing else to do.
+///
+/// # Errors
+/// When the state cannot be written.
+pub async fn settle(session: &mut dyn Session, plan: &Plan) -> Result<(), BackendError> {
+    match settled(plan, session.state()) {
+        Some(settled) => session.commit(vec![settled]).await,
+        None => Ok(()),
+    }
 }
 
 /// Why a location has not what the plan needs, where that is what has ended it.
@@ -100,7 +111,7 @@ pub fn shortage(plan: &Plan, applied: &Applied) -> Option<String> {
 /// that is missing everywhere.
 pub fn shortfall(plan: &Plan, checks: &[Check]) -> Option<String> {
     let missing = checks.iter().filter(|check| check.verdict == Verdict::Missing).collect::<Vec<_>>();
-    let local = missing.iter().all(|check| matches!(check.topic, Topic::Offer | Topic::Quota));
+    let local = missing.iter().all(|check| matches!(check.topic, Topic::Offer | Topic::Quota | Topic::Capacity));
     if !plan.is_open() || missing.is_empty() || !local {
         return None;
     }

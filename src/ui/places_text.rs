@@ -20,18 +20,18 @@ pub fn places(plan: &Plan, paint: Paint) -> String {
     left(placement, paint, &mut out);
     if !placement.open {
         if !placement.given_up.is_empty() {
-            out.push_str(&format!("{} {}; it stays there.\n", paint.bold("Location:"), tame(&placement.location)));
+            out.push_str(&format!("{} {}, and it stays there.\n", paint.bold("Location:"), tame(&placement.location)));
         }
         return out;
     }
     if placement.alternatives.is_empty() {
         out.push_str(&format!("{} {}, the last that is left to try.\n", paint.bold("Location:"), tame(&placement.location)));
     } else {
-        let what = "tried in this order until one has the capacity; another location means another cluster, with everything in it made anew";
-        out.push_str(&format!("{} {what}:\n", paint.bold("Locations")));
+        out.push_str(&format!("{}, tried in this order until one has the capacity:\n", paint.bold("Locations")));
         rows(plan, placement, paint, &mut out);
     }
-    out.push_str("Capacity is had before anything is installed. What was made in a location without it is removed again.\n");
+    out.push_str("Capacity is had before anything is installed. Where it is not to be had, what was made is removed again, and the\n");
+    out.push_str("whole stack is made anew in the next location: another cluster, in other zones, with other addresses.\n");
     out
 }
 
