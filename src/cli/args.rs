@@ -294,6 +294,10 @@ pub(super) struct ReapArgs {
     pub project: String,
     #[command(flatten)]
     pub place: PlaceArgs,
+    /// Where states are kept, as [state] backend names it: a stack whose state somebody has is left alone. By default the
+    /// project's own folder.
+    #[arg(long, value_name = "BACKEND")]
+    pub state: Option<String>,
     /// Only show which stacks there are, and which of them have expired.
     #[arg(long)]
     pub dry_run: bool,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog;
-use crate::cost;
 use crate::chart::cache::Cache;
 use crate::chart::{Answers, Library, Lock};
 use crate::cli::args::{BundleArgs, InputArgs, StackArgs};
 use crate::cli::reach::{Place, Site};
 use crate::cli::terminal::Terminal;
 use crate::cli::{lock, run};
+use crate::cost;
 use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::random::SystemRandom;
@@ -54,7 +54,8 @@ impl Wanted {
         let Some(budget) = self.stack.limits.as_ref().and_then(|limits| limits.budget_per_day.as_ref()) else {
             return Ok(());
         };
-        let places = self.desired.places.iter().map(|place| (place.location.as_str(), self.desired.at(&place.location)));
+        let places =
+            self.desired.places.iter().map(|place| (place.location.as_str(), self.desired.at(&place.location)));
         let mut estimates =
             places.map(|(place, desired)| (place, cost::estimate(&desired.resources))).collect::<Vec<_>>();
         if estimates.is_empty() {
@@ -62,7 +63,9 @@ impl Wanted {
         }
         let several = estimates.len() > 1;
         let dearest = estimates.into_iter().max_by(|(_, one), (_, other)| {
-            (!one.is_complete(), one.per_day()).partial_cmp(&(!other.is_complete(), other.per_day())).expect("prices are numbers")
+            (!one.is_complete(), one.per_day())
+                .partial_cmp(&(!other.is_complete(), other.per_day()))
+                .expect("prices are numbers")
         });
         let Some((place, estimate)) = dearest else { return Ok(()) };
         let what = if several { format!("in {place} the stack") } else { "the stack".to_owned() };

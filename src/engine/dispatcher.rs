@@ -620,7 +620,11 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let kind = self.run.kinds.get(change.kind.as_str()).cloned();
         let driver = self.run.drivers.get(change.kind.as_str()).cloned();
         let (Some(kind), Some(driver)) = (kind, driver) else {
-            return Err(Failure { causes: vec![format!("there is no driver for {}", change.kind)], hint: None, class: None });
+            return Err(Failure {
+                causes: vec![format!("there is no driver for {}", change.kind)],
+                hint: None,
+                class: None,
+            });
         };
         let connection = match &change.connection {
             None => None,

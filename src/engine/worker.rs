@@ -580,7 +580,9 @@ enum Refusal {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NotFound => Failure { causes: vec!["it is not there any more".to_owned()], hint: None, class: None },
+            Refusal::NotFound => {
+                Failure { causes: vec!["it is not there any more".to_owned()], hint: None, class: None }
+            }
             Refusal::Final(failure) => failure,
         }
     }

@@ -35,8 +35,7 @@ pub struct Whereabouts<'a> {
 /// A stack stays in the location in which its capacity was had as long as its file names that. One that has given a
 /// location up goes on in the next, or, when it was the last, begins anew with the first.
 pub fn whereabouts<'a>(desired: &'a Desired, state: &'a State) -> Whereabouts<'a> {
-    let as_it_is =
-        || Whereabouts { desired: Cow::Borrowed(desired), recorded: Cow::Borrowed(state), leaving: None };
+    let as_it_is = || Whereabouts { desired: Cow::Borrowed(desired), recorded: Cow::Borrowed(state), leaving: None };
     let Some(placing) = &state.placing else { return as_it_is() };
     if placing.is_leaving() {
         let mut recorded = places::blank(state);
@@ -75,7 +74,7 @@ pub(super) fn opening(plan: &Plan, state: &State) -> Option<Transition> {
 /// What is recorded once everything that capacity is had for is there.
 pub(super) fn settled(plan: &Plan, state: &State) -> Option<Transition> {
     let placing = state.placing.as_ref().filter(|placing| !placing.settled && !placing.is_leaving())?;
-    let placement = plan.placement.as_ref().filter(|placement| placement.location == placing.location)?;
+    plan.placement.as_ref().filter(|placement| placement.location == placing.location)?;
     let wanted = plan.changes.iter().filter(|change| is_capacity(&change.kind) && !change.is_leaving());
     let had = |identity: Identity| {
         state.resources.get(&identity).is_some_and(|recorded| recorded.pending.is_none() && recorded.id.is_some())

@@ -49,11 +49,7 @@ pub fn price(trials: &[Trial]) -> Option<f64> {
 ///
 /// # Errors
 /// When the state cannot be written.
-pub async fn owner(
-    platforms: &Platforms,
-    session: &mut dyn Session,
-    stack: &str,
-) -> Result<Ownership, BackendError> {
+pub async fn owner(platforms: &Platforms, session: &mut dyn Session, stack: &str) -> Result<Ownership, BackendError> {
     if session.state().is_new() {
         session.commit(vec![apply::begin(platforms)]).await?;
     }

@@ -150,7 +150,9 @@ pub(super) fn of(request: &Request<'_>, plan: &Plan) -> Result<Option<Placement>
     let given_up = placing.map(|placing| placing.given_up.clone()).unwrap_or_default();
     let open = is_open(request);
     let mut alternatives = Vec::new();
-    let left = places.iter().filter(|place| place.location != here && placing.is_none_or(|p| !p.has_given_up(&place.location)));
+    let left = places
+        .iter()
+        .filter(|place| place.location != here && placing.is_none_or(|p| !p.has_given_up(&place.location)));
     for place in left.filter(|_| open) {
         let desired = Desired { places: Vec::new(), ..request.desired.at(&place.location) };
         let (recorded, nothing) = (blank(request.recorded), BTreeMap::new());
@@ -166,7 +168,8 @@ pub(super) fn of(request: &Request<'_>, plan: &Plan) -> Result<Option<Placement>
         })?;
         let differs = |change: &ResourceChange| plan.change(&change.address) != Some(change);
         let changes = there.changes.into_iter().filter(differs).collect();
-        let outputs = there.outputs.into_iter().filter(|(name, output)| plan.outputs.get(name) != Some(output)).collect();
+        let outputs =
+            there.outputs.into_iter().filter(|(name, output)| plan.outputs.get(name) != Some(output)).collect();
         let (location, notes) = (place.location.clone(), place.notes.clone());
         alternatives.push(Alternative { location, notes, changes, outputs, cost: there.cost });
     }

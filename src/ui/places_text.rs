@@ -25,13 +25,19 @@ pub fn places(plan: &Plan, paint: Paint) -> String {
         return out;
     }
     if placement.alternatives.is_empty() {
-        out.push_str(&format!("{} {}, the last that is left to try.\n", paint.bold("Location:"), tame(&placement.location)));
+        out.push_str(&format!(
+            "{} {}, the last that is left to try.\n",
+            paint.bold("Location:"),
+            tame(&placement.location)
+        ));
     } else {
         out.push_str(&format!("{}, tried in this order until one has the capacity:\n", paint.bold("Locations")));
         rows(plan, placement, paint, &mut out);
     }
     out.push_str("Capacity is had before anything is installed. Where it is not to be had, what was made is removed again, and the\n");
-    out.push_str("whole stack is made anew in the next location: another cluster, in other zones, with other addresses.\n");
+    out.push_str(
+        "whole stack is made anew in the next location: another cluster, in other zones, with other addresses.\n",
+    );
     out
 }
 

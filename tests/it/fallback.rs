@@ -57,17 +57,16 @@ fn ok(folder: &Path, words: &str, when: &str) -> String {
     text
 }
 
-/// Records of the journal, as far as they are whole.
-fn records(folder: &Path) -> Vec<String> {
+/// Records of the journal of a stack called `short`, as far as they are whole.
+pub fn records(folder: &Path) -> Vec<String> {
     let journal = std::fs::read(folder.join("state/.sim/state/short/journal")).unwrap_or_default();
     let text = String::from_utf8_lossy(&journal).into_owned();
     text.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(str::to_owned).collect()
 }
 
-/// Runs an apply and kills it as soon as its journal has so many records; whether it still ran.
-fn kill_at(folder: &Path, count: usize) -> bool {
-    let mut child =
-        command(folder, "apply --sim --auto-approve").stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs");
+/// Runs a command and kills it as soon as that journal has so many records; whether it still ran.
+pub fn kill_at(folder: &Path, words: &str, count: usize) -> bool {
+    let mut child = command(folder, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs");
     let begun = Instant::now();
     while records(folder).len() < count && child.try_wait().expect("alive or not").is_none() {
         assert!(begun.elapsed() < Duration::from_secs(60), "it came never to record {count}");
@@ -107,7 +106,7 @@ fn a_move_that_is_killed_anywhere_ends_in_one_place() {
     for (number, count) in (1..all).step_by(step).enumerate() {
         let folder = furnished();
         let folder = folder.path();
-        killed += usize::from(kill_at(folder, count));
+        killed += usize::from(kill_at(folder, "apply --sim --auto-approve", count));
         let when = format!("killed at record {count} of {all}");
         if number % 2 == 0 {
             ok(folder, "apply --sim --auto-approve", &when);

@@ -30,13 +30,7 @@ const PARALLEL: usize = 6;
 /// Looks for what these clusters have left, and adds it to `audit`, which knows which of them are still there.
 /// `living` are all clusters of the projects.
 /// Machines of the stack's probes are found on the way.
-pub async fn look(
-    client: &GoogleClient,
-    stack_id: &str,
-    captured: &[Captured],
-    living: &[Living],
-    audit: &mut Audit,
-) {
+pub async fn look(client: &GoogleClient, stack_id: &str, captured: &[Captured], living: &[Living], audit: &mut Audit) {
     let mut projects: BTreeMap<&str, Vec<Captured>> = BTreeMap::new();
     for cluster in captured.iter().filter(|cluster| !audit.living.contains(&cluster.id)) {
         projects.entry(&cluster.project).or_default().push(cluster.clone());

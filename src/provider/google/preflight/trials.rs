@@ -45,9 +45,9 @@ fn trials(pool: &Wanted, cluster: Option<&Value>, owner: &Ownership, now: Timest
     else {
         return Vec::new();
     };
-    let gpu = attrs.get("accelerator").and_then(|gpu| {
-        Some((text(gpu, "type")?.to_owned(), gpu.get("count").and_then(Value::as_int).unwrap_or(1)))
-    });
+    let gpu = attrs
+        .get("accelerator")
+        .and_then(|gpu| Some((text(gpu, "type")?.to_owned(), gpu.get("count").and_then(Value::as_int).unwrap_or(1))));
     let nodes = attrs.get("nodes").and_then(Value::as_int).unwrap_or_default();
     // What is queued for comes when pods ask for it, and what starts empty needs nothing now.
     if (gpu.is_none() && super::needs::chips(machine).is_none()) || is("flex_start") || nodes == 0 {
@@ -210,7 +210,10 @@ mod tests {
         ] {
             assert_eq!(tried(nothing.clone()), Vec::new(), "{nothing}");
         }
-        assert_eq!(tried(json!({"location": "europe-west4", "node_locations": ["europe-west4-a", "europe-west4-b"]})).len(), 2);
+        assert_eq!(
+            tried(json!({"location": "europe-west4", "node_locations": ["europe-west4-a", "europe-west4-b"]})).len(),
+            2
+        );
         let reserved = tried(json!({"reservation": "mine"}));
         assert!(reserved[0].request.is_none() && reserved[0].reservation == Some(("mine".to_owned(), 1)));
         assert_eq!(tried(json!({"machine_type": "ct6e-standard-4t", "accelerator": null})).len(), 1);
