@@ -4,6 +4,7 @@
 //! What is recorded when, so that a run may stop anywhere, is `ops::places`'.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,6 +19,7 @@ use crate::cli::source::Wanted;
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
+use crate::event::timeline::Timeline;
 use crate::ops::apply::Applied;
 use crate::ops::lookup::Found;
 use crate::ops::places;
@@ -49,6 +51,8 @@ pub(super) struct Outcome {
     pub plan: Plan,
     /// How that went.
     pub applied: Applied,
+    /// What happened there when.
+    pub timeline: Arc<Timeline>,
     /// Nothing is left where the stack could not be.
     pub clean: bool,
 }
@@ -82,11 +86,11 @@ impl Attempt<'_> {
             let reason = match short.take() {
                 Some(reason) => reason,
                 None => {
-                    let mut applied = self.perform(&plan, std::mem::take(&mut observed), session).await?;
+                    let (mut applied, timeline) = self.perform(&plan, std::mem::take(&mut observed), session).await?;
                     match places::shortage(&plan, &applied) {
                         None => {
                             applied.elapsed = self.platforms.clock.now().since(begun);
-                            return Ok(Outcome { plan, applied, clean });
+                            return Ok(Outcome { plan, applied, timeline, clean });
                         }
                         Some(reason) => reason,
                     }
@@ -136,7 +140,12 @@ impl Attempt<'_> {
         Ok(None)
     }
 
-    async fn perform(&self, plan: &Plan, observed: Seen, session: &mut dyn Session) -> Result<Applied, Diagnostics> {
+    async fn perform(
+        &self,
+        plan: &Plan,
+        observed: Seen,
+        session: &mut dyn Session,
+    ) -> Result<(Applied, Arc<Timeline>), Diagnostics> {
         let performance = Performance {
             plan,
             observed,
@@ -146,7 +155,8 @@ impl Attempt<'_> {
             json: self.job.json,
             interrupt: self.interrupt.clone(),
         };
-        perform(performance, self.platforms, session, self.terminal).await
+        let performed = perform(performance, self.platforms, session, self.terminal).await;
+        Ok((performed.result?, performed.timeline))
     }
 
     fn tell(&self, plan: &Plan, reason: &str, next: Option<&Plan>) {
@@ -188,7 +198,7 @@ impl Attempt<'_> {
                 let why = "Nothing was deleted: afterwards nobody could tell what it leaves behind.";
                 stuck(location).detail(format!("{error}. {why}"))
             })?;
-            let applied = self.perform(&plan, observed, session).await?;
+            let (applied, _) = self.perform(&plan, observed, session).await?;
             if !applied.is_complete() {
                 if !self.job.json {
                     self.terminal.say(&summary::text(&tally(&applied), true, self.terminal.err));

@@ -9,6 +9,7 @@ pub mod dependencies;
 mod discretion;
 pub mod edges;
 pub mod execution;
+mod expectation;
 pub mod file;
 pub mod hooks;
 pub mod leaving;
@@ -16,3 +17,7 @@ pub mod model;
 pub mod pause;
 pub mod places;
 pub mod planner;
+pub mod risk;
+#[cfg(test)]
+pub(crate) mod sample;
+pub mod time;

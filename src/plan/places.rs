@@ -186,3 +186,61 @@ pub fn blank(state: &State) -> State {
 pub(super) fn barrier() -> Address {
     Address::new("capacity")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::execution::{self, Phase, Task};
+    use crate::plan::sample::{created, deleted, plan};
+
+    fn somewhere(open: bool) -> Plan {
+        let at = |location: &str| created("cluster", json!({ "location": location }));
+        let alternative = |location: &str| Alternative {
+            location: location.to_owned(),
+            notes: Vec::new(),
+            changes: vec![at(location)],
+            outputs: BTreeMap::new(),
+            cost: None,
+        };
+        let changes = vec![
+            at("a"),
+            created("node_pools.gpu", json!({})),
+            created("manifests.note/ConfigMap/default/note", json!({})),
+            deleted("manifests.old/ConfigMap/default/old"),
+        ];
+        let alternatives = vec![alternative("b"), alternative("c")];
+        let placement = Placement { open, leaving: None, alternatives, ..Placement::left("a") };
+        Plan { placement: Some(placement), ..plan(changes) }
+    }
+
+    #[test]
+    fn elsewhere_is_the_same_plan_with_what_differs_there() {
+        let there = somewhere(true).elsewhere().expect("a second location");
+        let location = |plan: &Plan| plan.placement.as_ref().expect("a placement").location.clone();
+        assert_eq!(location(&there), "b");
+        let cluster = there.change(&"cluster".into()).and_then(|change| change.after.clone()).expect("a cluster");
+        assert_eq!(cluster.get("location").and_then(|location| location.as_str()), Some("b"));
+        assert!(there.change(&"node_pools.gpu".into()).is_some(), "what is the same comes along");
+        assert!(there.changes.iter().all(|change| !change.is_leaving()), "nothing is there that could go");
+        let last = there.elsewhere().expect("a third");
+        assert_eq!((location(&last), last.elsewhere()), ("c".to_owned(), None));
+        assert_eq!(somewhere(false).elsewhere(), None, "what has its capacity stays");
+    }
+
+    #[test]
+    fn capacity_comes_first_only_where_a_stack_may_move() {
+        let task = |address: &str| Task { phase: Phase::Apply, address: Address::new(address) };
+        let waits = |plan: &Plan| {
+            let graph = execution::graph(plan);
+            let needs =
+                |of: &Task| graph.dependencies(of).into_iter().map(|(task, _)| task.clone()).collect::<Vec<_>>();
+            let barrier = Task { phase: Phase::Apply, address: barrier() };
+            let note = needs(&task("manifests.note/ConfigMap/default/note"));
+            note.contains(&barrier) && needs(&barrier).contains(&task("node_pools.gpu"))
+        };
+        assert!(waits(&somewhere(true)));
+        assert!(!waits(&somewhere(false)));
+    }
+}

@@ -31,6 +31,8 @@ struct Model {
     paused: Option<u8>,
     /// Where it is, whether it stays there, and where it could not be.
     placing: Option<(u8, bool, Vec<u8>)>,
+    /// How long creations took.
+    took: BTreeMap<u8, Vec<u64>>,
 }
 
 /// A step, in the model's words.
@@ -55,6 +57,7 @@ enum Step {
     GivenUp(u8),
     Settled,
     Unplaced,
+    Took(u8, u64),
 }
 
 impl Model {
@@ -107,6 +110,9 @@ impl Model {
                 if next.things.insert(*to, moved).is_some() {
                     return None;
                 }
+                if let Some(took) = next.took.remove(from) {
+                    next.took.insert(*to, took);
+                }
             }
             Step::Adopted(of) => {
                 if next.things.insert(*of, Thing { known: true, under_way: None }).is_some() {
@@ -135,6 +141,13 @@ impl Model {
                 _ => return None,
             },
             Step::Unplaced => next.placing = None,
+            Step::Took(of, milliseconds) => {
+                let took = next.took.entry(*of).or_default();
+                took.push(*milliseconds);
+                if took.len() > 5 {
+                    took.remove(0);
+                }
+            }
         }
         Some(next)
     }
@@ -157,6 +170,7 @@ impl Model {
                 let given_up = placing.given_up.iter().map(|given_up| number(&given_up.location)).collect();
                 (number(&placing.location), placing.settled, given_up)
             }),
+            took: state.took.iter().map(|(of, took)| (number(of.as_str()), took[&Intent::Create].clone())).collect(),
         }
     }
 }
@@ -208,6 +222,9 @@ fn transition(step: &Step) -> Transition {
         }
         Step::Settled => Transition::Settled,
         Step::Unplaced => Transition::Unplaced,
+        Step::Took(of, milliseconds) => {
+            Transition::Took(BTreeMap::from([(identity(of), BTreeMap::from([(Intent::Create, *milliseconds)]))]))
+        }
     }
 }
 
@@ -235,6 +252,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0u8..3).prop_map(Step::GivenUp),
         1 => Just(Step::Settled),
         1 => Just(Step::Unplaced),
+        4 => (one(), 0u64..90).prop_map(|(of, milliseconds)| Step::Took(of, milliseconds)),
     ]
 }
 

@@ -133,6 +133,7 @@ fn named(transition: &Transition) -> (&'static str, Option<Identity>) {
         Transition::GivenUp(_) => ("given up", None),
         Transition::Settled => ("settled", None),
         Transition::Unplaced => ("unplaced", None),
+        Transition::Took(_) => ("took", None),
     }
 }
 
