@@ -98,7 +98,8 @@ impl Attempt<'_> {
             };
             places::give_up(self.platforms, session, &plan, &reason).await.map_err(|error| run::refused(&error))?;
             let next = plan.elsewhere();
-            self.tell(&plan, &reason, next.as_ref());
+            let made = !session.state().resources.is_empty();
+            self.tell(&plan, &reason, made, next.as_ref());
             let here = plan.placement.as_ref().map(|placement| placement.location.clone()).unwrap_or_default();
             clean &= self.leave(&here, session).await?;
             let given_up = session.state().placing.as_ref().map(|p| p.given_up.clone()).unwrap_or_default();
@@ -159,14 +160,14 @@ impl Attempt<'_> {
         Ok((performed.result?, performed.timeline))
     }
 
-    fn tell(&self, plan: &Plan, reason: &str, next: Option<&Plan>) {
+    fn tell(&self, plan: &Plan, reason: &str, made: bool, next: Option<&Plan>) {
         let location = |plan: &Plan| plan.placement.as_ref().map(|p| p.location.clone()).unwrap_or_default();
         let (here, there) = (location(plan), next.map(location));
         if self.job.json {
             let line = serde_json::json!({ "given_up": { "location": here, "reason": reason, "next": there } });
             self.terminal.print(&format!("{line}\n"));
         } else {
-            let text = places_text::given_up(&here, reason, next, self.terminal.err);
+            let text = places_text::given_up(&here, reason, made, next, self.terminal.err);
             self.terminal.say(&text);
         }
     }

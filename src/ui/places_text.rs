@@ -74,10 +74,10 @@ fn rows(plan: &Plan, placement: &Placement, paint: Paint, out: &mut String) {
     }
 }
 
-/// A location has no capacity, and what comes next.
-pub fn given_up(here: &str, reason: &str, next: Option<&Plan>, paint: Paint) -> String {
+/// A location has no capacity, whether anything was made in it, and what comes next.
+pub fn given_up(here: &str, reason: &str, made: bool, next: Option<&Plan>, paint: Paint) -> String {
     let mut out = format!("\n{} has not what the stack needs: {}\n", paint.bold(&tame(here)), tame(reason));
-    out.push_str("What was made there is removed again.");
+    out.push_str(if made { "What was made there is removed again." } else { "Nothing was made there." });
     if let Some((next, placement)) = next.and_then(|next| Some((next, next.placement.as_ref()?))) {
         let price = price(next.cost.as_ref().map(|cost| cost.after));
         let price = if price.is_empty() { price } else { format!(" ({price})") };

@@ -82,7 +82,7 @@ pub fn kill_at(folder: &Path, words: &str, count: usize) -> bool {
 fn books(folder: &Path) -> BTreeMap<String, usize> {
     let world = World::open(&RealDisk, &folder.join("state/.sim")).expect("the world is free");
     let mut books = BTreeMap::new();
-    for section in ["google/clusters", "google/nodePools"] {
+    for section in ["google/clusters", "google/compute/instanceGroupManagers"] {
         for (key, _) in world.section(section) {
             let zone = ["europe-west4-a", "us-central1-a"].into_iter().find(|zone| key.contains(zone)).unwrap_or("?");
             *books.entry(format!("{section} {zone}")).or_insert(0) += 1;
@@ -128,7 +128,11 @@ fn a_move_that_is_killed_anywhere_ends_in_one_place() {
 fn a_state_that_is_lost_is_found_where_the_stack_went() {
     let folder = furnished();
     let folder = folder.path();
-    ok(folder, "apply --sim --auto-approve", "at first");
+    let text = ok(folder, "apply --sim --auto-approve --json", "at first");
+    let line = text.lines().find(|line| line.contains("given_up")).expect("a line of it");
+    let line = serde_json::from_str::<Json>(line).expect("JSON");
+    assert_eq!(line["given_up"]["location"], "europe-west4-a");
+    assert_eq!(line["given_up"]["next"], "us-central1-a");
     std::fs::remove_dir_all(folder.join("state/.sim/state")).expect("removed");
     let (output, text) = run(folder, "apply --sim --auto-approve");
     assert!(!output.status.success() && text.contains("whose state is not here"), "{text}");

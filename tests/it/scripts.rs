@@ -46,7 +46,7 @@ fn run(folder: &Path, words: &str) -> (bool, String) {
 
 fn books(folder: &Path) -> (usize, usize) {
     let world = World::open(&RealDisk, &folder.join("state/.sim")).expect("the world is free");
-    (world.section("google/clusters").len(), world.section("google/nodePools").len())
+    (world.section("google/clusters").len(), world.section("google/compute/instanceGroupManagers").len())
 }
 
 /// `set -e` ended the script before the branch that was to deal with a stock-out.
