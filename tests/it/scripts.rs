@@ -13,7 +13,7 @@ use axum::http::Response;
 use stackwright::env::clock::{SharedClock, WallClock};
 use stackwright::env::disk::RealDisk;
 use stackwright::platform::{CompletionRequest, Prover};
-use stackwright::provider::openai::OpenAiProver;
+use stackwright::provider::openai::OpenAiClient;
 use stackwright::sim::net::authority::PublicAuthority;
 use stackwright::sim::net::{Answering, bind, serve};
 use stackwright::sim::world::World;
@@ -102,7 +102,7 @@ async fn a_model_behind_a_certificate_of_nobody_has_not_answered() {
     let tls = own.acceptor("models.example").expect("a certificate");
     let serving = serve(listener, Some(tls), answering).expect("served");
     let clock: SharedClock = Arc::new(WallClock::new());
-    let prover = OpenAiProver::new(clock, None).expect("a prover");
+    let prover = OpenAiClient::new(clock, None).expect("a prover");
     let ask = async |ca: Option<&str>, name: &str| {
         let request = CompletionRequest {
             url: format!("https://{}", serving.address),

@@ -207,6 +207,36 @@ impl Models for OpenAiClient {
     }
 
     async fn listen(&self, endpoint: &Endpoint, question: &Question<'_>) -> Result<Told, ProviderError> {
+        match self.hear(endpoint, question).await? {
+            Heard::Told(told) => Ok(told),
+            Heard::Whole(body, _) => Err(unstreamed(&body)),
+        }
+    }
+
+    async fn certificate(&self, endpoint: &Endpoint) -> Result<Option<Presented>, ProviderError> {
+        let goal = goal(&endpoint.url)?;
+        if !goal.tls {
+            return Ok(None);
+        }
+        let _busy = self.clock.busy();
+        match self.open(&goal, endpoint, Patience::default()).await? {
+            Link::Plain(_) => Ok(None),
+            Link::Secure(session) => trust::presented(&session).map(Some),
+        }
+    }
+}
+
+/// How a stream was answered.
+enum Heard {
+    /// Piece by piece.
+    Told(Told),
+    /// With a whole body, after so long.
+    Whole(Vec<u8>, Duration),
+}
+
+impl OpenAiClient {
+    /// Hears a stream, or what comes in its place.
+    async fn hear(&self, endpoint: &Endpoint, question: &Question<'_>) -> Result<Heard, ProviderError> {
         let began = self.clock.reading();
         let _busy = self.clock.busy();
         let patience = question.patience;
@@ -218,7 +248,12 @@ impl Models for OpenAiClient {
             let streams = media.is_some_and(|media| media.starts_with("text/event-stream"));
             if status != 200 || !streams {
                 let body = self.rest(answer.into_body(), patience.silence).await?;
-                return Err(if status == 200 { unstreamed(&body) } else { refused(status, &body, model) });
+                let elapsed = self.clock.reading().saturating_sub(began);
+                return if status == 200 {
+                    Ok(Heard::Whole(body, elapsed))
+                } else {
+                    Err(refused(status, &body, model))
+                };
             }
             let mut body = answer.into_body();
             let (mut frames, mut story) = (Frames::default(), Story::new(model));
@@ -233,21 +268,9 @@ impl Models for OpenAiClient {
                     break;
                 }
             }
-            story.told(self.clock.reading().saturating_sub(began))
+            story.told(self.clock.reading().saturating_sub(began)).map(Heard::Told)
         };
         timeout(&*self.clock, patience.whole, exchange).await.unwrap_or_else(|_| Err(late(patience.whole)))
-    }
-
-    async fn certificate(&self, endpoint: &Endpoint) -> Result<Option<Presented>, ProviderError> {
-        let goal = goal(&endpoint.url)?;
-        if !goal.tls {
-            return Ok(None);
-        }
-        let _busy = self.clock.busy();
-        match self.open(&goal, endpoint, Patience::default()).await? {
-            Link::Plain(_) => Ok(None),
-            Link::Secure(session) => trust::presented(&session).map(Some),
-        }
     }
 }
 
@@ -284,8 +307,25 @@ impl Prover for OpenAiClient {
             "stream": true, "stream_options": {"include_usage": true}});
         let patience = Patience { whole: Patience::default().silence, ..Patience::default() };
         let question = Question { patience, ..Question::post("/v1/completions", &body) };
-        let told = self.listen(&endpoint, &question).await?;
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let told = match self.hear(&endpoint, &question).await? {
+            Heard::Told(told) => told,
+            // A token is a token, also from a server that has no streams or behind what collects them.
+            Heard::Whole(body, elapsed) => {
+                let json = serde_json::from_slice::<Json>(&body).unwrap_or_default();
+                let text = json.pointer("/choices/0/text").and_then(Json::as_str).filter(|text| !text.is_empty());
+                let Some(text) = text else { return Err(unstreamed(&body)) };
+                let count = |pointer| json.pointer(pointer).and_then(Json::as_u64).unwrap_or_default();
+                return Ok(Completion {
+                    text: text.to_owned(),
+                    model: json["model"].as_str().unwrap_or(&request.model).to_owned(),
+                    prompt_tokens: count("/usage/prompt_tokens"),
+                    completion_tokens: count("/usage/completion_tokens"),
+                    millis: millis(elapsed),
+                    first_token_millis: None,
+                });
+            }
+        };
         Ok(Completion {
             first_token_millis: Some(millis(told.first_token)),
             millis: millis(told.whole),
