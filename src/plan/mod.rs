@@ -15,3 +15,5 @@ pub mod leaving;
 pub mod model;
 pub mod pause;
 pub mod planner;
+pub mod policy;
+pub mod prior;

@@ -12,6 +12,7 @@ mod leaf;
 pub mod model;
 mod names;
 pub mod outputs;
+pub mod policy;
 mod overlay;
 mod reference;
 pub mod schema;

@@ -37,6 +37,8 @@ mod mortal;
 mod necessity;
 mod order;
 mod pausing;
+mod plan_json;
+mod policies;
 mod pools;
 mod real_charts;
 mod reaping;
