@@ -17,3 +17,6 @@ pub mod pause;
 pub mod planner;
 pub mod policy;
 pub mod prior;
+pub mod risk;
+#[cfg(test)]
+pub(crate) mod sample;
