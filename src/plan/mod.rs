@@ -9,6 +9,7 @@ pub mod dependencies;
 mod discretion;
 pub mod edges;
 pub mod execution;
+mod expectation;
 pub mod file;
 pub mod hooks;
 pub mod leaving;
@@ -20,3 +21,4 @@ pub mod prior;
 pub mod risk;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod time;

@@ -17,4 +17,5 @@ pub mod receipt_text;
 pub mod state_text;
 pub mod summary;
 pub mod terraform;
+pub mod time_text;
 pub mod values;

@@ -30,6 +30,8 @@ fn change(address: &str, kind: &str, action: Action, attrs: serde_json::Value) -
         ceded: Vec::new(),
         timeout_seconds: 1,
         estimate_seconds: 1,
+        removal_seconds: 0,
+        measured: 0,
         origin: None,
         resume: false,
         take: false,

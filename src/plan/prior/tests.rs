@@ -27,6 +27,8 @@ fn change(action: Action, changes: Vec<Change>, after: Option<Value>) -> Resourc
         ceded: vec![(vec!["spec".into(), "replicas".into()], "an autoscaler".into())],
         timeout_seconds: 1,
         estimate_seconds: 1,
+        removal_seconds: 0,
+        measured: 0,
         origin: None,
         resume: false,
         take: false,

@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 
 use crate::address::Address;
 use crate::plan::model::{self as plan, Action, Plan, Reason};
+use crate::plan::time;
 use crate::resource::kind;
 use crate::state::model::State;
 use crate::ui::terraform;
@@ -113,6 +114,7 @@ pub fn document(plan: &Plan, policy: Option<Vec<Verdict>>, options: Options) -> 
         pause: plan.pause,
         basis: plan.basis.clone(),
         cost: plan.cost.clone(),
+        time: time::estimate(plan, time::PARALLELISM),
         policy,
         edges: plan.edges.clone(),
         proofs: plan.proofs.iter().map(|proof| Proof {
@@ -244,6 +246,8 @@ impl Teller {
                 .map(|(path, owner)| Ceded { path: path.clone(), owner: owner.clone() })
                 .collect(),
             estimate_seconds: change.estimate_seconds,
+            removal_seconds: change.removal_seconds,
+            measured: change.measured,
             timeout_seconds: change.timeout_seconds,
             address: place.address,
             kind: place.kind,
@@ -312,6 +316,8 @@ impl Teller {
             ceded: Vec::new(),
             timeout_seconds: 0,
             estimate_seconds: 0,
+            removal_seconds: 0,
+            measured: 0,
             origin: change.and_then(|change| change.origin.clone()),
             resume: false,
             take: false,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 use crate::address::Address;
 use crate::plan::cost::Cost;
 use crate::plan::model::{Action, Basis, Edge, Pause, Reason};
+use crate::plan::time::Schedule;
 
 /// Terraform's version of the plan format that this one follows.
 pub const FORMAT_VERSION: &str = "1.2";
@@ -63,6 +64,8 @@ pub struct PlanDocument {
     /// What the stack costs, before and after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// How long it takes, and what it waits for.
+    pub time: Schedule,
     /// What the rules of `[[policy]]` and `--policy` say of the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Vec<Verdict>>,
@@ -156,10 +159,20 @@ pub struct ResourceChange {
     /// Fields that are sent once, and then belong to somebody else.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ceded: Vec<Ceded>,
-    /// How long it usually takes, seconds.
+    /// How long it usually takes, seconds; of what is replaced, to make it anew.
     pub estimate_seconds: u64,
+    /// Of what is replaced: how long it usually takes to delete it, seconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub removal_seconds: u64,
+    /// So many earlier runs of the stack say how long it takes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub measured: u64,
     /// How long it may take, seconds.
     pub timeout_seconds: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Before and after.
