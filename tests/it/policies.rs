@@ -175,7 +175,11 @@ const PUBLIC: &[Public] = &[
         sha256: "978c9ff6958e9a03cb5b93a9c55706b03a2ff2d8d3d546113df0227026f19373",
         query: "data.main.deny",
         input: |plan| plan.clone(),
-        cases: &[("open", "will change prohibited resources in the following namespaces: google_iam, google_container", "values")],
+        cases: &[(
+            "open",
+            "will change prohibited resources in the following namespaces: google_iam, google_container",
+            "values",
+        )],
     },
     Public {
         repository: "env0/policy-catalog",
@@ -281,7 +285,16 @@ fn checkov_reads_plans_as_terraforms() {
     }
     let judged = |plan: &str| {
         let output = Command::new(&checkov)
-            .args(["--framework", "terraform_plan", "--output", "json", "--compact", "--quiet", "--skip-download", "--soft-fail"])
+            .args([
+                "--framework",
+                "terraform_plan",
+                "--output",
+                "json",
+                "--compact",
+                "--quiet",
+                "--skip-download",
+                "--soft-fail",
+            ])
             .arg("--file")
             .arg(folder.path().join(plan).join("plan.json"))
             .env("HOME", folder.path())

@@ -27,7 +27,12 @@ pub(super) fn check<'p>(rule: &'p Policy, subject: Subject<'_>, breaches: &mut V
         for (change, attrs) in &staying {
             for location in locations(change, attrs).into_iter().filter(|location| !allows(rule, location)) {
                 let how = format!("is in {location}, which is none of {}", words(&rule.locations));
-                found.add(&first.span, Some(&change.address), how, "choose one of them, or add the location to the rule");
+                found.add(
+                    &first.span,
+                    Some(&change.address),
+                    how,
+                    "choose one of them, or add the location to the rule",
+                );
             }
         }
         let fallbacks = subject.stack.cluster.iter().flat_map(|cluster| &cluster.fallback_locations);
@@ -151,7 +156,12 @@ fn pinned(
                     }
                 });
                 for image in loose {
-                    found.add(span, Some(&change.address), format!("runs {image}, which may be another image tomorrow"), PIN);
+                    found.add(
+                        span,
+                        Some(&change.address),
+                        format!("runs {image}, which may be another image tomorrow"),
+                        PIN,
+                    );
                 }
             }
         }
@@ -190,7 +200,8 @@ fn pinned(
 fn is_one_version(text: &str) -> bool {
     let text = text.trim().trim_start_matches(['v', '=']);
     let core = text.split(['-', '+']).next().unwrap_or_default();
-    core.split('.').count() == 3 && core.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    core.split('.').count() == 3
+        && core.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Every image that containers of an object run, wherever in it they stand.
@@ -262,9 +273,8 @@ fn open(attrs: &Value) -> Option<String> {
         return None;
     }
     let networks = attrs.get("authorized_networks").and_then(Value::as_list).unwrap_or_default();
-    let everybody = |network: &Value| {
-        network.get("cidr").and_then(Value::as_str).is_some_and(|cidr| cidr.ends_with("/0"))
-    };
+    let everybody =
+        |network: &Value| network.get("cidr").and_then(Value::as_str).is_some_and(|cidr| cidr.ends_with("/0"));
     if networks.is_empty() {
         return Some("has a control plane that everybody can reach".to_owned());
     }
@@ -284,7 +294,8 @@ fn money(rule: &Policy, subject: Subject<'_>, found: &mut Found<'_, '_>) {
             found.add(&limit.span, None, how, SAVE);
         } else if !after.complete {
             let lines = cost.unknown().map(|line| line.what.clone()).collect::<Vec<_>>().join(", ");
-            let how = format!("whether the stack costs more than ${most:.2} {unit} cannot be said: no price of {lines}");
+            let how =
+                format!("whether the stack costs more than ${most:.2} {unit} cannot be said: no price of {lines}");
             found.add(&limit.span, None, how, SAVE);
         }
     }

@@ -9,10 +9,10 @@ mod checks;
 use crate::address::Address;
 use crate::diag::{Diagnostic, Severity, Span};
 use crate::plan::model::{Plan, ResourceChange};
-use crate::stack::model::Stack;
-use crate::stack::policy::Policy;
 #[cfg(test)]
 use crate::resource::hook;
+use crate::stack::model::Stack;
+use crate::stack::policy::Policy;
 
 /// More resources of a rule are counted, not named.
 const MOST: usize = 12;

@@ -87,7 +87,10 @@ fn actions_are_denied_by_kind_and_address_but_for_exceptions() {
     );
     assert_eq!(of("deny = [\"delete\"]\nkinds = [\"gke.*\"]\nunless = [\"node_pools.*\", \"cluster\"]"), [""; 0]);
     assert_eq!(of("deny = [\"delete\"]\nunless = [\"manifests.a\", \"cluster\"]"), ["node_pools.gpu would be deleted"]);
-    assert_eq!(of("deny = [\"update\"]\naddresses = [\"charts.*/x\"]"), ["charts.a/Deployment.apps/n/x would be changed"]);
+    assert_eq!(
+        of("deny = [\"update\"]\naddresses = [\"charts.*/x\"]"),
+        ["charts.a/Deployment.apps/n/x would be changed"]
+    );
     assert_eq!(of("deny = [\"delete\"]\nkinds = [\"PersistentVolumeClaim\"]").len(), 1);
     assert_eq!(of("deny = [\"create\", \"run\", \"forget\", \"adopt\"]"), [""; 0]);
 }
@@ -104,7 +107,8 @@ fn what_goes_is_asked_for_nothing_but_its_going() {
 fn locations_hold_for_zones_nodes_and_fallbacks() {
     let attrs = json!({"location": "europe-west4-a", "node_locations": ["europe-west4-a", "us-central1-b"]});
     let made = plan(vec![change("cluster", "gke.cluster", Action::NoOp, attrs)]);
-    let stack = "[cluster]\nproject = \"my-project\"\nlocation = \"europe-west4-a\"\nfallback_locations = [\"us-east1-b\"]";
+    let stack =
+        "[cluster]\nproject = \"my-project\"\nlocation = \"europe-west4-a\"\nfallback_locations = [\"us-east1-b\"]";
     assert_eq!(
         said("locations = [\"europe-west4\"]", &made, stack),
         [
@@ -152,10 +156,14 @@ fn versions_must_be_pinned() {
 
 #[test]
 fn what_everybody_can_reach_is_found() {
-    let service = |annotation: &str| json!({"apiVersion": "v1", "kind": "Service", "spec": {"type": "LoadBalancer"},
-        "metadata": {"annotations": {"networking.gke.io/load-balancer-type": annotation}}});
-    let gateway = |class: &str| json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
-        "spec": {"gatewayClassName": class}});
+    let service = |annotation: &str| {
+        json!({"apiVersion": "v1", "kind": "Service", "spec": {"type": "LoadBalancer"},
+        "metadata": {"annotations": {"networking.gke.io/load-balancer-type": annotation}}})
+    };
+    let gateway = |class: &str| {
+        json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+        "spec": {"gatewayClassName": class}})
+    };
     for (kind, attrs, what, broken) in [
         (hook::OBJECT, service("External"), "services", 1),
         (hook::OBJECT, service("Internal"), "services", 0),

@@ -40,7 +40,9 @@ pub fn fill(plan: &mut Plan, known: Known<'_>) {
         let observed = known.observed.get(&identity);
         let before = match (change.action, wanted.get(&change.address)) {
             (Action::Create | Action::Run, _) => None,
-            (_, _) if change.is_hook() => recorded.map(|recorded| recorded.record.clone()),
+            (_, wanted) if change.is_hook() => {
+                recorded.map(|recorded| recorded.record.clone()).or(wanted.map(|resource| resource.attrs.clone()))
+            }
             (_, Some(resource)) => Some(as_it_is(change, resource, observed, recorded)),
             (_, None) => Some(Arc::new(as_it_stays(change, observed, recorded))),
         };
@@ -121,7 +123,8 @@ pub fn recorded(address: &Address, kind: &str, recorded: Option<&Recorded>) -> V
     if let Some(namespace) = key.namespace {
         metadata.insert("namespace".to_owned(), namespace.into());
     }
-    let mut map = Map::from([("kind".to_owned(), Value::from(key.kind)), ("metadata".to_owned(), Value::Map(metadata))]);
+    let mut map =
+        Map::from([("kind".to_owned(), Value::from(key.kind)), ("metadata".to_owned(), Value::Map(metadata))]);
     if let Some(version) = recorded.and_then(|recorded| recorded.record.get("api_version")) {
         map.insert("apiVersion".to_owned(), version.clone());
     }
@@ -151,10 +154,9 @@ fn strip(live: &mut Value) {
 
 fn hide_texts(value: &mut Value, but: &[&str]) {
     match value {
-        Value::Map(map) => map
-            .iter_mut()
-            .filter(|(key, _)| !but.contains(&key.as_str()))
-            .for_each(|(_, value)| hide_texts(value, &[])),
+        Value::Map(map) => {
+            map.iter_mut().filter(|(key, _)| !but.contains(&key.as_str())).for_each(|(_, value)| hide_texts(value, &[]))
+        }
         Value::List(items) => items.iter_mut().for_each(|item| hide_texts(item, &[])),
         text @ Value::String(_) => *text = discretion::hidden(),
         _ => {}

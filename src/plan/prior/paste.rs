@@ -117,7 +117,8 @@ fn find(items: &[Value], step: &str) -> Option<usize> {
         None => *key == "protocol" && *text == "TCP",
     };
     if !pairs.is_empty()
-        && let Some(at) = items.iter().position(|item| item.as_map().is_some() && pairs.iter().all(|pair| is(item, pair)))
+        && let Some(at) =
+            items.iter().position(|item| item.as_map().is_some() && pairs.iter().all(|pair| is(item, pair)))
     {
         return Some(at);
     }

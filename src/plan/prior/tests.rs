@@ -71,7 +71,10 @@ fn each_difference_is_undone_and_nothing_else() {
         difference(&["spec", "containers", "[name=a]", "image"], Some("old".into())),
         difference(&["spec", "containers", "[name=a]", "env", "[name=NEW]"], None),
         difference(&["spec", "containers", "[name=a]", "env", "[name=GONE]", "value"], Some("y".into())),
-        difference(&["spec", "containers", "[name=a]", "ports", "[containerPort=80,protocol=TCP]", "name"], Some("w".into())),
+        difference(
+            &["spec", "containers", "[name=a]", "ports", "[containerPort=80,protocol=TCP]", "name"],
+            Some("w".into()),
+        ),
         difference(&["spec", "containers", "[name=added]"], None),
         difference(&["metadata", "finalizers", "[x/y]"], Some("x/y".into())),
     ];
@@ -94,9 +97,10 @@ fn each_difference_is_undone_and_nothing_else() {
 fn what_was_not_known_is_read_from_what_is_there_but_for_secrets() {
     let reference = Value::from(Template::reference("cluster".into(), vec!["endpoint".into()]));
     let secret = Value::from(Template::secret("token"));
-    let desired = Value::Map(Map::from([
-        ("data".to_owned(), Value::Map(Map::from([("at".to_owned(), reference), ("token".to_owned(), secret)]))),
-    ]));
+    let desired = Value::Map(Map::from([(
+        "data".to_owned(),
+        Value::Map(Map::from([("at".to_owned(), reference), ("token".to_owned(), secret)])),
+    )]));
     let live = json!({"data": {"at": "1.2.3.4", "token": "hunter2"}});
     let live = Observed { id: "u".into(), attrs: Value::from_json(&live) };
     let no_op = change(Action::NoOp, Vec::new(), None);

@@ -78,11 +78,7 @@ fn merge(known: &mut Map<String, Json>, more: Map<String, Json>) {
     }
 }
 
-fn expressions(
-    value: &Value,
-    dialect: Dialect,
-    kinds: &BTreeMap<&Address, &str>,
-) -> Map<String, Json> {
+fn expressions(value: &Value, dialect: Dialect, kinds: &BTreeMap<&Address, &str>) -> Map<String, Json> {
     let mut expressions = Map::new();
     for (key, value) in value.as_map().into_iter().flatten() {
         let references = references(value, dialect, kinds);

@@ -59,9 +59,7 @@ impl Dialect {
                     _ => "stackwright/value",
                 },
             },
-            Dialect::Terraform | Dialect::TerraformV1 => {
-                terraform::place(address, kind, self == Dialect::TerraformV1)
-            }
+            Dialect::Terraform | Dialect::TerraformV1 => terraform::place(address, kind, self == Dialect::TerraformV1),
         }
     }
 

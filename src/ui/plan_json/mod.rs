@@ -98,7 +98,11 @@ pub fn document(plan: &Plan, policy: Option<Vec<Verdict>>, options: Options) -> 
         resource_drift: plan.drift.iter().map(|drift| teller.drift(drift, plan)).collect(),
         configuration: configuration::of(plan, options),
         resource_changes: told,
-        output_changes: plan.outputs.iter().map(|(name, output)| (name.clone(), output_change(output, options))).collect(),
+        output_changes: plan
+            .outputs
+            .iter()
+            .map(|(name, output)| (name.clone(), output_change(output, options)))
+            .collect(),
         prior_state: PriorState {
             format_version: VALUES_FORMAT_VERSION,
             stackwright_version: env!("CARGO_PKG_VERSION"),
@@ -117,12 +121,16 @@ pub fn document(plan: &Plan, policy: Option<Vec<Verdict>>, options: Options) -> 
         time: time::estimate(plan, time::PARALLELISM),
         policy,
         edges: plan.edges.clone(),
-        proofs: plan.proofs.iter().map(|proof| Proof {
-            component: proof.component.clone(),
-            model: proof.model.clone(),
-            url: split(&proof.url, true).known,
-            timeout_seconds: proof.timeout_seconds,
-        }).collect(),
+        proofs: plan
+            .proofs
+            .iter()
+            .map(|proof| Proof {
+                component: proof.component.clone(),
+                model: proof.model.clone(),
+                url: split(&proof.url, true).known,
+                timeout_seconds: proof.timeout_seconds,
+            })
+            .collect(),
         looked_up: plan.looked_up.clone(),
     }
 }
@@ -136,7 +144,8 @@ pub fn state_document(state: &State, options: Options) -> StateDocument {
     let resources = resources.into_iter().map(|recorded| {
         let place = dialect.place(&recorded.address, &recorded.kind);
         let named = crate::plan::prior::recorded(&recorded.address, &recorded.kind, Some(recorded));
-        let parts = split(&dialect.attributes(&place, (&recorded.address, &recorded.kind), &named, false), options.full);
+        let parts =
+            split(&dialect.attributes(&place, (&recorded.address, &recorded.kind), &named, false), options.full);
         let address = |needed: &Address| match kinds.get(needed) {
             Some(kind) => dialect.place(needed, kind).address,
             None => needed.to_string(),
@@ -220,8 +229,8 @@ impl Teller {
             Action::Delete | Action::Forget => None,
             _ => parts(settled(change).as_ref().or(change.after.as_deref()), made),
         };
-        let importing = matches!(change.reason, Reason::Found | Reason::Wanted)
-            .then(|| Importing { id: change.id.clone() });
+        let importing =
+            matches!(change.reason, Reason::Found | Reason::Wanted).then(|| Importing { id: change.id.clone() });
         let previous = change.moved_from.as_ref();
         ResourceChange {
             previous_address: previous.map(|from| dialect.place(from, &change.kind).address),

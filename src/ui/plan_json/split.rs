@@ -123,14 +123,15 @@ mod tests {
 
     #[test]
     fn only_large_schemas_are_elided_and_differ_where_they_differ() {
-        let schema = |length: usize| {
-            Value::from_json(&json!({ SCHEMA: { "description": "x".repeat(length) } }))
-        };
+        let schema = |length: usize| Value::from_json(&json!({ SCHEMA: { "description": "x".repeat(length) } }));
         assert_eq!(split(&schema(10), false), split(&schema(10), true));
         let (one, two) = (split(&schema(5000), false), split(&schema(5001), false));
         let marker = |parts: &Parts| parts.known.clone().expect("known")[SCHEMA][ELIDED].clone();
         assert_eq!(marker(&one)["bytes"], 5018);
         assert_ne!(marker(&one)["sha256"], marker(&two)["sha256"]);
-        assert_eq!(split(&schema(5000), true).known.expect("known")[SCHEMA]["description"].as_str().map(str::len), Some(5000));
+        assert_eq!(
+            split(&schema(5000), true).known.expect("known")[SCHEMA]["description"].as_str().map(str::len),
+            Some(5000)
+        );
     }
 }

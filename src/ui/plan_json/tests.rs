@@ -22,7 +22,12 @@ fn each_action_has_terraforms_words() {
         (Action::Replace, Reason::Requested, json!(["delete", "create"]), "replace_by_request".into()),
         (Action::Replace, Reason::Forced(vec![]), json!(["delete", "create"]), "replace_because_cannot_update".into()),
         (Action::Replace, Reason::Unfinished, json!(["delete", "create"]), "replace_because_tainted".into()),
-        (Action::Replace, Reason::ConnectionReplaced("cluster".into()), json!(["delete", "create"]), "replace_by_triggers".into()),
+        (
+            Action::Replace,
+            Reason::ConnectionReplaced("cluster".into()),
+            json!(["delete", "create"]),
+            "replace_by_triggers".into(),
+        ),
         (Action::Delete, Reason::Removed, json!(["delete"]), "delete_because_no_resource_config".into()),
         (Action::Delete, Reason::Destroyed, json!(["delete"]), Json::Null),
         (Action::Forget, Reason::Kept, json!(["forget"]), Json::Null),
@@ -91,7 +96,10 @@ fn drift_is_told_from_what_was_to_what_is() {
     plan.refresh_only = true;
     let document = told(&plan, Dialect::Terraform);
     let changed = &document["resource_drift"][0];
-    assert_eq!((&changed["type"], &changed["change"]["after"]["node_count"]), (&"google_container_node_pool".into(), &3.into()));
+    assert_eq!(
+        (&changed["type"], &changed["change"]["after"]["node_count"]),
+        (&"google_container_node_pool".into(), &3.into())
+    );
 }
 
 #[test]
