@@ -42,7 +42,11 @@ impl Rules {
     pub(super) fn of(stack: &Stack, files: &[PathBuf]) -> Result<Rules, Diagnostics> {
         let mut rules = stack.policy.clone();
         for file in files {
-            rules.extend(policies(&Arc::new(source::read(file)?))?);
+            let source = source::read(file).map_err(|Diagnostics(mut said)| {
+                said.iter_mut().for_each(|said| said.hint = Some("name a file of [[policy]] tables".to_owned()));
+                Diagnostics(said)
+            })?;
+            rules.extend(policies(&Arc::new(source))?);
         }
         Ok(Rules(rules))
     }

@@ -148,7 +148,9 @@ pub fn policies(source: &Arc<Source>) -> Result<Vec<Policy>, Diagnostics> {
         mistakes.append(&mut decoder.gaps);
     }
     let rules = file.map(|file| file.policy).unwrap_or_default();
-    mistakes.extend(rules.iter().filter_map(Policy::mistake));
+    if mistakes.is_empty() {
+        mistakes.extend(rules.iter().filter_map(Policy::mistake));
+    }
     if mistakes.is_empty() && rules.is_empty() {
         let empty = Diagnostic::error(format!("{} has no rule", source.name)).hint("write one as [[policy]]");
         return Err(empty.into());

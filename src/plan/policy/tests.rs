@@ -1,3 +1,5 @@
+//! Rules against plans made by hand: what each key of a rule asks.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -142,7 +144,7 @@ fn versions_must_be_pinned() {
     for (chart, broken) in [
         ("source = \"https://a.example\"\nchart = \"a\"\nversion = \"^1.2\"", 1),
         ("source = \"https://a.example\"\nchart = \"a\"\nversion = \"1.2.3\"", 0),
-        ("source = \"oci://a.example/a\"", 1),
+        ("source = \"oci://a.example/a\"\nversion = \"1.x\"", 1),
         ("source = \"./a\"", 0),
     ] {
         let stack = format!("[cluster]\nkubeconfig = \"k\"\n[charts.a]\n{chart}");
@@ -250,8 +252,8 @@ fn files_of_rules_have_their_mistakes_named() {
         ("[[policy]]\nname = \"x\"\ndeny = [\"destroy\"]", "destroy"),
         ("[[policy]]\ndeny = [\"delete\"]", "name"),
         ("[[policies]]\nname = \"x\"", "policies"),
-        ("[[policy]]\nname = \"x\"\ndeny = [\"${inputs.a}\"]", "inputs.a"),
-        ("policy = 1", "policy"),
+        ("[[policy]]\nname = \"x\"\ndeny = [\"${inputs.a}\"]", "no input a"),
+        ("policy = 1", "an array"),
     ] {
         let said = policies(&source(text)).expect_err(text).to_string();
         assert!(said.contains(with), "{text}: {said}");

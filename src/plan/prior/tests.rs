@@ -1,3 +1,5 @@
+//! What resources are before a change, from what is desired, recorded and there.
+
 use serde_json::json;
 
 use super::*;

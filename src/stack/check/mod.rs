@@ -12,7 +12,6 @@ use crate::diag::{self, Diagnostic, Span};
 use crate::stack::decode::Use;
 use crate::stack::model::Stack;
 use crate::stack::outputs;
-use crate::stack::policy::Policy;
 use crate::stack::tree::Tree;
 
 /// The sections whose entries are components.
@@ -137,7 +136,6 @@ impl<'a> Checker<'a> {
     /// The components with each other, and circles among them.
     pub(crate) fn stack(&mut self, stack: &Stack, uses: &[Use]) {
         self.components(stack);
-        self.mistakes.extend(stack.policy.iter().filter_map(Policy::mistake));
         self.circles(stack, uses);
     }
 }

@@ -1,3 +1,5 @@
+//! Plans made by hand, told as JSON. Not the shape as a whole: that is held against a recording.
+
 use serde_json::json;
 
 use super::*;

@@ -138,7 +138,8 @@ pub fn path(rows: &[Row], path: &[String]) -> Vec<String> {
         !keys.is_empty() && keys.iter().zip(path).all(|(key, step)| key == step)
     };
     let exact = |row: &&Row| row.ours.split('.').count() <= path.len();
-    let Some(row) = rows.iter().filter(leads).max_by_key(|row| (exact(row), row.ours.len())) else {
+    // Of several rows of one attribute, the first is the one that is meant by it.
+    let Some(row) = rows.iter().rev().filter(leads).max_by_key(|row| (exact(row), row.ours.len())) else {
         return path.to_vec();
     };
     let mut found = Vec::new();
