@@ -2,6 +2,7 @@
 
 use crate::address::Address;
 use crate::diag::Span;
+use crate::plan::cost::Cost;
 use crate::plan::model::{Action, ResourceChange};
 use crate::plan::policy::{Breach, Subject, concerns};
 use crate::resource::hook;
@@ -282,7 +283,16 @@ fn open(attrs: &Value) -> Option<String> {
 }
 
 fn money(rule: &Policy, subject: Subject<'_>, found: &mut Found<'_, '_>) {
-    let Some(cost) = &subject.plan.cost else { return };
+    let elsewhere = subject.plan.placement.iter().flat_map(|placement| &placement.alternatives);
+    let elsewhere = elsewhere.filter_map(|there| Some((format!(" in {}", there.location), there.cost.as_ref()?)));
+    let here = subject.plan.cost.as_ref().map(|cost| (String::new(), cost));
+    for (place, cost) in here.into_iter().chain(elsewhere) {
+        price(rule, &place, cost, found);
+    }
+}
+
+/// What the stack costs in one of its places.
+fn price(rule: &Policy, place: &str, cost: &Cost, found: &mut Found<'_, '_>) {
     let after = &cost.after;
     for (limit, is, unit) in
         [(&rule.max_per_day, after.per_day, "a day"), (&rule.max_per_hour, after.per_hour, "an hour")]
@@ -290,12 +300,13 @@ fn money(rule: &Policy, subject: Subject<'_>, found: &mut Found<'_, '_>) {
         let Some(limit) = limit else { continue };
         let most = limit.value.get();
         if is > most {
-            let how = format!("the stack would cost ${is:.2} {unit}, more than ${most:.2}");
+            let how = format!("the stack would cost ${is:.2} {unit}{place}, more than ${most:.2}");
             found.add(&limit.span, None, how, SAVE);
         } else if !after.complete {
             let lines = cost.unknown().map(|line| line.what.clone()).collect::<Vec<_>>().join(", ");
-            let how =
-                format!("whether the stack costs more than ${most:.2} {unit} cannot be said: no price of {lines}");
+            let how = format!(
+                "whether the stack costs more than ${most:.2} {unit}{place} cannot be said: no price of {lines}"
+            );
             found.add(&limit.span, None, how, SAVE);
         }
     }

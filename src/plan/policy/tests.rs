@@ -56,6 +56,7 @@ fn plan(changes: Vec<ResourceChange>) -> Plan {
         looked_up: BTreeMap::new(),
         pause: Pause::None,
         cost: None,
+        placement: None,
     }
 }
 

@@ -14,14 +14,15 @@ use serde_json::{Value as Json, json};
 
 use crate::address::Address;
 use crate::plan::model::{self as plan, Action, Plan, Reason};
+use crate::plan::places::Placement;
 use crate::plan::time;
 use crate::resource::kind;
 use crate::state::model::State;
 use crate::ui::terraform;
 use crate::value::{Template, Value};
 use model::{
-    Ceded, Change, Difference, FORMAT_VERSION, Importing, Module, OutputValue, PlanDocument, PriorState, Proof,
-    ResourceChange, ResourceValues, StateDocument, Summary, VALUES_FORMAT_VERSION, Values, Verdict,
+    Alternative, Ceded, Change, Difference, FORMAT_VERSION, Importing, Module, OutputValue, PlanDocument, PriorState,
+    Proof, ResourceChange, ResourceValues, StateDocument, Summary, VALUES_FORMAT_VERSION, Values, Verdict,
 };
 use split::{Parts, says_something, split};
 
@@ -118,6 +119,7 @@ pub fn document(plan: &Plan, policy: Option<Vec<Verdict>>, options: Options) -> 
         pause: plan.pause,
         basis: plan.basis.clone(),
         cost: plan.cost.clone(),
+        placement: plan.placement.as_ref().map(placement),
         time: time::estimate(plan, time::PARALLELISM),
         policy,
         edges: plan.edges.clone(),
@@ -132,6 +134,22 @@ pub fn document(plan: &Plan, policy: Option<Vec<Verdict>>, options: Options) -> 
             })
             .collect(),
         looked_up: plan.looked_up.clone(),
+    }
+}
+
+fn placement(placement: &Placement) -> model::Placement {
+    let alternatives = placement.alternatives.iter().map(|elsewhere| Alternative {
+        location: elsewhere.location.clone(),
+        notes: elsewhere.notes.clone(),
+        addresses: elsewhere.changes.iter().map(|change| change.address.clone()).collect(),
+        cost: elsewhere.cost.clone(),
+    });
+    model::Placement {
+        location: placement.location.clone(),
+        open: placement.open,
+        leaving: placement.leaving.clone(),
+        notes: placement.notes.clone(),
+        alternatives: alternatives.collect(),
     }
 }
 

@@ -64,6 +64,9 @@ pub struct PlanDocument {
     /// What the stack costs, before and after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// In which of its locations the stack is made; of a stack that names several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
     /// How long it takes, and what it waits for.
     pub time: Schedule,
     /// What the rules of `[[policy]]` and `--policy` say of the plan.
@@ -76,6 +79,39 @@ pub struct PlanDocument {
     /// What charts have asked about the cluster, and whether it was there.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub looked_up: BTreeMap<String, bool>,
+}
+
+/// In which of its locations a stack is made.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Placement {
+    /// The location that the plan is for.
+    pub location: String,
+    /// Capacity is still to be had: the alternatives hold.
+    pub open: bool,
+    /// Where what was made is removed first, because it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<String>,
+    /// What is known to be missing there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Where it is tried next, in this order: approved with the plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Alternative>,
+}
+
+/// The same stack in another location.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Alternative {
+    /// Zone or region.
+    pub location: String,
+    /// What is known to be missing there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What is another there than in the plan.
+    pub addresses: Vec<Address>,
+    /// What the stack costs there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 /// How many resources something happens to.
