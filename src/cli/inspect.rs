@@ -17,7 +17,7 @@ use crate::event::{Collected, Sink};
 use crate::ops::status;
 use crate::plan::file;
 use crate::plan::planner::Options;
-use crate::ui::{plan_text, state_text, summary, values};
+use crate::ui::{plan_json, plan_text, state_text, summary, values};
 
 pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     if run::is_saved_plan(&args.stack.file) {
@@ -26,10 +26,9 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
             let name = args.stack.file.display();
             Diagnostics::from(Diagnostic::error(format!("{name}: {error}")).hint("make the plan again"))
         })?;
-        let text = if args.json {
-            serde_json::to_string_pretty(&plan).expect("plans have only string keys") + "\n"
-        } else {
-            plan_text::plan(&plan, plan_text::Options { paint: terminal.out, verbose: terminal.verbose })
+        let text = match args.told.json {
+            Some(words) => plan_json::plan(&plan, None, words.options(args.told.full)),
+            None => plan_text::plan(&plan, plan_text::Options { paint: terminal.out, verbose: terminal.verbose }),
         };
         terminal.print(&text);
         return Ok(ExitCode::SUCCESS);
@@ -37,10 +36,9 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::leaving(&args.stack, vars, true)?;
     let state = Kept::of(&args.stack, &place, &wanted.stack)?.read(terminal)?;
-    let text = if args.json {
-        serde_json::to_string_pretty(&state).expect("state has only string keys") + "\n"
-    } else {
-        state_text::state(&state, terminal.out, terminal.verbose)
+    let text = match args.told.json {
+        Some(words) => plan_json::state(&state, words.options(args.told.full)),
+        None => state_text::state(&state, terminal.out, terminal.verbose),
     };
     terminal.print(&text);
     Ok(ExitCode::SUCCESS)

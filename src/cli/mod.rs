@@ -21,6 +21,7 @@ mod matter;
 mod panics;
 mod pause;
 mod plan;
+mod policy;
 mod preflight;
 mod push;
 mod reach;

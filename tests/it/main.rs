@@ -39,6 +39,8 @@ mod mortal;
 mod necessity;
 mod order;
 mod pausing;
+mod plan_json;
+mod policies;
 mod pools;
 mod probing;
 mod real_charts;
