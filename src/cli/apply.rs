@@ -515,6 +515,18 @@ fn check_adopted(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
     if mistakes.is_empty() { Ok(()) } else { Err(Diagnostics(mistakes)) }
 }
 
+/// The proof of each model, for programs.
+fn proofs(applied: &Applied) -> serde_json::Map<String, serde_json::Value> {
+    let proof = |(component, answer): &(String, crate::platform::Completion)| {
+        let json = serde_json::json!({
+            "model": answer.model, "tokens": answer.completion_tokens, "elapsed_ms": answer.millis,
+            "first_token_ms": answer.first_token_millis,
+        });
+        (component.clone(), json)
+    };
+    applied.completions.iter().map(proof).collect()
+}
+
 fn report(
     looking: &Looking<'_>,
     applied: &Applied,
@@ -529,7 +541,7 @@ fn report(
             "complete": complete, "added": added, "changed": changed, "destroyed": destroyed,
             "hooks_run": applied.summary.run, "noted": applied.noted,
             "failed": applied.summary.failed.len(), "skipped": applied.summary.skipped,
-            "outputs": applied.outputs, "residue": receipt.map_or(0, |receipt| receipt.remaining.len()),
+            "proofs": proofs(applied), "outputs": applied.outputs, "residue": receipt.map_or(0, |receipt| receipt.remaining.len()),
         });
         if let Some(receipt) = receipt {
             looking.tell(receipt);
@@ -551,6 +563,10 @@ fn report(
         }
         if !job.destroy {
             terminal.print(&summary::outputs(&applied.outputs, terminal.out));
+            for (component, answer) in &applied.completions {
+                let (first, whole) = (answer.first_token_millis, answer.millis);
+                terminal.say(&summary::proved(component, &answer.model, answer.completion_tokens, first, whole));
+            }
             let text = summary::cost(plan.cost.as_ref());
             if !text.is_empty() {
                 terminal.say(&text);

@@ -50,6 +50,10 @@ pub(super) enum Command {
     Output(OutputArgs),
     /// Ask whether everything is there and ready, and whether the model answers; changes nothing.
     Status(StatusArgs),
+    /// Check every link from the cluster to the last token, of a stack or of any server of the OpenAI API.
+    Verify(super::verify::VerifyArgs),
+    /// Measure what a served model does: what its prefix cache buys, whether prefixes stay on a replica.
+    Bench(super::bench::BenchArgs),
     /// Print the dependency graph, or why one resource needs another.
     Graph(GraphArgs),
     /// Show what the stack costs: now, running, paused and destroyed.

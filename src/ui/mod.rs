@@ -2,6 +2,9 @@
 //!
 //! Views return text or write to a given writer; they never touch a platform, a state or a clock's sleep.
 
+pub mod bench_html;
+pub mod bench_markdown;
+pub mod bench_text;
 pub mod cost_text;
 pub mod diagnostic;
 pub mod events_json;
@@ -20,3 +23,5 @@ pub mod summary;
 pub mod terraform;
 pub mod time_text;
 pub mod values;
+pub mod verify_junit;
+pub mod verify_text;
