@@ -29,7 +29,7 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
         let text = if args.json {
             serde_json::to_string_pretty(&plan).expect("plans have only string keys") + "\n"
         } else {
-            plan_text::plan(&plan, plan_text::Options { paint: terminal.out, verbose: terminal.verbose })
+            plan_text::plan(&plan, terminal.plan_view())
         };
         terminal.print(&text);
         return Ok(ExitCode::SUCCESS);

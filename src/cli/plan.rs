@@ -54,7 +54,7 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
         let json = serde_json::to_string_pretty(&plan).expect("plans have only string keys");
         terminal.print(&format!("{json}\n"));
     } else {
-        let options = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
+        let options = terminal.plan_view();
         terminal.print(&plan_text::plan(&plan, options));
     }
     if let Some(out) = &args.out {

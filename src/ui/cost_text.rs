@@ -23,7 +23,8 @@ pub fn cost(cost: &Cost, detail: bool, paint: Paint) -> String {
     out
 }
 
-fn sums(cost: &Cost, paint: Paint, out: &mut String) {
+/// What it costs under which circumstances.
+pub(crate) fn rows(cost: &Cost) -> Vec<(&'static str, Amount)> {
     let mut rows = vec![("now", cost.now)];
     if cost.after != cost.now {
         rows.push(("with this plan", cost.after));
@@ -32,6 +33,11 @@ fn sums(cost: &Cost, paint: Paint, out: &mut String) {
     rows.extend(cost.most.map(|most| ("running, autoscaled to the most", most)));
     rows.extend(cost.paused.filter(|paused| cost.running != Some(*paused)).map(|paused| ("paused", paused)));
     rows.push(("destroyed", cost.destroyed));
+    rows
+}
+
+fn sums(cost: &Cost, paint: Paint, out: &mut String) {
+    let rows = rows(cost);
     let width = rows.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
     let texts = |amount: &Amount| (dollars(amount.per_hour, amount.complete), dollars(amount.per_day, amount.complete));
     let hours = rows.iter().map(|(_, amount)| texts(amount).0.len()).max().unwrap_or(0);

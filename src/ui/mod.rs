@@ -2,11 +2,13 @@
 //!
 //! Views return text or write to a given writer; they never touch a platform, a state or a clock's sleep.
 
+pub mod compare_text;
 pub mod cost_text;
 pub mod diagnostic;
 pub mod events_json;
 pub mod graph_text;
 pub mod paint;
+pub mod plan_markdown;
 pub mod plan_text;
 pub mod preflight_text;
 pub mod progress;
@@ -16,3 +18,4 @@ pub mod receipt_text;
 pub mod state_text;
 pub mod summary;
 pub mod values;
+pub mod wrap;
