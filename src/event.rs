@@ -2,6 +2,8 @@
 //!
 //! The engine emits, views show; nothing is ever read back.
 
+pub mod timeline;
+
 use std::time::Duration;
 
 use crate::address::Address;

@@ -9,7 +9,7 @@ use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
-use crate::cli::{run, source};
+use crate::cli::{review, run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
@@ -17,7 +17,7 @@ use crate::event::{Collected, Sink};
 use crate::ops::status;
 use crate::plan::file;
 use crate::plan::planner::Options;
-use crate::ui::{plan_text, state_text, summary, values};
+use crate::ui::{state_text, summary, values};
 
 pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     if run::is_saved_plan(&args.stack.file) {
@@ -26,13 +26,21 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
             let name = args.stack.file.display();
             Diagnostics::from(Diagnostic::error(format!("{name}: {error}")).hint("make the plan again"))
         })?;
+        let earlier = args.compare.as_deref().map(|file| review::earlier(file, &plan)).transpose()?;
         let text = if args.json {
             serde_json::to_string_pretty(&plan).expect("plans have only string keys") + "\n"
         } else {
-            plan_text::plan(&plan, terminal.plan_view())
+            review::shown(&plan, earlier.as_ref(), &review::hash(&bytes), args.markdown, terminal)
         };
         terminal.print(&text);
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.markdown || args.compare.is_some() {
+        let flag = if args.markdown { "--markdown" } else { "--compare" };
+        return Err(Diagnostic::error(format!("{} is no saved plan", args.stack.file.display()))
+            .detail(format!("{flag} is for plans; without it, `show` shows the state."))
+            .hint(format!("save a plan with `stackwright plan --out FILE`, then `stackwright show FILE {flag}`"))
+            .into());
     }
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::leaving(&args.stack, vars, true)?;

@@ -115,7 +115,7 @@ impl Turn<'_> {
             let json = self.args.json;
             let (secrets, parallelism) = (Default::default(), self.args.parallelism);
             let performance = Performance { plan: &plan, observed, secrets, ttl: None, parallelism, json, interrupt };
-            perform(performance, platforms, session, terminal).await?
+            perform(performance, platforms, session, terminal).await.result?
         } else {
             Applied::default()
         };

@@ -8,14 +8,13 @@ use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
-use crate::cli::{run, source};
+use crate::cli::{review, run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::ops::preview::preview;
 use crate::plan::file;
 use crate::plan::pause::Pausing;
-use crate::ui::plan_text;
 
 pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
@@ -50,12 +49,13 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
             .say(&terminal.err.yellow(&format!("Note: planned without looking, as if nothing were there yet: {why}")));
     }
     let plan = preview.plan;
+    let earlier = args.compare.as_deref().map(|file| review::earlier(file, &plan)).transpose()?;
     if args.json {
         let json = serde_json::to_string_pretty(&plan).expect("plans have only string keys");
         terminal.print(&format!("{json}\n"));
     } else {
-        let options = terminal.plan_view();
-        terminal.print(&plan_text::plan(&plan, options));
+        let hash = review::hash(&file::encode(&plan));
+        terminal.print(&review::shown(&plan, earlier.as_ref(), &hash, args.markdown, terminal));
     }
     if let Some(out) = &args.out {
         RealDisk.write(out, &file::encode(&plan)).map_err(|error| {

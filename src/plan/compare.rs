@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::address::{Address, Identity};
-use crate::plan::cost::Amount;
-use crate::plan::model::{Action, Plan, ResourceChange};
+use crate::plan::cost::{Amount, Cost};
+use crate::plan::model::{Action, Basis, FORMAT, Pause, Plan, Reason, ResourceChange};
 use crate::plan::risk::Risk;
 
 /// A resource with what a plan does to it.
@@ -52,6 +52,9 @@ pub struct Comparison {
     pub gone_risks: Vec<Risk>,
     /// The state that each was made from, where that differs: something was applied in between.
     pub serials: Option<(u64, u64)>,
+    /// Of the earlier plan, only what happens to each resource is known: whether attributes, outputs or risks differ is
+    /// not.
+    pub is_shallow: bool,
     /// The states have nothing to do with each other: the stack was made anew, or it is another place.
     pub other_state: bool,
 }
@@ -60,6 +63,99 @@ impl Comparison {
     /// Whether carrying out one is carrying out the other.
     pub fn is_same(&self) -> bool {
         self.new.is_empty() && self.gone.is_empty() && self.other.is_empty() && self.outputs.is_empty()
+    }
+}
+
+/// An earlier plan, as far as it is known.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    /// The stack that it is of.
+    pub stack: String,
+    plan: Plan,
+    /// Only what happens to each resource is known, and not to which attributes.
+    is_shallow: bool,
+}
+
+impl From<Plan> for Earlier {
+    fn from(plan: Plan) -> Self {
+        Earlier { stack: plan.stack.clone(), plan, is_shallow: false }
+    }
+}
+
+/// A plan's JSON in Terraform's shape, of which the members that are ours are read.
+#[derive(serde::Deserialize)]
+struct Told {
+    stack: String,
+    #[serde(default)]
+    basis: Basis,
+    #[serde(default)]
+    cost: Option<Cost>,
+    resource_changes: Vec<ToldChange>,
+}
+
+#[derive(serde::Deserialize)]
+struct ToldChange {
+    address: Address,
+    /// Where the address is Terraform's.
+    #[serde(default)]
+    stackwright_address: Option<Address>,
+    action: Action,
+}
+
+impl Earlier {
+    /// From what `plan --json` or `show --json` printed.
+    ///
+    /// # Errors
+    /// Why it is none, in words that follow the file's name.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
+        let json: serde_json::Value =
+            serde_json::from_slice(bytes).map_err(|_| "this is neither a saved plan nor JSON".to_owned())?;
+        if json.get("resource_changes").is_none() {
+            let plan = serde_json::from_value::<Plan>(json);
+            return plan.map(Earlier::from).map_err(|error| format!("this JSON is no plan: {error}"));
+        }
+        let told = serde_json::from_value::<Told>(json)
+            .map_err(|error| format!("this JSON is no plan of stackwright's: {error}"))?;
+        let change = |told: ToldChange| ResourceChange {
+            address: told.stackwright_address.unwrap_or(told.address),
+            kind: String::new(),
+            action: told.action,
+            reason: Reason::Same,
+            moved_from: None,
+            changes: Vec::new(),
+            after: None,
+            id: None,
+            needed: Vec::new(),
+            connection: None,
+            goes_with: None,
+            ceded: Vec::new(),
+            timeout_seconds: 0,
+            estimate_seconds: 0,
+            removal_seconds: 0,
+            measured: 0,
+            origin: None,
+            resume: false,
+            take: false,
+        };
+        let mut changes = told.resource_changes.into_iter().map(change).collect::<Vec<_>>();
+        changes.sort_by(|a, b| a.address.cmp(&b.address));
+        let plan = Plan {
+            format: FORMAT,
+            stack: told.stack.clone(),
+            basis: told.basis,
+            changes,
+            edges: Vec::new(),
+            drift: Vec::new(),
+            outputs: BTreeMap::new(),
+            proofs: Vec::new(),
+            partial: false,
+            destroy: false,
+            refresh_only: false,
+            looked_up: BTreeMap::new(),
+            pause: Pause::None,
+            cost: told.cost,
+        };
+        Ok(Earlier { stack: told.stack, plan, is_shallow: true })
     }
 }
 
@@ -72,22 +168,34 @@ fn steps(plan: &Plan) -> BTreeMap<Identity, &ResourceChange> {
 }
 
 /// What became different since `earlier`.
-pub fn compare(earlier: &Plan, plan: &Plan) -> Comparison {
+pub fn compare(earlier: &Earlier, plan: &Plan) -> Comparison {
+    let Earlier { plan: earlier, is_shallow, .. } = earlier;
     let (before, after) = (steps(earlier), steps(plan));
     let step = |change: &&ResourceChange| Step { address: change.address.clone(), action: change.action };
     let mut comparison = Comparison {
         gone: before.iter().filter(|(id, _)| !after.contains_key(*id)).map(|(_, change)| step(change)).collect(),
+        is_shallow: *is_shallow,
         ..Comparison::default()
     };
     for (identity, change) in &after {
         match before.get(identity) {
             None => comparison.new.push(step(change)),
-            Some(was) if is_same(was, change) => comparison.same += 1,
+            Some(was) if is_same(was, change) || (*is_shallow && was.action == change.action) => comparison.same += 1,
             Some(was) => {
                 let address = change.address.clone();
                 comparison.other.push(Other { address, before: was.action, after: change.action });
             }
         }
+    }
+    let (was, is) = (&earlier.basis, &plan.basis);
+    // Before the first apply there is no state, and so no other one.
+    comparison.other_state = was.lineage != is.lineage && !was.lineage.is_empty();
+    comparison.serials = Some((was.serial, is.serial)).filter(|(was, is)| was != is && !comparison.other_state);
+    let cost = |plan: &Plan| plan.cost.as_ref().map(|cost| cost.after).unwrap_or_default();
+    comparison.cost = Some((cost(earlier), cost(plan))).filter(|(before, after)| before != after);
+    // What is not known of the earlier plan is no news.
+    if *is_shallow {
+        return comparison;
     }
     let later = |plan: &Plan, name: &str| plan.outputs.get(name).map(|output| (output.after.clone(), output.sensitive));
     let mut names = earlier.outputs.keys().chain(plan.outputs.keys()).cloned().collect::<Vec<_>>();
@@ -95,15 +203,9 @@ pub fn compare(earlier: &Plan, plan: &Plan) -> Comparison {
     names.dedup();
     names.retain(|name| later(earlier, name) != later(plan, name));
     comparison.outputs = names;
-    let cost = |plan: &Plan| plan.cost.as_ref().map(|cost| cost.after).unwrap_or_default();
-    comparison.cost = Some((cost(earlier), cost(plan))).filter(|(before, after)| before != after);
     let (had, has) = (earlier.risks(), plan.risks());
     comparison.new_risks = has.iter().filter(|risk| !had.contains(risk)).cloned().collect();
     comparison.gone_risks = had.into_iter().filter(|risk| !has.contains(risk)).collect();
-    let (was, is) = (&earlier.basis, &plan.basis);
-    // Before the first apply there is no state, and so no other one.
-    comparison.other_state = was.lineage != is.lineage && !was.lineage.is_empty();
-    comparison.serials = Some((was.serial, is.serial)).filter(|(was, is)| was != is && !comparison.other_state);
     comparison
 }
 
@@ -126,12 +228,41 @@ mod tests {
     use super::*;
     use crate::plan::sample::{change, cost, created, deleted, differs, everything, output, plan, updated};
 
+    fn since(earlier: &Plan, later: &Plan) -> Comparison {
+        compare(&Earlier::from(earlier.clone()), later)
+    }
+
+    #[test]
+    fn json_of_a_plan_will_do() {
+        let plan = everything();
+        let json = serde_json::to_vec(&plan).expect("JSON");
+        let comparison = compare(&Earlier::from_json(&json).expect("a plan"), &plan);
+        assert!(comparison.is_same() && !comparison.is_shallow);
+        // In Terraform's shape.
+        let told = json!({"format_version": "1.2", "stack": "demo", "basis": {"lineage": "", "serial": 4, "target": null},
+            "cost": cost(1.0, 1.0), "resource_changes": [
+            {"address": "node_pools.gpu", "action": "update", "change": {"actions": ["update"]}},
+            {"address": "google_x.y", "stackwright_address": "values.asked", "action": "create"},
+            {"address": "values.other", "action": "delete"},
+            {"address": "cluster", "action": "no_op"}]});
+        let earlier = Earlier::from_json(told.to_string().as_bytes()).expect("a plan");
+        assert_eq!(earlier.stack, "demo");
+        let comparison = compare(&earlier, &plan);
+        assert!(comparison.is_shallow && comparison.same == 1 && comparison.other.len() == 1, "{comparison:?}");
+        assert_eq!((comparison.gone.len(), comparison.new.len()), (1, 17));
+        assert_eq!(comparison.serials, Some((4, 0)));
+        for (bad, why) in [("nothing", "neither"), ("{}", "no plan"), ("{\"resource_changes\": 1}", "stackwright")] {
+            let error = Earlier::from_json(bad.as_bytes()).expect_err(bad);
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
     #[test]
     fn a_plan_is_the_same_as_itself_whatever_was_applied_in_between() {
         let earlier = everything();
         let mut later = earlier.clone();
         later.basis.serial = 7;
-        let comparison = compare(&earlier, &later);
+        let comparison = since(&earlier, &later);
         assert!(comparison.is_same() && comparison.same == 19, "{comparison:?}");
         assert_eq!((comparison.serials, comparison.other_state), (Some((0, 7)), false));
         assert_eq!((comparison.new_risks.len(), comparison.gone_risks.len()), (0, 0));
@@ -159,7 +290,7 @@ mod tests {
         ]);
         later.outputs.insert("o".to_owned(), output(json!(1), json!(3)));
         later.cost = Some(cost(1.0, 2.0));
-        let comparison = compare(&earlier, &later);
+        let comparison = since(&earlier, &later);
         let other = |address: &str, before, after| Other { address: Address::new(address), before, after };
         let expected = [
             other("addons.a/ConfigMap/x/less", Action::Create, Action::Delete),
@@ -172,7 +303,7 @@ mod tests {
         let (before, after) = comparison.cost.expect("another price");
         assert_eq!((before.per_hour, after.per_hour), (1.0, 2.0));
         assert!(!comparison.new_risks.is_empty() && !comparison.is_same());
-        assert_eq!(compare(&later, &earlier).gone[0].address, Address::new("values.a"));
+        assert_eq!(since(&later, &earlier).gone[0].address, Address::new("values.a"));
     }
 
     #[test]
@@ -181,9 +312,9 @@ mod tests {
         let mut later = earlier.clone();
         later.basis.lineage = "b".to_owned();
         // The first apply has made the state.
-        assert!(!compare(&earlier, &later).other_state);
+        assert!(!since(&earlier, &later).other_state);
         let mut earlier = earlier;
         earlier.basis.lineage = "a".to_owned();
-        assert!(compare(&earlier, &later).other_state);
+        assert!(since(&earlier, &later).other_state);
     }
 }

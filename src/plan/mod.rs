@@ -10,6 +10,7 @@ pub mod dependencies;
 mod discretion;
 pub mod edges;
 pub mod execution;
+mod expectation;
 pub mod file;
 pub mod hooks;
 pub mod leaving;
@@ -19,3 +20,4 @@ pub mod planner;
 pub mod risk;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod time;

@@ -58,6 +58,8 @@ pub fn change(address: &str, action: Action, reason: Reason) -> ResourceChange {
         ceded: Vec::new(),
         timeout_seconds: 600,
         estimate_seconds: 10,
+        removal_seconds: 0,
+        measured: 0,
         origin: None,
         resume: false,
         take: false,

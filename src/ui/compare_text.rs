@@ -35,7 +35,9 @@ pub fn comparison(comparison: &Comparison, options: Options) -> String {
     let since = match (comparison.other_state, comparison.serials) {
         (true, _) => " The earlier plan was made from another state: the stack was made anew in between.".to_owned(),
         (false, Some((was, is))) => {
-            format!(" The state has moved on in between, from serial {was} to {is}: the earlier plan can no longer be applied.")
+            format!(
+                " The state has moved on in between, from serial {was} to {is}: the earlier plan can no longer be applied."
+            )
         }
         (false, None) => String::new(),
     };
@@ -45,7 +47,13 @@ pub fn comparison(comparison: &Comparison, options: Options) -> String {
             0 => "no changes in either of them".to_owned(),
             number => count(number, "change"),
         };
-        let title = if since.is_empty() { "This is the same plan" } else { "This plan makes the same changes" };
+        let title = if comparison.is_shallow {
+            "This plan does the same to the same resources, whatever the attributes,"
+        } else if since.is_empty() {
+            "This is the same plan"
+        } else {
+            "This plan makes the same changes"
+        };
         out.push_str(&paint.green(&prose(&format!("{title} as the earlier one: {same}.{since}"))));
         costs(comparison, &mut out);
         return out;
@@ -53,7 +61,9 @@ pub fn comparison(comparison: &Comparison, options: Options) -> String {
     let title = format!("This is another plan than the earlier one.{since}");
     out.push_str(&paint.yellow(&prose(&title)));
     out.push('\n');
-    let step = |step: &Step| (step.action, format!("{} {}", tame_line(step.address.as_str()), paint.dim(plan_text::verb(step.action))));
+    let step = |step: &Step| {
+        (step.action, format!("{} {}", tame_line(step.address.as_str()), paint.dim(plan_text::verb(step.action))))
+    };
     let rows = |steps: &[Step]| steps.iter().map(step).collect::<Vec<_>>();
     section("Only in this plan", rows(&comparison.new), options, &mut out);
     section("No longer in it", rows(&comparison.gone), options, &mut out);
@@ -61,12 +71,19 @@ pub fn comparison(comparison: &Comparison, options: Options) -> String {
     if comparison.same > 0 {
         out.push_str(&format!("As before: {}.\n", count(comparison.same, "change")));
     }
+    if comparison.is_shallow {
+        out.push_str(&prose(
+            "The earlier plan's JSON does not tell everything of it: attributes, outputs and risks are not compared.",
+        ));
+    }
     if !comparison.outputs.is_empty() {
         let names = comparison.outputs.iter().map(|name| tame_line(name)).collect::<Vec<_>>().join(", ");
         out.push_str(&prose(&format!("Other values of outputs: {names}.")));
     }
     costs(comparison, &mut out);
-    for (title, risks) in [("Needs attention now", &comparison.new_risks), ("Needs none any more", &comparison.gone_risks)] {
+    for (title, risks) in
+        [("Needs attention now", &comparison.new_risks), ("Needs none any more", &comparison.gone_risks)]
+    {
         if risks.is_empty() {
             continue;
         }
@@ -119,8 +136,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plan::compare::compare;
+    use crate::plan::compare::{self, Earlier};
+    use crate::plan::model::Plan;
     use crate::plan::sample::{cost, created, deleted, everything, plan};
+
+    fn compare(earlier: &Plan, later: &Plan) -> Comparison {
+        compare::compare(&Earlier::from(earlier.clone()), later)
+    }
 
     #[test]
     fn what_became_different_is_told_in_full() {
@@ -143,6 +165,6 @@ mod tests {
         assert!(text.contains("Only in this plan (50):") && text.contains("and 20 more"), "{text}");
         assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}[2J"));
         let all = Options { verbose: true, ..Options::plain() };
-        assert!(!comparison(&compare(&plan(Vec::new()), &everything()), all).contains("more"));
+        assert!(!comparison(&compare(&plan(Vec::new()), &everything()), all).contains("-v shows"));
     }
 }

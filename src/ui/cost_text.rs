@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::cost::{Amount, Cost, Priced};
-use crate::ui::paint::{Paint, tame};
+use crate::ui::paint::{Paint, tame, tame_line};
+use crate::ui::wrap;
 
 /// `$1.16`, `at least $1.16`.
 pub fn dollars(amount: f64, complete: bool) -> String {
@@ -21,6 +22,31 @@ pub fn cost(cost: &Cost, detail: bool, paint: Paint) -> String {
         out.push_str(&paint.yellow(&format!("  unknown: {} ({})\n", tame(&whats.join(", ")), tame(reason))));
     }
     out
+}
+
+/// [`cost`] for terminals that its table does not fit.
+pub(crate) fn narrow(cost: &Cost, paint: Paint, columns: usize) -> String {
+    let mut out = format!("{} by list prices, without\ntraffic and taxes:\n", paint.bold("Cost"));
+    for (what, amount) in rows(cost) {
+        let (hour, day) = (dollars(amount.per_hour, amount.complete), dollars(amount.per_day, amount.complete));
+        out.push_str(&wrap::prose(&format!("{what}: {hour} an hour, {day} a day"), "  ", "    ", columns));
+        if what == "with this plan" {
+            out.push_str(&wrap::prose(&difference(cost), "    ", "    ", columns));
+        }
+    }
+    for (reason, whats) in missing(cost) {
+        let text = tame_line(&format!("unknown: {} ({reason})", whats.join(", ")));
+        out.push_str(&paint.yellow(&wrap::prose(&text, "  ", "    ", columns)));
+    }
+    out
+}
+
+/// `(+$14.29 a day)`
+fn difference(cost: &Cost) -> String {
+    let change = cost.after.per_day - cost.now.per_day;
+    let sign = if change < 0.0 { '-' } else { '+' };
+    let known = if cost.after.complete && cost.now.complete { "" } else { ", as far as prices are known" };
+    format!("({sign}${:.2} a day{known})", change.abs())
 }
 
 /// What it costs under which circumstances.
@@ -47,10 +73,8 @@ fn sums(cost: &Cost, paint: Paint, out: &mut String) {
         let (hour, day) = texts(amount);
         out.push_str(&format!("  {what:width$}  {hour:>hours$} an hour  {day:>days$} a day"));
         if *what == "with this plan" {
+            let text = format!("  {}", difference(cost));
             let change = amount.per_day - cost.now.per_day;
-            let sign = if change < 0.0 { '-' } else { '+' };
-            let known = if amount.complete && cost.now.complete { "" } else { ", as far as prices are known" };
-            let text = format!("  ({sign}${:.2} a day{known})", change.abs());
             out.push_str(&if change > 0.0 { paint.yellow(&text) } else { paint.green(&text) });
         }
         out.push('\n');

@@ -1,5 +1,5 @@
 //! A plan as a comment on a pull request: what a reviewer must know in a minute first, details folded away, and never
-//! more than fits into one comment, however large the plan is. Text from outside is only ever shown as code.
+//! more than fits into one comment, however large the plan is. Text from outside is never markup.
 
 mod changes;
 mod escape;
@@ -12,10 +12,11 @@ mod tests;
 use crate::plan::compare::Comparison;
 use crate::plan::model::{Action, Pause, Plan};
 use crate::plan::risk::{self, Level};
+use crate::plan::time;
 use crate::ui::compare_text;
 use crate::ui::paint::count;
 use crate::ui::plan_text;
-use escape::{clip, code, fence};
+use escape::{clip, code, fence, prose};
 
 /// So many bytes, and therefore characters, at most: GitHub takes 65,536 characters, and a little is for who adds a
 /// line of their own.
@@ -69,6 +70,7 @@ pub fn plan(plan: &Plan, extra: Extra<'_>) -> String {
     if let Some(cost) = &plan.cost {
         money::cost(cost, MOST_MONEY, &mut after);
     }
+    money::time(&time::estimate(plan, time::PARALLELISM), &mut after);
     graph::graph(plan, &mut after);
     foot(extra.hash, &mut after);
     // What is left is for details.
@@ -122,8 +124,9 @@ fn attention(plan: &Plan, out: &mut String) {
         let subject = if subject.is_empty() { String::new() } else { format!(" {}", code(&subject, SENTENCE)) };
         let affects = risk.affects.iter().take(5).map(|name| code(name, NAME)).collect::<Vec<_>>();
         let more = if risk.affects.len() > 5 { " and others" } else { "" };
-        let affects = if affects.is_empty() { String::new() } else { format!(" (there: {}{more})", affects.join(", ")) };
-        let line = format!("- {mark} **{}**{subject}: {}{affects}\n", risk.class.word(), code(&risk.why, SENTENCE));
+        let affects =
+            if affects.is_empty() { String::new() } else { format!(" (there: {}{more})", affects.join(", ")) };
+        let line = format!("- {mark} **{}**{subject}: {}{affects}\n", risk.class.word(), prose(&risk.why, SENTENCE));
         used += line.len();
         if used > MOST_ATTENTION {
             out.push_str(&format!("- and {} more of the same or less weight\n", risks.len() - at));

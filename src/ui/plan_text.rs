@@ -14,9 +14,9 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::model::{Action, OutputChange, Pause, Plan, Reason, ResourceChange};
-use crate::plan::risk;
+use crate::plan::{risk, time};
 use crate::ui::paint::{Paint, count, tame, tame_line};
-use crate::ui::{cost_text, wrap};
+use crate::ui::{cost_text, time_text, wrap};
 use crate::value::Value;
 pub(crate) use attention::{sentence as risk_sentence, subject as risk_subject};
 use pen::{Mark, Pen};
@@ -58,17 +58,30 @@ pub fn plan(plan: &Plan, options: Options) -> String {
     }
     outputs(plan, is_acting, &mut pen);
     if !is_acting {
-        pen.out.push_str(
-            "\nYou can apply this plan to save these new output values to the stackwright\nstate, without changing any \
-             real infrastructure.\n",
-        );
+        let text = "You can apply this plan to save these new output values to the stackwright\nstate, without changing any \
+                    real infrastructure.\n";
+        let text = pen.paragraph(text);
+        pen.out.push_str(&format!("\n{text}"));
     }
     if plan.partial && matches!(plan.pause, Pause::None | Pause::Paused) {
         let rest = if plan.destroy { "it leaves the rest of the stack" } else { "it does not make the whole stack" };
         pen.out.push_str(&paint.yellow(&format!("\nThis is a partial plan (--target): {rest}.\n")));
     }
+    estimate(plan, &mut pen);
     cost(plan, &mut pen);
     pen.out
+}
+
+/// How long it takes.
+fn estimate(plan: &Plan, pen: &mut Pen) {
+    let text = time_text::estimate(&time::estimate(plan, time::PARALLELISM), pen.paint);
+    let text = match pen.columns {
+        Some(columns) if !text.is_empty() => wrap::prose(text.trim_end(), "", "  ", columns),
+        _ => text,
+    };
+    if !text.is_empty() {
+        pen.out.push_str(&format!("\n{text}"));
+    }
 }
 
 /// One resource as the plan shows it, for what colours differences: symbols of one character in the first column.
@@ -103,7 +116,7 @@ fn without_actions(plan: &Plan, pen: &mut Pen) {
         let text = "This is a refresh-only plan, so stackwright will not take any actions to undo\nthese. If you were \
                     expecting these changes then you can apply this plan to\nrecord the updated values in the \
                     stackwright state without changing any remote\nobjects.\n";
-        let text = pen.paint.yellow(text);
+        let text = pen.paint.yellow(&pen.paragraph(text));
         pen.out.push_str(&text);
         return;
     }
@@ -125,7 +138,8 @@ fn without_actions(plan: &Plan, pen: &mut Pen) {
         ),
     };
     let none = pen.paint.bold(&pen.paint.green("No changes."));
-    pen.out.push_str(&format!("{none} {matches}\n\n{more}\n"));
+    let more = pen.paragraph(&format!("{more}\n"));
+    pen.out.push_str(&format!("{none} {matches}\n\n{more}"));
     cost(plan, pen);
 }
 
@@ -158,20 +172,34 @@ fn actions(plan: &Plan, pen: &mut Pen) -> bool {
 /// What the symbols mean, of those in use.
 fn legend(actions: impl Iterator<Item = Action>, pen: &mut Pen) {
     let mut used = actions.filter(|action| *action != Action::NoOp).collect::<Vec<_>>();
-    used.sort_by_key(|action| std::cmp::Reverse(weight(*action)));
+    used.sort_by_key(|action| order(*action));
     let mut words = used.into_iter().map(|action| (action.symbol(), meaning(action))).collect::<Vec<_>>();
     let mut seen = BTreeSet::new();
     words.retain(|(symbol, _)| seen.insert(*symbol));
     if words.is_empty() {
         return;
     }
-    pen.out.push_str("Resource actions are indicated with the following symbols:\n");
+    let title = pen.paragraph("Resource actions are indicated with the following symbols:\n");
+    pen.out.push_str(&title);
     for (symbol, meaning) in words {
         let pad = " ".repeat(3_usize.saturating_sub(symbol.len()));
         let line = format!("{pad}{} {meaning}\n", pen.paint.symbol(symbol));
         pen.out.push_str(&line);
     }
     pen.out.push('\n');
+}
+
+/// Terraform's order of symbols, and ours after that.
+fn order(action: Action) -> u8 {
+    match action {
+        Action::Create => 0,
+        Action::Update => 1,
+        Action::Delete => 2,
+        Action::Replace => 3,
+        Action::Adopt => 4,
+        Action::Run => 5,
+        Action::Forget | Action::Record | Action::NoOp => 6,
+    }
 }
 
 fn meaning(action: Action) -> &'static str {
@@ -203,10 +231,18 @@ fn pause(plan: &Plan, pen: &mut Pen) {
 
 /// What it costs, where anything does.
 fn cost(plan: &Plan, pen: &mut Pen) {
-    if let Some(cost) = &plan.cost {
-        pen.out.push('\n');
-        pen.out.push_str(&cost_text::cost(cost, false, pen.paint));
+    let Some(cost) = &plan.cost else { return };
+    let text = cost_text::cost(cost, false, pen.paint);
+    let fits =
+        |columns| cost_text::cost(cost, false, Paint { color: false }).lines().all(|line| wrap::width(line) <= columns);
+    pen.out.push('\n');
+    if pen.columns.is_none_or(fits) {
+        pen.out.push_str(&text);
+        return;
     }
+    // The same without a table.
+    let text = cost_text::narrow(cost, pen.paint, pen.prose_columns());
+    pen.out.push_str(&text);
 }
 
 pub(crate) fn weight(action: Action) -> u8 {
@@ -328,11 +364,11 @@ fn drift(plan: &Plan, pen: &mut Pen) {
         return;
     }
     let title = pen.paint.yellow("Note: Objects have changed outside of stackwright");
-    pen.out.push_str(&format!(
-        "{title}\n\nstackwright detected the following changes made outside of stackwright since the\nlast \"stackwright \
-         apply\"{}:\n\n",
-        if plan.refresh_only { "" } else { " which may have affected this plan" }
+    let affects = if plan.refresh_only { "" } else { " which may have affected this plan" };
+    let text = pen.paragraph(&format!(
+        "stackwright detected the following changes made outside of stackwright since the\nlast \"stackwright apply\"{affects}:\n"
     ));
+    pen.out.push_str(&format!("{title}\n\n{text}\n"));
     let outcomes = risk::outcomes(plan);
     let most = if pen.verbose { usize::MAX } else { DRIFTS };
     for (drift, outcome) in outcomes.iter().take(most) {

@@ -29,7 +29,7 @@ pub fn deferred(template: &Template) -> String {
     if template.is_sensitive() {
         "(sensitive value)".to_owned()
     } else {
-        format!("(known after apply: {})", tame(&template.source()))
+        format!("(known after apply: {})", tame_line(&template.source()))
     }
 }
 

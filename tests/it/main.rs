@@ -16,6 +16,7 @@ mod catalogue;
 mod configmaps;
 mod crash_points;
 mod decoders;
+mod durations;
 mod export;
 mod gcloud;
 mod given;

@@ -43,7 +43,8 @@ pub(super) fn losses(plan: &Plan, most: usize, hash: &str, out: &mut String) {
     out.push_str(&format!("### Destroyed and replaced\n\n{}", count(total - replaced, "resource")));
     out.push_str(&format!(" destroyed, {} replaced.\n\n", count(replaced, "resource")));
     let groups = groups(lost);
-    let line = |change: &&ResourceChange| format!("{} {}\n", change.action.symbol(), tame_line(change.address.as_str()));
+    let line =
+        |change: &&ResourceChange| format!("{} {}\n", change.action.symbol(), tame_line(change.address.as_str()));
     let all = groups.iter().flat_map(|(_, changes)| changes).map(line).collect::<String>();
     let fenced = fence("diff", &all);
     if fenced.len() <= most {
@@ -132,7 +133,10 @@ pub(super) fn details(plan: &Plan, most: usize, out: &mut String) {
         out.push_str(&block);
     }
     if omitted > 0 {
-        let text = format!("{} not shown here for want of room: `stackwright show` with the saved plan shows all.\n\n", count(omitted, "resource"));
+        let text = format!(
+            "{} not shown here for want of room: `stackwright show` with the saved plan shows all.\n\n",
+            count(omitted, "resource")
+        );
         out.push_str(&text);
     }
 }

@@ -1,8 +1,8 @@
 //! Text from outside inside of Markdown: nothing in it is markup, a link, a mention, a heading or the end of anything.
 //!
-//! There are two ways to show such text and no third: [`code`] on a line, [`fence`] over several. Both also hold
-//! inside of tables, lists, summaries and folded details, and GitHub and GitLab look for mentions, issues and links in
-//! neither. Not for text of our own.
+//! Names and values are shown as [`code`] on a line or in a [`fence`] over several. Both also hold inside of tables,
+//! lists, summaries and folded details, and GitHub and GitLab look for mentions, issues and links in neither. Sentences
+//! of ours with a name in them are [`prose`]. Not for text of our own alone.
 
 use crate::ui::paint::{tame, tame_line};
 
@@ -26,6 +26,33 @@ pub(super) fn code(text: &str, most: usize) -> String {
         before = c;
     }
     out.push_str("</code>");
+    out
+}
+
+/// A sentence. At most `most` bytes of it are shown.
+pub(super) fn prose(text: &str, most: usize) -> String {
+    let text = tame_line(text);
+    let shown = clip(&text, most);
+    let mut out = String::with_capacity(shown.len() + 16);
+    let mut before = ' ';
+    let mut rest = shown.chars().peekable();
+    while let Some(c) = rest.next() {
+        let next = rest.peek().copied().unwrap_or(' ');
+        let joins = c == '_' && before.is_alphanumeric() && next.is_alphanumeric();
+        let ends = c == ':' && next == ' ';
+        let is_plain = matches!(c, ' ' | '-' | '/' | ',' | '(' | ')' | '=' | '+' | '%' | '$' | ';' | '\'' | '"');
+        // `www.` begins a link.
+        let is_dot = c == '.' && before != 'w';
+        match c.is_ascii_punctuation() && !is_plain && !is_dot && !joins && !ends {
+            true => out.push_str(&format!("&#{};", u32::from(c))),
+            false => out.push(c),
+        }
+        // Mentions, issues, requests, labels and links are looked for once more in what is shown.
+        if matches!(c, '@' | '#' | '!' | '~' | ':' | '&' | '%') && !ends {
+            out.push_str("&#8203;");
+        }
+        before = c;
+    }
     out
 }
 
@@ -69,9 +96,27 @@ mod tests {
         let inner = code.strip_prefix("<code>").and_then(|c| c.strip_suffix("</code>")).expect("tags");
         let entities = regex::Regex::new(r"&#\d+;").expect("pattern");
         let bare = entities.replace_all(inner, "");
-        assert!(!bare.contains(['`', '|', '<', '>', '@', '#', '[', ']', '\\', '*', ':', '\n', '\u{1b}', '\u{202e}', '&']));
+        assert!(
+            !bare.contains(['`', '|', '<', '>', '@', '#', '[', ']', '\\', '*', ':', '\n', '\u{1b}', '\u{202e}', '&'])
+        );
         assert!(inner.contains("a_b") && !inner.contains("_c_"), "{inner}");
         assert_eq!(super::code("名前", 100), "<code>名前</code>");
+    }
+
+    #[test]
+    fn nothing_in_a_sentence_is_markup() {
+        let hostile = "why: `a` | <b> @me #1 !2 [x](http://y) www.z.org </details> \\ *b* _c_ a_b \u{202e}\nz";
+        let text = prose(hostile, 1_000);
+        let entities = regex::Regex::new(r"&#\d+;").expect("pattern");
+        let bare = entities.replace_all(&text, "");
+        assert!(
+            !bare.contains(['`', '|', '<', '>', '@', '#', '[', ']', '\\', '*', '\n', '\u{202e}', '&', '!']),
+            "{bare}"
+        );
+        assert!(text.starts_with("why: ") && !text.contains("www.") && !text.contains("://") && text.contains("a_b"));
+        let shown = text.replace("&#8203;", "\u{200b}").replace("&#64;", "@").replace("&#58;", ":");
+        assert!(!shown.contains("@me") && !shown.contains("://"), "{shown}");
+        assert_eq!(prose("+$14.29 a day: it's (so)", 99), "+$14.29 a day: it's (so)");
     }
 
     #[test]

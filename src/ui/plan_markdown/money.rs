@@ -1,9 +1,11 @@
-//! What a plan costs, as tables.
+//! What a plan costs and how long it takes, as tables.
 
 use super::NAME;
 use super::escape::code;
 use crate::plan::cost::{Cost, Priced};
+use crate::plan::time::Schedule;
 use crate::ui::cost_text::{self, dollars};
+use crate::ui::paint::duration;
 
 /// The sums, and what they consist of as far as that fits.
 pub(super) fn cost(cost: &Cost, most: usize, out: &mut String) {
@@ -32,4 +34,29 @@ pub(super) fn cost(cost: &Cost, most: usize, out: &mut String) {
 fn row(line: &Priced) -> String {
     let price = line.per_hour.map_or("unknown".to_owned(), |price| format!("${price:.4}"));
     format!("| {} | {} | {price} |\n", code(line.address.as_str(), NAME), code(&line.what, NAME))
+}
+
+/// So many legs of the critical path are in the table.
+const LEGS: usize = 8;
+
+/// How long it takes, and what everything else waits for.
+pub(super) fn time(schedule: &Schedule, out: &mut String) {
+    if schedule.total.as_secs() == 0 {
+        return;
+    }
+    out.push_str(&format!("### Time\n\nAbout {}.", duration(schedule.total)));
+    let mut legs =
+        schedule.legs().into_iter().enumerate().filter(|(_, (_, took))| took.as_secs() > 0).collect::<Vec<_>>();
+    legs.sort_by_key(|(at, (_, took))| (std::cmp::Reverse(*took), *at));
+    legs.truncate(LEGS);
+    legs.sort_by_key(|(at, _)| *at);
+    if legs.is_empty() {
+        out.push_str("\n\n");
+        return;
+    }
+    out.push_str(" Nothing but this makes it faster:\n\n| critical path | takes |\n|---|--:|\n");
+    for (_, (component, took)) in legs {
+        out.push_str(&format!("| {} | {} |\n", code(component, NAME), duration(took)));
+    }
+    out.push('\n');
 }

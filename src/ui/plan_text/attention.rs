@@ -1,7 +1,7 @@
 //! The first thing to read of a plan: what it destroys, replaces, interrupts and costs, in a few lines.
 
 use super::pen::Pen;
-use crate::plan::risk::{Class, Level, Risk};
+use crate::plan::risk::{Level, Risk};
 use crate::ui::paint::{count, tame_line};
 use crate::ui::wrap;
 
@@ -24,14 +24,16 @@ pub(crate) fn subject(risk: &Risk) -> String {
 /// What a risk says, in one sentence.
 pub(crate) fn sentence(risk: &Risk) -> String {
     let subject = subject(risk);
-    let what = match (risk.class, subject.is_empty()) {
-        (class, true) => class.word().to_owned(),
-        (Class::Replace | Class::Destroy, false) => format!("{} {subject}", risk.class.word()),
-        (_, false) => format!("{} of {subject}", risk.class.word()),
+    let what = match subject.is_empty() {
+        true => risk.class.word().to_owned(),
+        false => format!("{} {subject}", risk.class.word()),
     };
     let affects = match &risk.affects[..] {
         [] => String::new(),
-        names => format!(" ({} there)", if names.len() == 1 { format!("{} runs", names[0]) } else { format!("{} run", names.join(", ")) }),
+        names => format!(
+            " ({} there)",
+            if names.len() == 1 { format!("{} runs", names[0]) } else { format!("{} run", names.join(", ")) }
+        ),
     };
     tame_line(&format!("{what}: {}{affects}", risk.why))
 }

@@ -59,7 +59,8 @@ fn by_name(pen: &mut Pen, indent: usize, (before, were): (&[Value], &[String]), 
                     (Some(Value::Map(was)), Value::Map(is)) => {
                         pen.line(indent, Mark::Change, "{");
                         // Which one it is.
-                        let named = NAMES.iter().find(|key| is.get(key).and_then(Value::scalar_text).as_ref() == Some(name));
+                        let named =
+                            NAMES.iter().find(|key| is.get(key).and_then(Value::scalar_text).as_ref() == Some(name));
                         if let Some(key) = named {
                             let value = values::inline(is.get(key).unwrap_or(&Value::Null));
                             pen.line(indent + 4, Mark::Same, &format!("{key} = {value}"));

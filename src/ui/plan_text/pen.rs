@@ -54,6 +54,18 @@ impl Pen {
         self.columns.unwrap_or(wrap::PROSE).clamp(24, 100)
     }
 
+    /// A paragraph of ours, whose lines are those of a terminal of 80 columns: broken anew where there are fewer.
+    pub(super) fn paragraph(&self, text: &str) -> String {
+        match self.columns {
+            Some(columns) if columns < wrap::PROSE => {
+                let paragraphs =
+                    text.trim_end().split("\n\n").map(|text| wrap::prose(&text.replace('\n', " "), "", "", columns));
+                paragraphs.collect::<Vec<_>>().join("\n")
+            }
+            _ => text.to_owned(),
+        }
+    }
+
     fn start(&mut self, indent: usize, mark: Mark) {
         if self.diff {
             self.out.push_str(if mark == Mark::Change { "!" } else { mark.symbol() });

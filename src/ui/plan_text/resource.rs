@@ -39,12 +39,15 @@ pub(super) fn resource(pen: &mut Pen, change: &ResourceChange) {
         (after, Action::Update | Action::Replace) if after.is_some() || !change.changes.is_empty() => {
             pen.head(change.action, &opened);
             let hides = hides_data(&change.address);
-            for one in &change.changes {
-                attribute(pen, 6, one, hides);
+            let rotated = after.as_ref().map(|after| rotated(change, after)).unwrap_or_default();
+            let all = || change.changes.iter().chain(&rotated);
+            let columns = columns(all());
+            for one in all() {
+                attribute(pen, (6, columns), one, hides);
                 holders(pen, one, change.take);
             }
             if let Some(after) = after {
-                unchanged(pen, change, after);
+                unchanged(pen, change.action, all(), after);
             }
             pen.out.push_str("    }\n\n");
         }
@@ -56,17 +59,54 @@ pub(super) fn resource(pen: &mut Pen, change: &ResourceChange) {
 }
 
 /// What is not changed: all of what is made anew, of anything else how much it is.
-fn unchanged(pen: &mut Pen, change: &ResourceChange, after: &Value) {
+fn unchanged<'c>(pen: &mut Pen, action: Action, changes: impl Iterator<Item = &'c Change>, after: &Value) {
     let mut rest = after.clone();
-    for one in &change.changes {
+    for one in changes {
         without(&mut rest, &one.path);
     }
     let Value::Map(rest) = rest else { return };
     let number = rest.values().map(tree::leaves).sum::<usize>();
-    match change.action {
+    match action {
         Action::Replace => tree::entries(pen, 6, Mark::Same, &rest),
         _ => pen.hidden(6, number, "attribute"),
     }
+}
+
+/// Where the values of secrets stand that are others than at the last apply.
+fn rotated(change: &ResourceChange, after: &Value) -> Vec<Change> {
+    fn walk(value: &Value, names: &[String], path: &mut Vec<String>, found: &mut Vec<Change>) {
+        let mut below = |key: String, value: &Value| {
+            path.push(key);
+            walk(value, names, path, found);
+            path.pop();
+        };
+        match value {
+            Value::Map(map) => map.iter().for_each(|(key, value)| below(key.clone(), value)),
+            Value::List(items) => items.iter().enumerate().for_each(|(at, item)| below(format!("[{at}]"), item)),
+            Value::Deferred(template) if template.secrets().any(|name| names.iter().any(|other| other == name)) => {
+                found.push(Change {
+                    path: path.clone(),
+                    before: Some(hidden()),
+                    after: Some(value.clone()),
+                    forces_replace: false,
+                    effect: None,
+                    held_by: Vec::new(),
+                });
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    if let (Reason::SecretChanged(names), true) = (&change.reason, change.changes.is_empty()) {
+        walk(after, names, &mut Vec::new(), &mut found);
+    }
+    found
+}
+
+/// The column that the values begin in, where names are short.
+fn columns<'c>(changes: impl Iterator<Item = &'c Change>) -> usize {
+    let widths = changes.map(|change| wrap::width(&values::path(&change.path)));
+    widths.filter(|width| *width <= 28).max().unwrap_or(0)
 }
 
 /// Takes out what is at a path, and what is empty without it.
@@ -112,7 +152,10 @@ pub(super) fn title(pen: &mut Pen, address: &crate::address::Address, sentence: 
     let columns = pen.columns.unwrap_or(usize::MAX);
     match wrap::width(&address) + wrap::width(sentence) + 5 <= columns {
         true => pen.out.push_str(&format!("  # {bold} {sentence}\n")),
-        false => pen.out.push_str(&format!("  # {bold}\n  #   {sentence}\n")),
+        false => {
+            let sentence = wrap::prose(sentence, "  #   ", "  #   ", columns);
+            pen.out.push_str(&format!("  # {bold}\n{sentence}"));
+        }
     }
     for note in notes {
         let text = wrap::prose(&tame_line(note), "  # (", "  #  ", pen.columns.unwrap_or(usize::MAX));
@@ -134,15 +177,17 @@ fn hides_data(address: &crate::address::Address) -> bool {
 }
 
 /// One attribute that differs.
-pub(super) fn attribute(pen: &mut Pen, indent: usize, change: &Change, hides: bool) {
-    let name = values::path(&change.path);
+fn attribute(pen: &mut Pen, (indent, columns): (usize, usize), change: &Change, hides: bool) {
+    let name = wrap::pad(&values::path(&change.path), columns);
     let mut remarks = Vec::new();
     if change.forces_replace {
         remarks.push("forces replacement".to_owned());
     }
     remarks.extend(change.effect.iter().map(|effect| tame_line(effect)));
     let conceal = |value: &Option<Value>| match value {
-        Some(_) if hides && matches!(change.path.first().map(String::as_str), Some("data" | "stringData")) => Some(hidden()),
+        Some(_) if hides && matches!(change.path.first().map(String::as_str), Some("data" | "stringData")) => {
+            Some(hidden())
+        }
         other => other.clone(),
     };
     let (before, after) = (conceal(&change.before), conceal(&change.after));
@@ -172,14 +217,17 @@ pub(super) fn drifted(pen: &mut Pen, drift: &Drift, outcome: &str) {
     let sentence = if drift.changes.is_empty() { "has been deleted" } else { "has changed" };
     title(pen, &drift.address, sentence, &[outcome.to_owned()]);
     let hides = hides_data(&drift.address);
-    drift.changes.iter().for_each(|change| attribute(pen, 6, change, hides));
+    let columns = columns(drift.changes.iter());
+    drift.changes.iter().for_each(|change| attribute(pen, (6, columns), change, hides));
     pen.out.push('\n');
 }
 
 /// What happens to a resource in words that follow its address, and why.
 pub(super) fn sentence(change: &ResourceChange) -> (String, Vec<String>) {
     let mut notes: Vec<String> = match &change.reason {
-        Reason::Same | Reason::New | Reason::Changed | Reason::Forced(_) | Reason::Requested | Reason::Destroyed => None,
+        Reason::Same | Reason::New | Reason::Changed | Reason::Forced(_) | Reason::Requested | Reason::Destroyed => {
+            None
+        }
         Reason::Vanished => Some("it was there after the last apply and is not any more".to_owned()),
         Reason::Unfinished => Some("an earlier run began it and was stopped".to_owned()),
         Reason::SecretChanged(names) => {

@@ -87,14 +87,7 @@ fn cut((before, after): (&str, &str)) -> (String, String) {
     (piece(before), piece(after))
 }
 
-fn lines(
-    pen: &mut Pen,
-    indent: usize,
-    head: &str,
-    (before, after): (&str, &str),
-    remarks: &[String],
-    tail: &str,
-) {
+fn lines(pen: &mut Pen, indent: usize, head: &str, (before, after): (&str, &str), remarks: &[String], tail: &str) {
     let (were, are) = (before.lines().count(), after.lines().count());
     if were.max(are) > MOST_LINES {
         let (before, after) = (format!("({were} lines)"), format!("({are} lines){tail}"));

@@ -84,14 +84,16 @@ pub(super) fn whole(pen: &mut Pen, indent: usize, mark: Mark, head: &str, value:
             items.iter().for_each(|item| whole(pen, indent + 4, mark, "", item, ","));
             pen.line(indent, Mark::Same, &format!("]{tail}"));
         }
-        Value::String(text) => match documents::read(text).filter(|(language, _)| *language == documents::Language::Json) {
-            Some((language, tree)) => {
-                pen.line(indent, mark, &format!("{head}{}(", language.function()));
-                whole(pen, indent + 4, mark, "", &tree, "");
-                pen.line(indent, Mark::Same, &format!("){tail}"));
+        Value::String(text) => {
+            match documents::read(text).filter(|(language, _)| *language == documents::Language::Json) {
+                Some((language, tree)) => {
+                    pen.line(indent, mark, &format!("{head}{}(", language.function()));
+                    whole(pen, indent + 4, mark, "", &tree, "");
+                    pen.line(indent, Mark::Same, &format!("){tail}"));
+                }
+                None => texts::whole(pen, indent, mark, head, text, tail),
             }
-            None => texts::whole(pen, indent, mark, head, text, tail),
-        },
+        }
         plain => pen.line(indent, mark, &format!("{head}{}{tail}", values::inline(plain))),
     }
 }
@@ -178,7 +180,10 @@ pub(super) fn maps(pen: &mut Pen, indent: usize, before: &Map, after: &Map) {
     let columns = column(keys.iter().copied());
     for key in &keys {
         let pair = Pair { before: before.get(key), after: after.get(key) };
-        let is_short = [pair.before, pair.after].into_iter().flatten().all(|value| !matches!(value, Value::Map(_) | Value::List(_)));
+        let is_short = [pair.before, pair.after]
+            .into_iter()
+            .flatten()
+            .all(|value| !matches!(value, Value::Map(_) | Value::List(_)));
         differing(pen, indent, &label(key, if is_short { columns } else { 0 }), &pair, &[], "");
     }
     pen.hidden(indent, all - keys.len(), "attribute");
