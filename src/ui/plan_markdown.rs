@@ -183,7 +183,7 @@ fn drift(plan: &Plan, out: &mut String) {
 
 fn foot(hash: &str, out: &mut String) {
     if !hash.is_empty() {
-        out.push_str(&format!("---\nSHA-256 of the saved plan: {}\n", code(hash, NAME)));
+        out.push_str(&format!("---\nSHA-256 of the plan, as it is saved: {}\n", code(hash, NAME)));
     }
 }
 

@@ -99,7 +99,7 @@ fn compressed(groups: &Groups<'_>, most: usize, total: usize, hash: &str, out: &
     let rest = rows.len() - shown;
     let rest = if rest > 0 { format!(" and {} not even by number", count(rest, "component")) } else { String::new() };
     out.push_str(&format!(
-        "\n{named} of {total} are named here{rest}; all of them are in the saved plan with the hash {}.\n\n",
+        "\n{named} of {total} are named here{rest}; all of them are in the plan with the hash {}.\n\n",
         code(hash, NAME)
     ));
 }
