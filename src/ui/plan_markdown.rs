@@ -63,7 +63,7 @@ pub fn plan(plan: &Plan, extra: Extra<'_>) -> String {
         out.push_str(&within(&text, MOST_COMPARISON, |text| fence("text", text)));
         out.push('\n');
     }
-    changes::losses(plan, MOST_CHANGES, extra.hash, &mut out);
+    let are_losses_named = changes::losses(plan, MOST_CHANGES, extra.hash, &mut out);
     let mut after = String::new();
     outputs(plan, &mut after);
     drift(plan, &mut after);
@@ -75,7 +75,7 @@ pub fn plan(plan: &Plan, extra: Extra<'_>) -> String {
     foot(extra.hash, &mut after);
     // What is left is for details.
     let left = MOST.saturating_sub(out.len() + after.len());
-    changes::details(plan, left, &mut out);
+    changes::details(plan, are_losses_named, left, &mut out);
     out.push_str(&after);
     out
 }

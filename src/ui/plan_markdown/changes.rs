@@ -32,12 +32,12 @@ fn tally(changes: &[&ResourceChange]) -> String {
 }
 
 /// Everything that is destroyed or replaced: each by its address where that fits, by component and number where it
-/// does not, and at the very least in numbers that are exact.
-pub(super) fn losses(plan: &Plan, most: usize, hash: &str, out: &mut String) {
+/// does not, and at the very least in numbers that are exact. Whether each is there by its address.
+pub(super) fn losses(plan: &Plan, most: usize, hash: &str, out: &mut String) -> bool {
     let lost = plan.changes.iter().filter(|change| is_loss(change.action));
     let total = lost.clone().count();
     if total == 0 {
-        return;
+        return true;
     }
     let replaced = lost.clone().filter(|change| change.action == Action::Replace).count();
     out.push_str(&format!("### Destroyed and replaced\n\n{}", count(total - replaced, "resource")));
@@ -50,9 +50,10 @@ pub(super) fn losses(plan: &Plan, most: usize, hash: &str, out: &mut String) {
     if fenced.len() <= most {
         out.push_str(&fenced);
         out.push('\n');
-        return;
+        return true;
     }
     compressed(&groups, most, total, hash, out);
+    false
 }
 
 /// A line for each component: how many, and the names without the component as far as they fit.
@@ -104,9 +105,10 @@ fn compressed(groups: &Groups<'_>, most: usize, total: usize, hash: &str, out: &
     ));
 }
 
-/// What is changed, attribute by attribute, as far as there is room.
-pub(super) fn details(plan: &Plan, most: usize, out: &mut String) {
-    let shown = |change: &&ResourceChange| plan_text::is_shown(change, false);
+/// What is changed, attribute by attribute, as far as there is room; what is deleted only where it is not named before.
+pub(super) fn details(plan: &Plan, are_losses_named: bool, most: usize, out: &mut String) {
+    let told = |change: &ResourceChange| are_losses_named && change.action == Action::Delete;
+    let shown = |change: &&ResourceChange| plan_text::is_shown(change, false) && !told(change);
     let groups = groups(plan.changes.iter().filter(shown));
     if groups.is_empty() || most < 500 {
         return;
