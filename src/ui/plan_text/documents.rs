@@ -114,7 +114,7 @@ fn plain(text: &str) -> Option<Value> {
     let is_word = matches!(lower.as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n");
     let is_number = lower.trim_start_matches(['+', '-']).starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && lower.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, '+' | '-' | 'x' | 'o' | '_' | ':' | '.'))
-        && !lower.chars().filter(|c| *c == '.').nth(1).is_some();
+        && lower.chars().filter(|c| *c == '.').nth(1).is_none();
     (!is_word && !is_number).then(|| Value::String(text.to_owned()))
 }
 
