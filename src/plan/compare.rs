@@ -44,6 +44,8 @@ pub struct Comparison {
     pub same: usize,
     /// Outputs that differ afterwards.
     pub outputs: Vec<String>,
+    /// The places in which each may end, or the order in which they are tried, differ.
+    pub other_places: bool,
     /// What the stack costs once each is carried out, where that differs.
     pub cost: Option<(Amount, Amount)>,
     /// What deserves a second look and did not before.
@@ -62,7 +64,11 @@ pub struct Comparison {
 impl Comparison {
     /// Whether carrying out one is carrying out the other.
     pub fn is_same(&self) -> bool {
-        self.new.is_empty() && self.gone.is_empty() && self.other.is_empty() && self.outputs.is_empty()
+        self.new.is_empty()
+            && self.gone.is_empty()
+            && self.other.is_empty()
+            && self.outputs.is_empty()
+            && !self.other_places
     }
 }
 
@@ -154,6 +160,7 @@ impl Earlier {
             looked_up: BTreeMap::new(),
             pause: Pause::None,
             cost: told.cost,
+            placement: None,
         };
         Ok(Earlier { stack: told.stack, plan, is_shallow: true })
     }
@@ -203,6 +210,7 @@ pub fn compare(earlier: &Earlier, plan: &Plan) -> Comparison {
     names.dedup();
     names.retain(|name| later(earlier, name) != later(plan, name));
     comparison.outputs = names;
+    comparison.other_places = earlier.placement != plan.placement;
     let (had, has) = (earlier.risks(), plan.risks());
     comparison.new_risks = has.iter().filter(|risk| !had.contains(risk)).cloned().collect();
     comparison.gone_risks = had.into_iter().filter(|risk| !has.contains(risk)).collect();

@@ -29,6 +29,8 @@ pub fn plan(mut changes: Vec<ResourceChange>) -> Plan {
         looked_up: BTreeMap::new(),
         pause: Pause::None,
         cost: None,
+        placement: None,
+        placement: None,
     }
 }
 

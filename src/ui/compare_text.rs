@@ -80,6 +80,9 @@ pub fn comparison(comparison: &Comparison, options: Options) -> String {
         let names = comparison.outputs.iter().map(|name| tame_line(name)).collect::<Vec<_>>().join(", ");
         out.push_str(&prose(&format!("Other values of outputs: {names}.")));
     }
+    if comparison.other_places {
+        out.push_str(&prose("Other locations are approved with it, or in another order."));
+    }
     costs(comparison, &mut out);
     for (title, risks) in
         [("Needs attention now", &comparison.new_risks), ("Needs none any more", &comparison.gone_risks)]

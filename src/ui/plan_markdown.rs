@@ -13,9 +13,8 @@ use crate::plan::compare::Comparison;
 use crate::plan::model::{Action, Pause, Plan};
 use crate::plan::risk::{self, Level};
 use crate::plan::time;
-use crate::ui::compare_text;
-use crate::ui::paint::count;
-use crate::ui::plan_text;
+use crate::ui::paint::{Paint, count};
+use crate::ui::{compare_text, places_text, plan_text};
 use escape::{clip, code, fence, prose};
 
 /// So many bytes, and therefore characters, at most: GitHub takes 65,536 characters, and a little is for who adds a
@@ -29,6 +28,7 @@ const MOST_COMPARISON: usize = 5_000;
 const MOST_MONEY: usize = 5_000;
 const MOST_OUTPUTS: usize = 3_000;
 const MOST_DRIFT: usize = 3_000;
+const MOST_PLACES: usize = 2_000;
 
 /// A name in a heading.
 const NAME: usize = 120;
@@ -69,6 +69,11 @@ pub fn plan(plan: &Plan, extra: Extra<'_>) -> String {
     drift(plan, &mut after);
     if let Some(cost) = &plan.cost {
         money::cost(cost, MOST_MONEY, &mut after);
+    }
+    let places = places_text::places(plan, Paint { color: false });
+    if !places.is_empty() {
+        let body = within(places.trim(), MOST_PLACES, |text| fence("text", text));
+        after.push_str(&format!("### Location\n\n{body}\n"));
     }
     money::time(&time::estimate(plan, time::PARALLELISM), &mut after);
     graph::graph(plan, &mut after);

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::plan::model::{Action, OutputChange, Pause, Plan, Reason, ResourceChange};
 use crate::plan::{risk, time};
 use crate::ui::paint::{Paint, count, tame, tame_line};
-use crate::ui::{cost_text, time_text, wrap};
+use crate::ui::{cost_text, places_text, time_text, wrap};
 use crate::value::Value;
 pub(crate) use attention::{sentence as risk_sentence, subject as risk_subject};
 use pen::{Mark, Pen};
@@ -41,6 +41,9 @@ pub fn plan(plan: &Plan, options: Options) -> String {
         drift(plan, &mut pen);
         looked_up(plan, &mut pen);
         without_actions(plan, &mut pen);
+        if plan.is_empty() {
+            pen.out.push_str(&places_text::places(plan, paint));
+        }
         return pen.out;
     }
     attention::attention(&mut pen, &plan.risks());
@@ -69,6 +72,7 @@ pub fn plan(plan: &Plan, options: Options) -> String {
     }
     estimate(plan, &mut pen);
     cost(plan, &mut pen);
+    pen.out.push_str(&places_text::places(plan, paint));
     pen.out
 }
 

@@ -150,6 +150,7 @@ fn wide_characters_and_hostile_ones() {
     insta::assert_snapshot!("wide", text);
 }
 
+#[expect(clippy::disallowed_methods, reason = "measures real time")]
 #[test]
 fn large_plans_are_folded_and_quick() {
     let object = |at: usize| format!("addons.a{}/ConfigMap/namespace/name-{at:05}", at % 20);
