@@ -189,7 +189,7 @@ async fn carry(
         }
     };
     if !job.json {
-        let view = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
+        let view = terminal.plan_view();
         terminal.print(&plan_text::plan(&plan, view));
     }
     check_adopted(job, &plan)?;

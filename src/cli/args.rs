@@ -277,6 +277,12 @@ pub(super) struct PlanArgs {
     pub told: JsonArgs,
     #[command(flatten)]
     pub policy: PolicyArgs,
+    /// Print the plan as Markdown: a comment on a pull request, at most 60,000 characters.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Say what became different since an earlier plan: a saved one, or its JSON.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub compare: Option<PathBuf>,
     /// Plan the end of a pause with everything else.
     #[arg(long, conflicts_with_all = ["destroy", "refresh_only"])]
     pub resume: bool,
@@ -396,6 +402,12 @@ pub(super) struct ShowArgs {
     pub stack: StackArgs,
     #[command(flatten)]
     pub told: JsonArgs,
+    /// Print a saved plan as Markdown: a comment on a pull request, at most 60,000 characters.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Say what became different since an earlier plan: a saved one, or its JSON.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub compare: Option<PathBuf>,
 }
 
 #[derive(Debug, Args, Clone)]

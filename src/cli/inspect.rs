@@ -8,14 +8,14 @@ use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
-use crate::cli::{run, source};
+use crate::cli::{review, run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::ops::status;
 use crate::plan::file;
 use crate::plan::planner::Options;
-use crate::ui::{plan_json, plan_text, state_text, summary, values};
+use crate::ui::{plan_json, state_text, summary, values};
 
 pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     if run::is_saved_plan(&args.stack.file) {
@@ -24,12 +24,20 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
             let name = args.stack.file.display();
             Diagnostics::from(Diagnostic::error(format!("{name}: {error}")).hint("make the plan again"))
         })?;
+        let earlier = args.compare.as_deref().map(|file| review::earlier(file, &plan)).transpose()?;
         let text = match args.told.json {
             Some(words) => plan_json::plan(&plan, None, words.options(args.told.full)),
-            None => plan_text::plan(&plan, plan_text::Options { paint: terminal.out, verbose: terminal.verbose }),
+            None => review::shown(&plan, earlier.as_ref(), &review::hash(&bytes), args.markdown, terminal),
         };
         terminal.print(&text);
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.markdown || args.compare.is_some() {
+        let flag = if args.markdown { "--markdown" } else { "--compare" };
+        return Err(Diagnostic::error(format!("{} is no saved plan", args.stack.file.display()))
+            .detail(format!("{flag} is for plans; without it, `show` shows the state."))
+            .hint(format!("save a plan with `stackwright plan --out FILE`, then `stackwright show FILE {flag}`"))
+            .into());
     }
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::leaving(&args.stack, vars, true)?;

@@ -29,6 +29,7 @@ mod reach;
 mod reap;
 mod rebuild;
 mod receipt;
+mod review;
 mod run;
 mod scaffold;
 mod sim;

@@ -93,7 +93,7 @@ impl Turn<'_> {
         }
         let (plan, observed) = self.plan(platforms, session).await?;
         if !self.args.json {
-            let view = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
+            let view = terminal.plan_view();
             terminal.print(&plan_text::plan(&plan, view));
             if !self.is_pause() {
                 terminal.say(&terminal.err.yellow(CAPACITY));

@@ -6,6 +6,7 @@ use crate::diag::Diagnostics;
 use crate::env::vars::Vars;
 use crate::ui::diagnostic::{Look, render};
 use crate::ui::paint::Paint;
+use crate::ui::plan_text;
 
 /// Where text goes.
 pub(super) struct Terminal {
@@ -19,6 +20,8 @@ pub(super) struct Terminal {
     pub interactive: bool,
     /// Say more.
     pub verbose: bool,
+    /// The width of the terminal that standard output is.
+    pub columns: Option<usize>,
 }
 
 impl Terminal {
@@ -33,7 +36,13 @@ impl Terminal {
             live: err && !dumb && !set("CI"),
             interactive: std::io::stdin().is_terminal(),
             verbose,
+            columns: terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)),
         }
+    }
+
+    /// How to show a plan on standard output.
+    pub(super) fn plan_view(&self) -> plan_text::Options {
+        plan_text::Options { paint: self.out, verbose: self.verbose, columns: self.columns }
     }
 
     /// Data. A closed pipe is the reader's choice, not an error.
