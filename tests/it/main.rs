@@ -13,6 +13,7 @@ mod arena;
 mod bring_up;
 mod canary;
 mod catalogue;
+mod ci_kit;
 mod configmaps;
 mod crash_points;
 mod decoders;
