@@ -29,7 +29,8 @@ const PROGRAMS: [&str; 4] = ["jq", "curl", "unzip", "python3"];
 
 /// Whether the scripts' programs are here; says which are not.
 fn is_equipped() -> bool {
-    let has = |program: &&str| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    let has =
+        |program: &&str| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     // unzip has no --version that succeeds.
     let missing = PROGRAMS.iter().filter(|program| !has(program) && Command::new(program).arg("-v").output().is_err());
     let missing = missing.copied().collect::<Vec<_>>();

@@ -46,7 +46,9 @@ impl Project {
         let kit = document("gitlab/stackwright.gitlab-ci.yml");
         let job = &kit[name];
         assert_eq!(job["extends"], ".stackwright");
-        let lines = |held: &Json| held.as_array().into_iter().flatten().map(|l| l.as_str().expect("text").to_owned()).collect::<Vec<_>>();
+        let lines = |held: &Json| {
+            held.as_array().into_iter().flatten().map(|l| l.as_str().expect("text").to_owned()).collect::<Vec<_>>()
+        };
         let text = [lines(&kit[".stackwright"]["before_script"]), lines(&job["script"])].concat().join("\n");
         let mut env = BTreeMap::from([("CI_COMMIT_SHA".to_owned(), self.sha.clone())]);
         for held in [&kit["variables"], &job["variables"]] {
