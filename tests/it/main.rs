@@ -14,6 +14,7 @@ mod benches;
 mod bring_up;
 mod canary;
 mod catalogue;
+mod ci_kit;
 mod configmaps;
 mod crash_points;
 mod decoders;
