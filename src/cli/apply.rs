@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -22,7 +21,6 @@ use crate::engine::dispatcher::Interrupt;
 use crate::env::clock::Timestamp;
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
-use crate::event::Sink;
 use crate::ops::apply::{Applied, Apply, apply as carry_out, check_basis};
 use crate::ops::capture::{self, CaptureError};
 use crate::ops::expiry;
@@ -34,10 +32,8 @@ use crate::plan::model::{Drift, Pause, Plan, Reason};
 use crate::plan::pause::Pausing;
 use crate::platform::audit::Receipt;
 use crate::resource::kind::Observed;
-use crate::ui::events_json::JsonLines;
 use crate::ui::paint::duration;
 use crate::ui::plan_text;
-use crate::ui::progress::Progress;
 use crate::ui::{summary, values};
 
 /// What to do with a stack.
@@ -146,9 +142,7 @@ async fn carry(
     if job.resume {
         options.pausing = Pausing::Resume;
     }
-    if !job.json {
-        terminal.say(&terminal.err.dim("Reading what is there..."));
-    }
+    terminal.say(&terminal.err.dim("Reading what is there..."));
     let (args, options) = (job.stack, &options);
     let matter = Planning { args, place, planned, options, terminal, vars, create_key: true };
     let matter = matter.matter(platforms, session.state()).await?;
@@ -175,6 +169,7 @@ async fn carry(
         let view = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
         terminal.print(&plan_text::plan(&plan, view));
     }
+    terminal.lines_of(&plan);
     check_adopted(job, &plan)?;
     let ttl = wanted.ttl();
     if job.extend && ttl.is_none() {
@@ -190,13 +185,11 @@ async fn carry(
     let looking = Looking { job, platforms, interrupt: interrupt.clone(), terminal, place, plan: &plan };
     if plan.is_empty() && plan.pause != Pause::Resumes {
         let renewals = renewals(job.extend);
-        renew(platforms, &renewals, job, terminal).await?;
+        renew(platforms, &renewals, terminal).await?;
         let code = finish_empty(job, terminal);
         // What clusters have left behind is looked for until nothing of it is there.
         if job.destroy && !session.state().captured.is_empty() {
-            if !job.json {
-                terminal.say("Looking once more for what clusters of this stack have left behind...");
-            }
+            terminal.say("Looking once more for what clusters of this stack have left behind...");
             let receipt = looking.look(session).await?;
             looking.tell(&receipt);
             return Ok(if receipt.is_clean() { code } else { ExitCode::FAILURE });
@@ -211,14 +204,13 @@ async fn carry(
     }
     capture::before(platforms, session, &plan, &observed).await.map_err(|error| uncaptured(&error))?;
     let renewals = renewals(true);
-    renew(platforms, &renewals, job, terminal).await?;
+    renew(platforms, &renewals, terminal).await?;
     let performance = Performance {
         plan: &plan,
         observed,
         secrets: wanted.secrets.clone(),
         ttl: wanted.ttl(),
         parallelism: job.planning.parallelism,
-        json: job.json,
         interrupt,
     };
     let applied = perform(performance, platforms, session, terminal).await?;
@@ -238,7 +230,6 @@ async fn carry(
 async fn renew(
     platforms: &Platforms,
     renewals: &[expiry::Renewal],
-    job: &Job<'_>,
     terminal: &Terminal,
 ) -> Result<(), Diagnostics> {
     for renewal in renewals {
@@ -247,12 +238,10 @@ async fn renew(
             let hint = error.hint.unwrap_or_else(|| "nothing else was changed; run the same command again".to_owned());
             Diagnostics::from(diagnostic.detail(error.message).hint(hint))
         })?;
-        if !job.json {
-            terminal.say(&match expires {
-                Some(at) => format!("The stack may live until {}.", Timestamp(at * 1000)),
-                None => "The stack has no end to its time to live any more.".to_owned(),
-            });
-        }
+        terminal.say(&match expires {
+            Some(at) => format!("The stack may live until {}.", Timestamp(at * 1000)),
+            None => "The stack has no end to its time to live any more.".to_owned(),
+        });
     }
     Ok(())
 }
@@ -274,7 +263,6 @@ pub(super) struct Performance<'a> {
     pub secrets: BTreeMap<String, String>,
     pub ttl: Option<Duration>,
     pub parallelism: usize,
-    pub json: bool,
     pub interrupt: watch::Receiver<Interrupt>,
 }
 
@@ -285,20 +273,12 @@ pub(super) async fn perform(
     session: &mut dyn Session,
     terminal: &Terminal,
 ) -> Result<Applied, Diagnostics> {
-    let Performance { plan, observed, secrets, ttl, parallelism, json, interrupt } = performance;
-    let progress = Arc::new(Progress::new(
-        plan,
-        Box::new(std::io::stderr()),
-        terminal.live && !json,
-        terminal.err,
-        terminal.verbose,
-        platforms.clock.clone(),
-    ));
-    let sink: Arc<dyn Sink> =
-        if json { Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone())) } else { progress.clone() };
+    let Performance { plan, observed, secrets, ttl, parallelism, interrupt } = performance;
+    let watch = terminal.watch(plan, &platforms.clock);
+    let sink = watch.sink.clone();
     let run = Apply { plan, observed, secrets, ttl, parallelism, sink, interrupt, shuffle: None };
     let applied = carry_out(platforms, session, run).await;
-    progress.finish();
+    watch.finish();
     applied.map_err(|error| run::stopped(&error, session))
 }
 
@@ -331,7 +311,9 @@ pub(super) fn tally(applied: &Applied) -> summary::Tally<'_> {
 }
 
 fn finish_empty(job: &Job<'_>, terminal: &Terminal) -> ExitCode {
-    if !job.json {
+    if let Some(lines) = &terminal.lines {
+        lines.figures((0, 0, 0), 0, if job.destroy { "destroy" } else { "apply" });
+    } else {
         let word = if job.destroy { "Destroy" } else { "Apply" };
         let text = format!("\n{word} complete! Resources: 0 added, 0 changed, 0 destroyed.");
         terminal.say(&terminal.err.bold(&terminal.err.green(&text)));
@@ -476,18 +458,32 @@ fn check_adopted(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
 fn report(looking: &Looking<'_>, applied: &Applied, receipt: Option<&Receipt>) -> Result<ExitCode, Diagnostics> {
     let Looking { job, terminal, plan, .. } = looking;
     let complete = applied.is_complete() && receipt.is_none_or(Receipt::is_clean);
-    if job.json {
-        let (added, changed, destroyed) = (applied.summary.added, applied.summary.changed, applied.summary.destroyed);
-        let line = serde_json::json!({
-            "complete": complete, "added": added, "changed": changed, "destroyed": destroyed,
-            "hooks_run": applied.summary.run, "noted": applied.noted,
-            "failed": applied.summary.failed.len(), "skipped": applied.summary.skipped,
-            "outputs": applied.outputs, "residue": receipt.map_or(0, |receipt| receipt.remaining.len()),
-        });
+    let run = &applied.summary;
+    if let Some(lines) = &terminal.lines {
+        let counts = (run.added, run.changed, run.destroyed);
+        for (component, failure) in &applied.unproved {
+            lines.unproved(component, failure.causes.join(": "), failure.hint.as_deref());
+        }
+        lines.figures(counts, run.run, if job.destroy { "destroy" } else { "apply" });
+        if !job.destroy {
+            lines.outputs(&applied.outputs);
+        }
         if let Some(receipt) = receipt {
             looking.tell(receipt);
         }
-        terminal.print(&format!("{}\n", serde_json::json!({ "summary": line })));
+        lines.summary(
+            complete,
+            serde_json::json!({
+                "complete": complete, "added": run.added, "changed": run.changed,
+                "destroyed": run.destroyed, "hooks_run": run.run, "noted": applied.noted,
+                "failed": run.failed.len(), "skipped": run.skipped,
+                "outputs": applied.outputs, "residue": receipt.map_or(0, |receipt| receipt.remaining.len()),
+                "elapsed_seconds": applied.elapsed.as_secs(),
+            }),
+        );
+        if !job.json && !job.destroy {
+            terminal.print(&summary::outputs(&applied.outputs, terminal.out));
+        }
     } else if job.refresh_only {
         terminal.say(&summary::noted(applied.noted, terminal.err));
     } else {

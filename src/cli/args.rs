@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// From an empty Google Cloud project to a language model that answers, and back to nothing.
 #[derive(Debug, Parser)]
@@ -11,11 +11,38 @@ pub(super) struct Cli {
     /// Show every object, operation and retry; twice for what goes over the wire.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// How to talk on standard error: in text, or in lines of JSON for programs.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
+    pub log_format: LogFormat,
+    /// Draw up what was done when, and what waited for what, for https://ui.perfetto.dev or chrome://tracing.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// Never colour; NO_COLOR does the same.
     #[arg(long, global = true)]
     pub no_color: bool,
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The words that name the command of a command line: `state mv`.
+pub(super) fn command_of(arguments: &[std::ffi::OsString]) -> String {
+    let mut command = Cli::command();
+    let mut names = Vec::new();
+    for word in arguments.iter().skip(1).filter_map(|word| word.to_str()) {
+        let Some(next) = command.find_subcommand(word) else { continue };
+        names.push(word.to_owned());
+        command = next.clone();
+    }
+    names.join(" ")
+}
+
+/// How the program talks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs; see docs/events.md.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -74,6 +101,22 @@ pub(super) enum Command {
     Schema(SchemaArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
+}
+
+impl Command {
+    /// Whether what it prints are lines of JSON, one for each thing that happens.
+    pub(super) fn prints_lines(&self) -> bool {
+        match self {
+            Command::Apply(args) => args.json,
+            Command::Destroy(args) => args.json,
+            Command::Reap(args) => args.json,
+            Command::Adopt(args) => args.json,
+            Command::Pause(args) => args.json,
+            Command::Resume(args) => args.pause.json,
+            Command::Forget(args) | Command::State(StateArgs { command: StateCommand::Rm(args) }) => args.json,
+            _ => false,
+        }
+    }
 }
 
 /// Which stack, with which inputs, and where.
@@ -436,6 +479,9 @@ pub(super) struct ForgetArgs {
     /// Only say what would happen.
     #[arg(long)]
     pub dry_run: bool,
+    /// Print events as JSON lines.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args, Clone)]

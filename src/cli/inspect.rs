@@ -84,7 +84,10 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
     let place = Place::of(&args.stack.place, &args.stack.file);
     let planned = source::planned(&args.stack, &args.charts, vars, place.is_simulated(), None, false)?;
     let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
-    let sink: Arc<dyn Sink> = Arc::new(Collected::default());
+    let sink: Arc<dyn Sink> = match &terminal.lines {
+        Some(lines) => lines.clone(),
+        None => Arc::new(Collected::default()),
+    };
     let (stack, options) = (&args.stack, &Options::default());
     let planning =
         Planning { args: stack, place: &place, planned: &planned, options, terminal, vars, create_key: false };
@@ -92,6 +95,15 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
         let matter = planning.matter(&platforms, &state).await?;
         status::status(&matter.keyed(&platforms), matter.subject(&state, false), &sink).await
     })?;
+    if let Some(lines) = &terminal.lines {
+        status.resources.iter().for_each(|(address, readiness)| lines.readiness(address, readiness));
+        for (component, error) in status.proofs.iter().filter_map(|(name, proof)| Some((name, proof.as_ref().err()?))) {
+            lines.unproved(component, error.message.clone(), error.hint.as_deref());
+        }
+        let healthy = status.is_healthy();
+        let summary = serde_json::json!({ "healthy": healthy, "pending_changes": status.pending_changes });
+        lines.summary(healthy, summary);
+    }
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
         let proofs = status.proofs.iter().map(|(component, proof)| {

@@ -50,6 +50,7 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
             .say(&terminal.err.yellow(&format!("Note: planned without looking, as if nothing were there yet: {why}")));
     }
     let plan = preview.plan;
+    terminal.lines_of(&plan);
     if args.json {
         let json = serde_json::to_string_pretty(&plan).expect("plans have only string keys");
         terminal.print(&format!("{json}\n"));

@@ -44,6 +44,10 @@ pub(super) fn preflight(args: &PreflightArgs, vars: &dyn Vars, terminal: &Termin
             (Err(error), None) => Err(error),
         }
     })?;
+    if let Some(lines) = &terminal.lines {
+        report.checks.iter().for_each(|check| lines.check(check));
+        lines.summary(report.is_fine(), serde_json::json!({ "fine": report.is_fine() }));
+    }
     if args.json {
         let json = serde_json::json!({ "fine": report.is_fine(), "checks": report.checks });
         terminal.print(&format!("{json:#}\n"));

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::env::clock::{SharedClock, timeout};
+use crate::env::wire;
 use crate::platform::{Completion, CompletionRequest, Prover};
 use crate::resource::error::{ErrorClass, ProviderError};
 
@@ -100,7 +101,13 @@ impl Prover for OpenAiProver {
                 ask(stream, &goal, request).await
             }
         };
-        let (status, body) = match timeout(&*self.clock, ANSWER, exchange).await {
+        let wire = wire::Request::begin(&*self.clock, "POST", &request.url);
+        let answer = timeout(&*self.clock, ANSWER, exchange).await;
+        match &answer {
+            Ok(Ok((status, _))) => wire.over(status),
+            _ => wire.over(&"no answer"),
+        }
+        let (status, body) = match answer {
             Ok(answer) => answer?,
             Err(_) => {
                 let text = format!("the model did not answer within {} s", ANSWER.as_secs());

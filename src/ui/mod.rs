@@ -15,4 +15,5 @@ pub mod rebuild_text;
 pub mod receipt_text;
 pub mod state_text;
 pub mod summary;
+pub mod trace;
 pub mod values;
