@@ -30,6 +30,7 @@ mod own_charts;
 mod pieces;
 mod references;
 mod registries;
+pub mod schema;
 pub mod sources;
 mod text;
 mod timing;

@@ -135,7 +135,7 @@ async fn carry(
     session: &mut dyn Session,
 ) -> Result<ExitCode, Diagnostics> {
     let interrupt = run::interrupts();
-    let mut options = run::options(job.planning, planned.stack(), job.destroy);
+    let mut options = run::options(&job.planning.selection, planned.stack(), job.destroy);
     options.adopt.clone_from(&job.adopt);
     options.abandon.clone_from(&job.abandon);
     options.refresh_only = job.refresh_only;

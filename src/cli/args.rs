@@ -57,6 +57,8 @@ pub(super) enum Command {
     Fmt(FmtArgs),
     /// Show what apply would do.
     Plan(PlanArgs),
+    /// Show what others have changed since the last apply; changes nothing.
+    Drift(DriftArgs),
     /// Make the stack real, and prove that its model answers.
     Apply(ApplyArgs),
     /// Take everything away that the stack made.
@@ -97,10 +99,14 @@ pub(super) enum Command {
     Sim(SimArgs),
     /// Render Helm charts, look into them, fetch them.
     Chart(super::chart::ChartArgs),
-    /// Print the JSON Schema of stack files.
+    /// Print the JSON Schema of stack files, or of what commands print.
     Schema(SchemaArgs),
+    /// Say what a key, an attribute, a field of an object, a variable or an exit code is.
+    Explain(ExplainArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command.
+    Man(ManArgs),
 }
 
 impl Command {
@@ -120,7 +126,7 @@ impl Command {
 }
 
 /// Which stack, with which inputs, and where.
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub(super) struct StackArgs {
     /// The stack file.
     #[arg(value_name = "STACK", default_value = "stack.toml")]
@@ -131,7 +137,7 @@ pub(super) struct StackArgs {
     pub place: PlaceArgs,
 }
 
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub(super) struct InputArgs {
     /// Set an input, as NAME=VALUE; may be repeated.
     #[arg(long = "var", value_name = "NAME=VALUE")]
@@ -141,7 +147,7 @@ pub(super) struct InputArgs {
     pub var_files: Vec<PathBuf>,
 }
 
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub(super) struct PlaceArgs {
     /// Use the simulator instead of a cloud: embedded, or the one that `sim serve` runs at URL.
     #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
@@ -225,36 +231,43 @@ pub(super) struct FmtArgs {
 }
 
 /// What to plan.
-#[derive(Debug, Args, Clone)]
-pub(super) struct PlanningArgs {
+#[derive(Debug, Args, Clone, Default)]
+pub(super) struct SelectionArgs {
     /// Only this resource or component and what it needs, or in a destroy what needs it; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub target: Vec<String>,
     /// Replace this resource even if nothing differs; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub replace: Vec<String>,
-    /// How many requests may be under way at a time.
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub parallelism: usize,
     /// Take fields of Kubernetes objects back that others have set since.
     #[arg(long)]
     pub force_conflicts: bool,
     /// Run no hooks of charts.
     #[arg(long)]
     pub no_hooks: bool,
+}
+
+/// What to plan, and how to carry it out.
+#[derive(Debug, Args, Clone, Default)]
+pub(super) struct PlanningArgs {
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    /// How many requests may be under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub parallelism: usize,
     /// Wait this long for another run to release the state, for example 5m.
     #[arg(long, value_name = "DURATION")]
     pub lock_timeout: Option<String>,
 }
 
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
     pub stack: StackArgs,
     #[command(flatten)]
     pub charts: BundleArgs,
     #[command(flatten)]
-    pub planning: PlanningArgs,
+    pub planning: SelectionArgs,
     /// Save the plan for `apply FILE`.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -274,6 +287,21 @@ pub(super) struct PlanArgs {
     #[arg(long, conflicts_with_all = ["destroy", "refresh_only"])]
     pub resume: bool,
     /// Exit 2 when there are changes.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// What was changed outside.
+#[derive(Debug, Args, Clone)]
+pub(super) struct DriftArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Exit 2 when anything was changed.
     #[arg(long)]
     pub detailed_exitcode: bool,
 }
@@ -311,8 +339,18 @@ pub(super) struct ApplyArgs {
 pub(super) struct DestroyArgs {
     #[command(flatten)]
     pub stack: StackArgs,
-    #[command(flatten)]
-    pub planning: PlanningArgs,
+    /// Only this resource or component and what needs it; may be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    pub target: Vec<String>,
+    /// How many requests may be under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub parallelism: usize,
+    /// Run no hooks of charts.
+    #[arg(long)]
+    pub no_hooks: bool,
+    /// Wait this long for another run to release the state, for example 5m.
+    #[arg(long, value_name = "DURATION")]
+    pub lock_timeout: Option<String>,
     /// Leave this resource or component where it is, and forget it: for what cannot be deleted; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub abandon: Vec<String>,
@@ -672,6 +710,24 @@ pub(super) struct SchemaArgs {
     /// Which schema.
     #[arg(value_enum, default_value = "stack")]
     pub which: super::validate::Schema,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct ExplainArgs {
+    /// What to explain: cluster.location, gke.node_pool, deployment.spec.replicas, exit-codes. Without it, a list.
+    #[arg(value_name = "TOPIC")]
+    pub topic: Option<String>,
+    #[command(flatten)]
+    pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct ManArgs {
+    /// Write a page for each command into this folder.
+    #[arg(short, long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args, Clone)]

@@ -7,8 +7,10 @@ mod adopt;
 mod apply;
 mod args;
 mod chart;
+mod complete;
 mod cost;
 mod destroy;
+mod explain;
 mod export;
 mod graph;
 mod history;
@@ -45,6 +47,13 @@ use crate::env::vars::{ProcessVars, Vars};
 
 pub use panics::tame as tame_panics;
 
+/// Everything that can be typed, for tests and manuals.
+pub fn command() -> clap::Command {
+    let mut command = <args::Cli as clap::CommandFactory>::command();
+    command.build();
+    command
+}
+
 /// Runs the program with these arguments (the first is its own name).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     tame_panics();
@@ -52,6 +61,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     rustls::crypto::ring::default_provider().install_default().ok();
     let vars = ProcessVars;
     let arguments = arguments.into_iter().collect::<Vec<_>>();
+    if let Some(answer) = complete::answer(&vars, &arguments) {
+        std::io::Write::write_all(&mut std::io::stdout(), answer.as_bytes()).ok();
+        return ExitCode::SUCCESS;
+    }
     let parsed = match args::Cli::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -98,6 +111,7 @@ fn dispatch(
         args::Command::Fmt(args) => validate::fmt(&args, terminal),
         args::Command::Schema(args) => validate::schema(&args, terminal),
         args::Command::Plan(args) => plan::plan(&args, vars, terminal),
+        args::Command::Drift(args) => plan::drift(&args, vars, terminal),
         args::Command::Apply(args) => apply::apply(&args, vars, terminal),
         args::Command::Destroy(args) => destroy::destroy(&args, vars, terminal),
         args::Command::Reap(args) => reap::reap(&args, terminal),
@@ -118,6 +132,8 @@ fn dispatch(
         args::Command::Lease(args) => lease::lease(&args, vars, terminal),
         args::Command::Sim(args) => sim::sim(&args, vars, terminal),
         args::Command::Chart(args) => chart::chart(&args, vars, terminal),
-        args::Command::Completions(args) => scaffold::completions(&args, terminal),
+        args::Command::Completions(args) => complete::completions(&args, terminal),
+        args::Command::Man(args) => complete::man(&args, terminal),
+        args::Command::Explain(args) => explain::explain(&args, vars, terminal),
     }
 }

@@ -1,9 +1,9 @@
-//! `plan`: what apply would do.
+//! `plan`: what apply would do; and `drift`: what others have done.
 
 use std::process::ExitCode;
 
 use crate::address::Address;
-use crate::cli::args::PlanArgs;
+use crate::cli::args::{DriftArgs, PlanArgs};
 use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
@@ -16,6 +16,12 @@ use crate::ops::preview::preview;
 use crate::plan::file;
 use crate::plan::pause::Pausing;
 use crate::ui::plan_text;
+
+/// `drift`: what others have changed since the last apply; the plan to take note of it, not carried out.
+pub(super) fn drift(args: &DriftArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let DriftArgs { stack, charts, json, detailed_exitcode } = args.clone();
+    plan(&PlanArgs { stack, charts, json, detailed_exitcode, refresh_only: true, ..PlanArgs::default() }, vars, terminal)
+}
 
 pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);

@@ -93,6 +93,21 @@ impl Terminal {
         }
     }
 
+    /// One that nobody sees or hears.
+    pub(super) fn silent() -> Self {
+        let lines = JsonLines::new(Box::new(std::io::sink()), Arc::new(WallClock::new()));
+        Terminal {
+            out: Paint { color: false },
+            err: Paint { color: false },
+            live: false,
+            unicode: false,
+            interactive: false,
+            verbose: false,
+            lines: Some(Arc::new(lines)),
+            trace: None,
+        }
+    }
+
     /// Who watches a run of this plan.
     pub(super) fn watch(&self, plan: &Plan, clock: &SharedClock) -> Watch {
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();

@@ -5,6 +5,7 @@
 pub mod cost_text;
 pub mod diagnostic;
 pub mod events_json;
+pub mod explain_text;
 pub mod graph_text;
 pub mod paint;
 pub mod plan_text;

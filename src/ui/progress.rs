@@ -6,6 +6,8 @@
 mod course;
 mod frame;
 mod screen;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -172,10 +174,10 @@ impl Inner {
         matches!(self.target, Target::Live(_))
     }
 
-    /// How many changes the component has, and whether it is a single resource.
+    /// How many resources of the component change, and whether it is a single one.
     fn size(&self, name: &str) -> (usize, bool) {
-        let total = self.course.components.get(name).map_or(0, |component| component.total);
-        (total, total <= 1)
+        let resources = self.course.components.get(name).map_or(0, |component| component.resources);
+        (resources, resources <= 1)
     }
 
     /// Whether an event says of its resource, or of its component, what was not said before.
@@ -286,14 +288,14 @@ impl Sink for Progress {
             }
             Event::Finished { address, action, elapsed } => {
                 let name = address.component().to_owned();
-                let (total, single) = inner.size(&name);
+                let (_, single) = inner.size(&name);
                 let component = inner.course.components.get(&name);
-                let over = component.is_some_and(|component| component.done == total);
+                let over = component.is_some_and(|component| component.done == component.total);
                 let begun = component.and_then(|component| component.begun);
                 let since = begun.map_or(elapsed, |begun| now.since(begun));
                 let (text, time) =
                     if self.verbose || single { (tame(address.as_str()), elapsed) } else { (tame(&name), since) };
-                if self.verbose || over {
+                if self.verbose || over || single {
                     let line = format!("{} complete after {}", completion(action), duration(time));
                     inner.line(&format!("{}: {}", self.paint.bold(&text), self.paint.green(&line)), now);
                 }

@@ -13,10 +13,13 @@ mod arena;
 mod bring_up;
 mod canary;
 mod catalogue;
+mod completion;
 mod configmaps;
 mod crash_points;
 mod decoders;
+mod events;
 mod export;
+mod flags;
 mod gcloud;
 mod given;
 mod gke_client;
@@ -51,6 +54,7 @@ mod sources;
 mod stack_files;
 mod stacks;
 mod stores;
+mod terminal;
 
 /// A module that is not declared here would never run.
 #[test]

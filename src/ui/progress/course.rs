@@ -46,7 +46,9 @@ enum Standing {
 /// A component's part in it.
 #[derive(Default)]
 pub(super) struct Component {
-    /// Changes.
+    /// Resources that change.
+    pub(super) resources: usize,
+    /// Changes: what is made anew counts twice.
     pub(super) total: usize,
     /// Changes that are complete.
     pub(super) done: usize,
@@ -71,6 +73,7 @@ impl Course {
         let mut components: BTreeMap<String, Component> = BTreeMap::new();
         for change in plan.changes.iter().filter(|c| (c.action.acts() || c.resume) && c.goes_with.is_none()) {
             let component = components.entry(change.address.component().to_owned()).or_default();
+            component.resources += 1;
             component.total += if change.action == Action::Replace { 2 } else { 1 };
         }
         let graph = execution::graph(plan);

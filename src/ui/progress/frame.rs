@@ -84,7 +84,7 @@ pub(super) fn frame(course: &Course, now: Timestamp, look: Look) -> Vec<String> 
     for (name, component) in active.iter().take(shown) {
         let is_critical = critical == Some(*name);
         let children = match component.running.len() {
-            _ if component.total <= 1 => 0,
+            _ if component.resources <= 1 => 0,
             running => running.min(NAMED).min(spare),
         };
         lines.push(row(name, component, now, is_critical, (names, children == 0), &look));

@@ -11,12 +11,14 @@ pub(super) struct Screen {
     out: Box<dyn Write + Send>,
     /// The widths of the lines that stand there.
     shown: Vec<usize>,
+    /// The columns that there were then.
+    columns: usize,
 }
 
 impl Screen {
     /// At the end of what was written to `out`.
     pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
-        Screen { out, shown: Vec::new() }
+        Screen { out, shown: Vec::new(), columns: 0 }
     }
 
     /// Replaces the picture, and writes lines above it that stay. `columns` are those of the terminal now: when it has
@@ -30,10 +32,12 @@ impl Screen {
         if up > 0 {
             write!(text, "\u{1b}[{up}A").ok();
         }
-        if !above.is_empty() {
-            // Lines that stay may be wider than the terminal, and break over what stood there.
+        // Lines that stay may be wider than the terminal, and break over what stood there; and lines that the terminal has
+        // broken by itself are joined again when it grows, whatever is written over them, unless they were cleared.
+        if !above.is_empty() || columns != self.columns {
             text.push_str("\u{1b}[J");
         }
+        self.columns = columns;
         for line in above.iter().chain(picture) {
             write!(text, "{line}\u{1b}[K\r\n").ok();
         }
@@ -78,7 +82,7 @@ mod tests {
         assert_eq!(tape.take(), "", "nothing is drawn where nothing is shown");
         screen.draw(&[], &lines(&["one", "a line of twenty two c"]), 80);
         let first = tape.take();
-        assert!(first.contains("one\u{1b}[K\r\na line") && !first.contains('A'), "{first:?}");
+        assert!(first.contains("one\u{1b}[K\r\na line") && !first.contains("[2A"), "{first:?}");
         screen.draw(&[], &lines(&["two"]), 80);
         assert!(tape.take().contains("\r\u{1b}[2Atwo"), "two lines up");
         screen.draw(&[], &lines(&["a line of twenty two c"]), 80);
