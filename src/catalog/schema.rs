@@ -91,12 +91,19 @@ pub fn complete(schema: &mut Json, machines: &[&str]) {
     let mut known = serde_json::Map::new();
     for name in names.iter().filter_map(Json::as_str) {
         let versions = addons::versions(name);
-        let text = format!("{name}. Tested: {}.", told(&versions));
+        let text = format!("Tested: {}.", told(&versions));
+        let about = format!("The version. {text}");
         let mut versions = versions.iter().map(|(_, version)| *version).collect::<Vec<_>>();
         versions.dedup();
         known.insert(
             name.to_owned(),
-            json!({ "allOf": [base.clone(), { "properties": { "version": { "examples": versions } } }], "description": text }),
+            json!({
+                "allOf": [
+                    base.clone(),
+                    { "properties": { "version": { "examples": versions, "description": about } } },
+                ],
+                "description": format!("The add-on {name}. {text}"),
+            }),
         );
     }
     if let Some(addons) = schema["properties"]["addons"].as_object_mut() {
@@ -168,7 +175,8 @@ mod tests {
             assert!(errors.is_empty(), "{name}: {errors:?}");
         }
         let good = read("gpu-t4.toml");
-        for (from, to) in [("\"nvidia-t4\"", "\"nvidia-t5\""), ("[addons.kserve]", "[addons.kserv]"), ("nodes = 1", "node = 1")]
+        for (from, to) in
+            [("\"nvidia-t4\"", "\"nvidia-t5\""), ("[addons.kserve]", "[addons.kserv]"), ("nodes = 1", "node = 1")]
         {
             assert!(good.contains(from), "{from}");
             assert!(!validator.is_valid(&json(&good.replacen(from, to, 1))), "{to}");

@@ -227,11 +227,7 @@ async fn carry(
 }
 
 /// Before anything else is done: a long run must not be overtaken by its own end.
-async fn renew(
-    platforms: &Platforms,
-    renewals: &[expiry::Renewal],
-    terminal: &Terminal,
-) -> Result<(), Diagnostics> {
+async fn renew(platforms: &Platforms, renewals: &[expiry::Renewal], terminal: &Terminal) -> Result<(), Diagnostics> {
     for renewal in renewals {
         let expires = expiry::renew(platforms, renewal).await.map_err(|error| {
             let diagnostic = Diagnostic::error("until when the stack may live could not be written on its cluster");

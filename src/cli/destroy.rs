@@ -12,11 +12,7 @@ use crate::env::vars::Vars;
 pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let planning = PlanningArgs {
         // What goes is neither made anew nor given fields.
-        selection: SelectionArgs {
-            target: args.target.clone(),
-            no_hooks: args.no_hooks,
-            ..SelectionArgs::default()
-        },
+        selection: SelectionArgs { target: args.target.clone(), no_hooks: args.no_hooks, ..SelectionArgs::default() },
         parallelism: args.parallelism,
         lock_timeout: args.lock_timeout.clone(),
     };

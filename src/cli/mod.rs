@@ -99,11 +99,7 @@ fn code_of(code: ExitCode) -> u8 {
     (1..=u8::MAX).find(|figure| ExitCode::from(*figure) == code).unwrap_or(1)
 }
 
-fn dispatch(
-    command: args::Command,
-    vars: &dyn Vars,
-    terminal: &terminal::Terminal,
-) -> Result<ExitCode, Diagnostics> {
+fn dispatch(command: args::Command, vars: &dyn Vars, terminal: &terminal::Terminal) -> Result<ExitCode, Diagnostics> {
     match command {
         args::Command::Init(args) => scaffold::init(&args, terminal),
         args::Command::New(args) => scaffold::new(&args, terminal),

@@ -20,7 +20,11 @@ use crate::ui::plan_text;
 /// `drift`: what others have changed since the last apply; the plan to take note of it, not carried out.
 pub(super) fn drift(args: &DriftArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let DriftArgs { stack, charts, json, detailed_exitcode } = args.clone();
-    plan(&PlanArgs { stack, charts, json, detailed_exitcode, refresh_only: true, ..PlanArgs::default() }, vars, terminal)
+    plan(
+        &PlanArgs { stack, charts, json, detailed_exitcode, refresh_only: true, ..PlanArgs::default() },
+        vars,
+        terminal,
+    )
 }
 
 pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {

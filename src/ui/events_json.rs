@@ -242,15 +242,10 @@ fn millis(duration: Duration) -> u64 {
 fn complaint(diagnostic: &Diagnostic, severity: &str) -> Complaint {
     let range = diagnostic.span.as_ref().map(|(span, _)| {
         let position = |byte: usize| {
-            let (line, column) =
-                crate::diag::Span { source: span.source.clone(), range: byte..byte }.line_column();
+            let (line, column) = crate::diag::Span { source: span.source.clone(), range: byte..byte }.line_column();
             Position { line, column, byte }
         };
-        Range {
-            filename: span.source.name.clone(),
-            start: position(span.range.start),
-            end: position(span.range.end),
-        }
+        Range { filename: span.source.name.clone(), start: position(span.range.start), end: position(span.range.end) }
     });
     Complaint {
         severity: severity.to_owned(),

@@ -206,7 +206,10 @@ impl Inner {
         let left = if left.is_zero() { String::new() } else { format!(", about {} left", duration(left)) };
         let (done, total) = self.course.counted();
         let names = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-        self.line(&format!("Still working... [{} elapsed{left}] {done}/{total}: {names}{more}", duration(elapsed)), now);
+        self.line(
+            &format!("Still working... [{} elapsed{left}] {done}/{total}: {names}{more}", duration(elapsed)),
+            now,
+        );
     }
 }
 
@@ -278,12 +281,15 @@ impl Sink for Progress {
             }
             Event::Retrying { address, message, delay, .. } => {
                 if !inner.is_live() && (self.verbose || (news && delay >= Duration::from_secs(4))) {
-                    inner.line(&format!(
-                        "{}: {} {}",
-                        tame(address.as_str()),
-                        self.paint.yellow(&format!("trying again in {}:", duration(delay))),
-                        tame(&message)
-                    ), now);
+                    inner.line(
+                        &format!(
+                            "{}: {} {}",
+                            tame(address.as_str()),
+                            self.paint.yellow(&format!("trying again in {}:", duration(delay))),
+                            tame(&message)
+                        ),
+                        now,
+                    );
                 }
             }
             Event::Finished { address, action, elapsed } => {
@@ -311,7 +317,10 @@ impl Sink for Progress {
             }
             Event::Skipped { address, because } => {
                 if self.verbose {
-                    inner.line(&self.paint.dim(&format!("{}: not tried, {}", tame(address.as_str()), tame(&because))), now);
+                    inner.line(
+                        &self.paint.dim(&format!("{}: not tried, {}", tame(address.as_str()), tame(&because))),
+                        now,
+                    );
                 }
             }
             Event::Interrupted { in_flight, at_once } => {
@@ -342,13 +351,16 @@ impl Sink for Progress {
                 inner.line(&text, now);
             }
             Event::Proved { component, model, text, tokens, elapsed, .. } => {
-                inner.line(&format!(
-                    "{}: {} answered after {} with {tokens} tokens: {}",
-                    self.paint.bold(&tame(&component)),
-                    tame(&model),
-                    millis(elapsed),
-                    self.paint.green(&format!("{:?}", tame(&text)))
-                ), now);
+                inner.line(
+                    &format!(
+                        "{}: {} answered after {} with {tokens} tokens: {}",
+                        self.paint.bold(&tame(&component)),
+                        tame(&model),
+                        millis(elapsed),
+                        self.paint.green(&format!("{:?}", tame(&text)))
+                    ),
+                    now,
+                );
             }
         }
     }

@@ -19,7 +19,8 @@ fn applied() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("folder");
     std::fs::write(folder.path().join("stack.toml"), STACK).expect("written");
     program(folder.path(), &["apply", "--auto-approve"]);
-    let more = format!("{STACK}[values.three]\ninput = 3\n").replace("[outputs]\nfirst = \"${values.one.output}\"\n", "");
+    let more =
+        format!("{STACK}[values.three]\ninput = 3\n").replace("[outputs]\nfirst = \"${values.one.output}\"\n", "");
     std::fs::write(folder.path().join("stack.toml"), more).expect("written");
     folder
 }

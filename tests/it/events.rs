@@ -65,7 +65,14 @@ fn types(lines: &[Json]) -> BTreeSet<String> {
 }
 
 /// Runs a command whose lines go to `stdout` or to standard error, and looks at them.
-fn told(schema: &jsonschema::Validator, folder: &Path, line: &str, command: &str, code: i32, wanted: &[&str]) -> Vec<Json> {
+fn told(
+    schema: &jsonschema::Validator,
+    folder: &Path,
+    line: &str,
+    command: &str,
+    code: i32,
+    wanted: &[&str],
+) -> Vec<Json> {
     let output = run(folder, line);
     let stream = if line.contains("--log-format") { &output.stderr } else { &output.stdout };
     let lines = lines(schema, stream, line);
@@ -107,12 +114,22 @@ fn every_command_that_runs_or_reports_writes_lines_that_fit() {
     told("resume --sim --auto-approve --json", "resume", 0, &["planned_change", "apply_complete", "summary"]);
     told("forget node_pools.gpu --sim --dry-run --json", "forget", 0, &["state_change"]);
     told("state rm values.word --sim --json", "state rm", 0, &["state_change"]);
-    told("state mv node_pools.gpu node_pools.other --sim --dry-run --log-format json", "state mv", 0, &["state_change"]);
+    told(
+        "state mv node_pools.gpu node_pools.other --sim --dry-run --log-format json",
+        "state mv",
+        0,
+        &["state_change"],
+    );
     told("forget node_pools.gpu --sim --json", "forget", 0, &["state_change"]);
     told("adopt node_pools.gpu --sim --auto-approve --json", "adopt", 0, &["planned_change", "apply_complete"]);
     told("reap --project demo-project --sim --dry-run --json", "reap", 0, &["stacks"]);
     told("output --name nothing --sim --log-format json", "output", 1, &["diagnostic"]);
-    told("destroy --sim --auto-approve --json", "destroy", 0, &["planned_change", "apply_complete", "receipt", "summary"]);
+    told(
+        "destroy --sim --auto-approve --json",
+        "destroy",
+        0,
+        &["planned_change", "apply_complete", "receipt", "summary"],
+    );
     std::fs::write(at.join("stack.toml"), STACK.replace("nodes = 1", "nodes = \"many\"")).expect("written");
     let wrong = told("apply --sim --auto-approve --json", "apply", 1, &["diagnostic"]);
     let place = wrong.iter().find(|line| line["type"] == "diagnostic").expect("a diagnostic")["diagnostic"].clone();
@@ -178,14 +195,17 @@ fn a_trace_says_the_same_as_the_lines() {
         seen += 1;
     }
     assert_eq!(seen, 3);
-    let waits = |name: &str| spans[&tracks[name]].iter().filter(|(name, .., depth)| *depth == 1 && name.starts_with("waiting for ")).count();
+    let waits = |name: &str| {
+        spans[&tracks[name]].iter().filter(|(name, .., depth)| *depth == 1 && name.starts_with("waiting for ")).count()
+    };
     assert!(waits("cluster") > 0 && waits("node_pools.gpu") > 0);
     // Requests lie within the track of who made them, and what only reads has lanes of its own.
     let requests = |track: (u64, u64)| {
         let of = |event: &&Json| event["ph"] == "X" && event["pid"] == track.0 && event["tid"] == track.1;
         trace.iter().filter(of).collect::<Vec<_>>()
     };
-    let (begun, end) = spans[&tracks["cluster"]].iter().filter(|(.., depth)| *depth == 0).map(|s| (s.1, s.2)).next().expect("a span");
+    let (begun, end) =
+        spans[&tracks["cluster"]].iter().filter(|(.., depth)| *depth == 0).map(|s| (s.1, s.2)).next().expect("a span");
     let made = requests(tracks["cluster"]);
     assert!(made.len() > 3, "{made:?}");
     for request in made {
@@ -196,7 +216,8 @@ fn a_trace_says_the_same_as_the_lines() {
     assert!(!requests(tracks["requests 1"]).is_empty());
     // The pool was let begin by the cluster.
     let arrows = trace.iter().filter(|event| event["ph"] == "s" || event["ph"] == "f").collect::<Vec<_>>();
-    let to_pool = arrows.iter().find(|event| event["ph"] == "f" && event["tid"] == tracks["node_pools.gpu"].1).expect("an arrow");
+    let to_pool =
+        arrows.iter().find(|event| event["ph"] == "f" && event["tid"] == tracks["node_pools.gpu"].1).expect("an arrow");
     let from = arrows.iter().find(|event| event["ph"] == "s" && event["id"] == to_pool["id"]).expect("its begin");
     assert_eq!((&from["tid"], from["ts"].as_u64().map(|at| at < end)), (&tracks["cluster"].1.into(), Some(true)));
     // Of a plan, there are the requests.
@@ -257,7 +278,8 @@ fn requests_are_as_many_at_a_time_as_the_user_wants() {
         let text = std::fs::read_to_string(at.join("run.json")).expect("a trace");
         let trace = serde_json::from_str::<Vec<Json>>(&text).expect("JSON");
         let own = trace.iter().filter(|event| event["ph"] == "X" && event["pid"] != 0);
-        let spans = own.filter_map(|event| Some((event["ts"].as_u64()?, event["ts"].as_u64()? + event["dur"].as_u64()?)));
+        let spans =
+            own.filter_map(|event| Some((event["ts"].as_u64()?, event["ts"].as_u64()? + event["dur"].as_u64()?)));
         at_a_time(&spans.collect::<Vec<_>>())
     };
     let (one, many) = (most("--parallelism 1"), most("--parallelism 16"));

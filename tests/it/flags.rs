@@ -102,9 +102,8 @@ fn uses(line: &str, command: &str, flag: &str, short: Option<char>) -> bool {
     if !rest.is_empty() && !rest.starts_with(' ') && !command.is_empty() {
         return false;
     }
-    rest.split(' ').any(|word| {
-        word.split('=').next() == Some(flag) || short.is_some_and(|short| word == format!("-{short}"))
-    })
+    rest.split(' ')
+        .any(|word| word.split('=').next() == Some(flag) || short.is_some_and(|short| word == format!("-{short}")))
 }
 
 /// Whether the value of a flag is looked at: with it the command says these words and fails, without it it does not say them.
@@ -177,7 +176,8 @@ fn every_command_and_flag_is_shown_to_do_something() {
             missing.push(format!("{file} has no {test} that uses {command} {flag}"));
         }
         if !flag.is_empty() && !needed.contains(&((*command).to_owned(), (*flag).to_owned())) {
-            missing.push(format!("the row of {command} {flag} is needless: a scenario has it, or there is no such flag"));
+            missing
+                .push(format!("the row of {command} {flag} is needless: a scenario has it, or there is no such flag"));
         }
     }
     for flag in SHARED {

@@ -65,7 +65,12 @@ fn a_terminal_shows_what_is_under_way_and_is_left_as_it_was() {
     let folder = tempfile::tempdir().expect("folder");
     let served = serve(&folder.path().join("world"), "127.0.0.1:0");
     let tmux = Tmux(format!("stackwright-{}", std::process::id()));
-    let windows = [("wide", (80, 24), ""), ("narrow", (40, 20), ""), ("changing", (100, 30), ""), ("dumb", (80, 24), "TERM=dumb")];
+    let windows = [
+        ("wide", (80, 24), ""),
+        ("narrow", (40, 20), ""),
+        ("changing", (100, 30), ""),
+        ("dumb", (80, 24), "TERM=dumb"),
+    ];
     for (name, size, variables) in windows {
         let own = folder.path().join(name);
         std::fs::create_dir(&own).expect("a folder");
@@ -119,7 +124,9 @@ fn a_terminal_shows_what_is_under_way_and_is_left_as_it_was() {
         let ever = |words: &str| live.iter().any(|lines| lines.iter().any(|line| line.contains(words)));
         assert!(ever("then: node_pools."), "{name}: {live:#?}");
         match *name {
-            "wide" => assert!(ever("Applying wide  ") && ever(" of ~") && ever("the nodes are being made"), "{live:#?}"),
+            "wide" => {
+                assert!(ever("Applying wide  ") && ever(" of ~") && ever("the nodes are being made"), "{live:#?}")
+            }
             _ => assert!(ever("node_pools.cpu-…") && !ever("Applying"), "{live:#?}"),
         }
     }

@@ -59,7 +59,8 @@ pub(super) fn wanted(root: &Command, before: &[String], current: &str) -> Wanted
     }
     if !only_values && current.starts_with('-') {
         let flags = command.get_arguments().filter(|argument| !argument.is_hide_set());
-        let flags = flags.filter_map(|argument| Some((format!("--{}", argument.get_long()?), help(argument.get_help()))));
+        let flags =
+            flags.filter_map(|argument| Some((format!("--{}", argument.get_long()?), help(argument.get_help()))));
         return Wanted { words: flags.collect(), command: path, typed: current.to_owned(), ..Wanted::default() };
     }
     let places = command.get_positionals().collect::<Vec<_>>();

@@ -32,7 +32,8 @@ impl Subject {
             let after = words.iter().skip_while(|word| *word != name).nth(1).cloned();
             after.or_else(|| words.iter().find_map(|word| Some(word.strip_prefix(&joined)?.to_owned())))
         };
-        let is_stack = |word: &&String| Path::new(word).extension().is_some_and(|end| end == "toml") && Path::new(word).is_file();
+        let is_stack =
+            |word: &&String| Path::new(word).extension().is_some_and(|end| end == "toml") && Path::new(word).is_file();
         let file = flag("--stack").or_else(|| words.iter().find(is_stack).cloned());
         let sim = words.iter().any(|word| word.split('=').next() == Some("--sim")).then(String::new);
         let place = PlaceArgs { sim, world: flag("--world").map(PathBuf::from) };
@@ -94,7 +95,9 @@ impl Subject {
         let mut found = state.into_values().map(|recorded| recorded.address).collect::<Vec<_>>();
         if of_stack {
             let wanted = source::load(&self.args, &BundleArgs::default(), &ProcessVars, true, None);
-            found.extend(wanted.into_iter().flat_map(|wanted| wanted.desired.resources).map(|resource| resource.address));
+            found.extend(
+                wanted.into_iter().flat_map(|wanted| wanted.desired.resources).map(|resource| resource.address),
+            );
             // A component stands for all that is in it.
             let components = found.iter().map(|address| Address::new(address.component())).collect::<Vec<_>>();
             found.extend(components);

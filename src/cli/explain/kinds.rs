@@ -39,9 +39,9 @@ pub(super) fn of_key(table: &str, path: &[&str]) -> Option<String> {
 }
 
 pub(super) fn find(topic: &str) -> Option<Found> {
-    let (kind, text, table) = KINDS.iter().find(|(name, ..)| {
-        topic.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    })?;
+    let (kind, text, table) = KINDS
+        .iter()
+        .find(|(name, ..)| topic.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))?;
     let all = attributes(kind);
     let rest = topic[kind.len()..].trim_start_matches('.');
     let words = |attribute: &Attribute| {

@@ -105,7 +105,8 @@ fn walk(topic: &str, named: &Named, path: &[&str]) -> Found {
     }
     let mut facts = Vec::new();
     if path.is_empty() {
-        let api = if named.group.is_empty() { named.version.clone() } else { format!("{}/{}", named.group, named.version) };
+        let api =
+            if named.group.is_empty() { named.version.clone() } else { format!("{}/{}", named.group, named.version) };
         facts.push(("apiVersion".to_owned(), api));
         facts.push(("kind".to_owned(), named.kind.clone()));
     }
@@ -117,7 +118,8 @@ fn walk(topic: &str, named: &Named, path: &[&str]) -> Found {
         facts.push(("Matches".to_owned(), pattern.source().to_owned()));
     }
     if immutable::is_immutable(&named.group, &named.kind, path) {
-        facts.push(("A change".to_owned(), "is refused by the API server, so that the object is made anew.".to_owned()));
+        facts
+            .push(("A change".to_owned(), "is refused by the API server, so that the object is made anew.".to_owned()));
     }
     let below = items(schema, text);
     let fields = below.0.properties.iter().map(|property| {

@@ -48,7 +48,10 @@ fn contents() -> Page {
         fields: vec![
             row("Keys of stack files", &keys),
             row("Kinds of resources", &kinds),
-            row("Objects of Kubernetes", "any kind that is built in or that the stack installs: deployment.spec.replicas"),
+            row(
+                "Objects of Kubernetes",
+                "any kind that is built in or that the stack installs: deployment.spec.replicas",
+            ),
             row("Words", &words::names().collect::<Vec<_>>().join(", ")),
         ],
         ..Page::default()

@@ -47,7 +47,13 @@ pub(super) fn find(topic: &str) -> Option<Found> {
         kind: word(&root, &schema),
         text: description(&schema),
     });
-    Some(Ok(Page { name: topic.to_owned(), kind: word(&root, &at), text: description(&at), facts, fields: fields.collect() }))
+    Some(Ok(Page {
+        name: topic.to_owned(),
+        kind: word(&root, &at),
+        text: description(&at),
+        facts,
+        fields: fields.collect(),
+    }))
 }
 
 /// What the schema says of a key of a table, or of a component's entry.
@@ -123,7 +129,8 @@ fn facts(at: &Json, table: &Json) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut note = |name: &str, text: Option<String>| facts.extend(text.map(|text| (name.to_owned(), text)));
     // Where any other text will do as well, these are some that are known.
-    let is_open = table["anyOf"].as_array().into_iter().flatten().any(|other| *other == serde_json::json!({ "type": "string" }));
+    let is_open =
+        table["anyOf"].as_array().into_iter().flatten().any(|other| *other == serde_json::json!({ "type": "string" }));
     note(if is_open { "Known" } else { "One of" }, within("enum").and_then(|list| listed(&list)));
     note("At least", within("minimum").map(|bound| bound.to_string()));
     note("At most", within("maximum").map(|bound| bound.to_string()));

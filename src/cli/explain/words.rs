@@ -6,8 +6,11 @@ use crate::ui::explain_text::{Page, Row};
 /// (code, meaning).
 const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "Done: everything that was asked for is so. Of a destroy: a receipt says that nothing is left."),
-    ("1", "Not done, or not wholly: a mistake, a refusal, an interruption, a model that does not answer, something left behind. \
-           What was done is recorded."),
+    (
+        "1",
+        "Not done, or not wholly: a mistake, a refusal, an interruption, a model that does not answer, something left behind. \
+           What was done is recorded.",
+    ),
     ("2", "With --detailed-exitcode, of plan and drift: there are changes. Without it never."),
     ("3", "Of fmt --check: a file is not in canonical form."),
 ];
@@ -25,8 +28,11 @@ const VARIABLES: &[(&str, &str)] = &[
     ("STACKWRIGHT_CHARTS", "A folder with archives of charts, looked into before anything is fetched."),
     ("STACKWRIGHT_COMPLETE", "Set by completion scripts while they ask for candidates."),
     ("STACKWRIGHT_KEY", "The stack key, as \"base64:...\", in place of the file beside the state."),
-    ("STACKWRIGHT_VAR_*", "The value of the input of that name: STACKWRIGHT_VAR_project. After --var and --var-file, before the \
-                           input's own variable."),
+    (
+        "STACKWRIGHT_VAR_*",
+        "The value of the input of that name: STACKWRIGHT_VAR_project. After --var and --var-file, before the \
+                           input's own variable.",
+    ),
     ("TERM", "`dumb` means neither colours nor redrawing."),
     ("XDG_CACHE_HOME", "Where caches are, see STACKWRIGHT_CACHE."),
 ];
@@ -55,9 +61,9 @@ pub(super) fn find(topic: &str) -> Option<Found> {
         let (name, text, fields) = ((*name).to_owned(), (*text).to_owned(), fields.collect());
         return Some(Ok(Page { name, text, fields, ..Page::default() }));
     }
-    let row = table.iter().find(|(name, _)| {
-        *name == rest || name.strip_suffix('*').is_some_and(|prefix| rest.starts_with(prefix))
-    });
+    let row = table
+        .iter()
+        .find(|(name, _)| *name == rest || name.strip_suffix('*').is_some_and(|prefix| rest.starts_with(prefix)));
     Some(match row {
         Some((_, text)) => Ok(Page { name: rest.to_owned(), text: (*text).to_owned(), ..Page::default() }),
         None => Err(no_field(name, rest, table.iter().map(|(name, _)| *name))),

@@ -48,9 +48,9 @@ fn plan(chain: &[(&str, u64)]) -> Plan {
     });
     let mut changes = changes.by_ref().collect::<Vec<_>>();
     changes.sort_by_key(|change| change["address"].as_str().unwrap().to_owned());
-    let mut edges = chain.windows(2).map(|pair| {
-        json!({ "dependent": pair[1].0, "dependency": pair[0].0, "reasons": ["it needs it"] })
-    });
+    let mut edges = chain
+        .windows(2)
+        .map(|pair| json!({ "dependent": pair[1].0, "dependency": pair[0].0, "reasons": ["it needs it"] }));
     let mut edges = edges.by_ref().collect::<Vec<_>>();
     edges.sort_by_key(|edge| edge["dependent"].as_str().unwrap().to_owned());
     let basis = json!({ "lineage": "", "serial": 0, "target": null });
@@ -100,7 +100,9 @@ fn what_remains_follows_the_longest_way() {
 
 #[test]
 fn pictures_fit_whatever_the_terminal_and_the_names() {
-    let members = (0..30).map(|at| format!("addons.istio/Deployment.apps/istio-system/部署-{at:02}-with-a-long-name")).collect::<Vec<_>>();
+    let members = (0..30)
+        .map(|at| format!("addons.istio/Deployment.apps/istio-system/部署-{at:02}-with-a-long-name"))
+        .collect::<Vec<_>>();
     let mut chain = vec![("cluster", 240), ("node_pools.\u{1b}[31mred", 30), ("addons.名前名前名前名前名前名前", 60)];
     chain.extend(members.iter().map(|address| (address.as_str(), 20)));
     chain.extend([("gateway", 90), ("workloads.a", 600)]);
@@ -110,7 +112,8 @@ fn pictures_fit_whatever_the_terminal_and_the_names() {
     course.note(&waiting("cluster", "the control plane: it is being made", 0), Timestamp(0));
     for address in chain.iter().skip(1).take(20).map(|(address, _)| *address) {
         course.note(&started(address), Timestamp(1000));
-        course.note(&waiting(address, "Deployment 部署: 0 of 1 pods: 画像 is being pulled\u{202e}", 1), Timestamp(1000));
+        course
+            .note(&waiting(address, "Deployment 部署: 0 of 1 pods: 画像 is being pulled\u{202e}", 1), Timestamp(1000));
     }
     for columns in [8, 20, 39, 59, 60, 79, 200] {
         for rows in [1, 2, 3, 9, 19, 23, 60] {
@@ -139,13 +142,8 @@ fn pictures_fit_whatever_the_terminal_and_the_names() {
 fn without_a_terminal_a_long_silence_is_broken() {
     let (tape, clock) = (Tape::default(), Arc::new(Hand::default()));
     let plan = plan(&[("cluster", 240), ("node_pools.gpu", 420)]);
-    let stage = Stage {
-        out: Box::new(tape.clone()),
-        size: None,
-        paint: Paint { color: false },
-        unicode: true,
-        verbose: false,
-    };
+    let stage =
+        Stage { out: Box::new(tape.clone()), size: None, paint: Paint { color: false }, unicode: true, verbose: false };
     let progress = Progress::new(&plan, stage, clock.clone());
     progress.emit(started("cluster"));
     assert_eq!(tape.take(), "cluster: Creating...\n");
@@ -175,7 +173,11 @@ fn a_terminal_is_drawn_on_and_left_clean() {
     let progress = Progress::new(&plan, stage, clock);
     progress.emit(started("cluster"));
     let drawn = tape.take();
-    assert!(drawn.contains("cluster: Creating...") && drawn.contains("Applying demo") && drawn.contains("then: node_pools.gpu"));
+    assert!(
+        drawn.contains("cluster: Creating...")
+            && drawn.contains("Applying demo")
+            && drawn.contains("then: node_pools.gpu")
+    );
     std::thread::sleep(PICTURES * 4);
     assert!(tape.take().contains("» ⠙ cluster"), "it turns by itself");
     progress.finish();
