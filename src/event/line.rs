@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -389,7 +390,9 @@ pub struct Output {
 
 /// The JSON Schema of a line.
 pub fn schema() -> Json {
-    let mut schema = Json::from(schemars::schema_for!(Line));
+    // What is written, not what could be read: keys that are left out are not required.
+    let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let mut schema = generator.into_root_schema_for::<Line>().to_value();
     schema["title"] = "A line of stackwright's events".into();
     schema["$id"] = format!("https://stackwright.dev/schema/events-{VERSION}.json").into();
     // The envelope and the type together name all keys: one that neither knows is a mistake of the writer.

@@ -34,6 +34,11 @@ impl Tmux {
     fn look(&self, name: &str) -> Vec<String> {
         self.run(&["capture-pane", "-p", "-t", name]).lines().map(str::to_owned).collect()
     }
+
+    /// Whether anything of it has a colour, or is bold or faint.
+    fn is_coloured(&self, name: &str) -> bool {
+        self.run(&["capture-pane", "-e", "-p", "-t", name]).contains("\u{1b}[")
+    }
 }
 
 impl Drop for Tmux {
@@ -75,14 +80,19 @@ fn a_terminal_shows_what_is_under_way_and_is_left_as_it_was() {
         let own = folder.path().join(name);
         std::fs::create_dir(&own).expect("a folder");
         stack(&own, name);
-        let line = format!("apply --sim={} --world {}/w --auto-approve", served.url, own.display());
+        let plain = if name == "narrow" { " --no-color" } else { "" };
+        let line = format!("apply --sim={} --world {}/w --auto-approve{plain}", served.url, own.display());
         tmux.open(name, size, &own, variables, &line);
     }
     let begun = Instant::now();
     let mut pictures = windows.map(|(name, ..)| (name, Vec::<Vec<String>>::new()));
+    let mut coloured = [false, false];
     let mut sizes = [(40, 10), (120, 20), (60, 8), (80, 24)].iter().cycle();
     loop {
         let mut over = 0;
+        for (at, name) in ["wide", "narrow"].into_iter().enumerate() {
+            coloured[at] |= tmux.is_coloured(name);
+        }
         for (name, seen) in &mut pictures {
             let lines = tmux.look(name);
             over += usize::from(lines.iter().any(|line| line.starts_with("EXIT")));
@@ -96,6 +106,7 @@ fn a_terminal_shows_what_is_under_way_and_is_left_as_it_was() {
         tmux.run(&["resize-window", "-t", "changing", "-x", &columns.to_string(), "-y", &rows.to_string()]);
         std::thread::sleep(Duration::from_millis(400));
     }
+    assert_eq!(coloured, [true, false], "one has colours, and one was told to have none");
     for (name, seen) in &pictures {
         let last = seen.last().expect("looked at");
         let text = last.join("\n");
@@ -119,13 +130,14 @@ fn a_terminal_shows_what_is_under_way_and_is_left_as_it_was() {
             let picture = lines.join("\n");
             assert_eq!(headers(lines).len(), 1, "{name}: drawn twice\n{picture}");
             assert!(picture.contains('»'), "{name}: nothing is critical\n{picture}");
-            assert!(picture.contains(" left"), "{name}: not how long it takes\n{picture}");
         }
         let ever = |words: &str| live.iter().any(|lines| lines.iter().any(|line| line.contains(words)));
+        // On a busy machine it may all take longer than usual, but not from the beginning.
+        assert!(ever(" left"), "{name}: not how long it takes: {live:#?}");
         assert!(ever("then: node_pools."), "{name}: {live:#?}");
         match *name {
             "wide" => {
-                assert!(ever("Applying wide  ") && ever(" of ~") && ever("the nodes are being made"), "{live:#?}")
+                assert!(ever("Applying wide  ") && ever(" of ~"), "{live:#?}")
             }
             _ => assert!(ever("node_pools.cpu-…") && !ever("Applying"), "{live:#?}"),
         }
