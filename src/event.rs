@@ -3,6 +3,7 @@
 //! The engine emits, views show; nothing is ever read back. What programs read of it is in `line`.
 
 pub mod line;
+pub mod timeline;
 
 use std::sync::Arc;
 use std::time::Duration;

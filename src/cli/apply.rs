@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -21,20 +22,21 @@ use crate::engine::dispatcher::Interrupt;
 use crate::env::clock::Timestamp;
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
+use crate::event::Sink;
+use crate::event::timeline::Timeline;
 use crate::ops::apply::{Applied, Apply, apply as carry_out, check_basis};
 use crate::ops::capture::{self, CaptureError};
 use crate::ops::expiry;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
-use crate::plan::execution;
 use crate::plan::file;
 use crate::plan::model::{Drift, Pause, Plan, Reason};
 use crate::plan::pause::Pausing;
+use crate::plan::time::Course;
 use crate::platform::audit::Receipt;
 use crate::resource::kind::Observed;
-use crate::ui::paint::duration;
 use crate::ui::plan_text;
-use crate::ui::{summary, values};
+use crate::ui::{summary, time_text, values};
 
 /// What to do with a stack.
 pub(super) struct Job<'a> {
@@ -213,7 +215,9 @@ async fn carry(
         parallelism: job.planning.parallelism,
         interrupt,
     };
-    let applied = perform(performance, platforms, session, terminal).await?;
+    let performed = perform(performance, platforms, session, terminal).await;
+    let timeline = performed.timeline;
+    let applied = performed.result?;
     if !plan.destroy
         && let Err(error) = capture::after(platforms, session).await
     {
@@ -223,7 +227,7 @@ async fn carry(
         true => Some(looking.look(session).await?),
         false => None,
     };
-    report(&looking, &applied, receipt.as_ref())
+    report(&looking, &applied, &timeline, receipt.as_ref())
 }
 
 /// Before anything else is done: a long run must not be overtaken by its own end.
@@ -262,20 +266,29 @@ pub(super) struct Performance<'a> {
     pub interrupt: watch::Receiver<Interrupt>,
 }
 
+/// What came of a performance.
+pub(super) struct Performed {
+    /// How it went; an error where the state could not be written.
+    pub result: Result<Applied, Diagnostics>,
+    /// What happened when.
+    pub timeline: Arc<Timeline>,
+}
+
 /// Carries a plan out, and shows how it goes.
 pub(super) async fn perform(
     performance: Performance<'_>,
     platforms: &Platforms,
     session: &mut dyn Session,
     terminal: &Terminal,
-) -> Result<Applied, Diagnostics> {
+) -> Performed {
     let Performance { plan, observed, secrets, ttl, parallelism, interrupt } = performance;
     let watch = terminal.watch(plan, &platforms.clock);
-    let sink = watch.sink.clone();
+    let timeline = Arc::new(Timeline::new(platforms.clock.clone(), watch.sink.clone()));
+    let sink: Arc<dyn Sink> = timeline.clone();
     let run = Apply { plan, observed, secrets, ttl, parallelism, sink, interrupt, shuffle: None };
     let applied = carry_out(platforms, session, run).await;
     watch.finish();
-    applied.map_err(|error| run::stopped(&error, session))
+    Performed { result: applied.map_err(|error| run::stopped(&error, session)), timeline }
 }
 
 /// What needs nodes that are not there is not begun.
@@ -451,7 +464,12 @@ fn check_adopted(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
     if mistakes.is_empty() { Ok(()) } else { Err(Diagnostics(mistakes)) }
 }
 
-fn report(looking: &Looking<'_>, applied: &Applied, receipt: Option<&Receipt>) -> Result<ExitCode, Diagnostics> {
+fn report(
+    looking: &Looking<'_>,
+    applied: &Applied,
+    timeline: &Timeline,
+    receipt: Option<&Receipt>,
+) -> Result<ExitCode, Diagnostics> {
     let Looking { job, terminal, plan, .. } = looking;
     let complete = applied.is_complete() && receipt.is_none_or(Receipt::is_clean);
     let run = &applied.summary;
@@ -483,8 +501,8 @@ fn report(looking: &Looking<'_>, applied: &Applied, receipt: Option<&Receipt>) -
     } else if job.refresh_only {
         terminal.say(&summary::noted(applied.noted, terminal.err));
     } else {
-        let (seconds, _) = execution::critical_path(plan);
-        let critical = Duration::from_secs_f64(seconds);
+        let course = Course::of(plan, job.planning.parallelism);
+        let executed = course.executed(&timeline.spans(plan));
         terminal.say(&summary::text(&tally(applied), job.destroy, terminal.err));
         let abandoned = plan.changes.iter().filter(|change| change.reason == Reason::Abandoned);
         let abandoned = abandoned.map(|change| (change.address.as_str(), change.id.as_deref())).collect::<Vec<_>>();
@@ -501,12 +519,8 @@ fn report(looking: &Looking<'_>, applied: &Applied, receipt: Option<&Receipt>) -
                 terminal.say(&text);
             }
         }
-        let simulated = if job.stack.place.sim.is_some() { "Simulated time" } else { "Time" };
-        terminal.say(&format!(
-            "{simulated}: {} (critical path by the plan's estimates: {}).",
-            duration(applied.elapsed),
-            duration(critical)
-        ));
+        let simulated = job.stack.place.sim.is_some();
+        terminal.say(&time_text::took(simulated, applied.elapsed, &course.expected(), &executed));
     }
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -114,7 +114,7 @@ impl Turn<'_> {
         let applied = if acts || self.is_pause() != was_paused {
             let (secrets, parallelism) = (Default::default(), self.args.parallelism);
             let performance = Performance { plan: &plan, observed, secrets, ttl: None, parallelism, interrupt };
-            perform(performance, platforms, session, terminal).await?
+            perform(performance, platforms, session, terminal).await.result?
         } else {
             Applied::default()
         };

@@ -82,6 +82,8 @@ pub struct Summary {
     pub interrupted: bool,
     /// Outputs of everything that is referred to, for the stack's outputs and proofs.
     pub outputs: BTreeMap<Address, Value>,
+    /// How long changes took, in milliseconds, where that is worth a note for the next plan.
+    pub took: BTreeMap<Identity, BTreeMap<Intent, u64>>,
 }
 
 impl Summary {
@@ -113,6 +115,9 @@ pub async fn run(plan: &Plan, session: &mut dyn Session, run: Run<'_>) -> Result
 
 /// A write of the state that takes longer is spoken of.
 const SLOW: Duration = Duration::from_secs(10);
+
+/// What takes less, and was expected to, is not worth a note: an object that is there with the answer.
+const NOTABLE: Duration = Duration::from_secs(2);
 
 /// How often workers are let run for more of their reports before a batch is written.
 const ROUNDS: usize = 4;
@@ -184,8 +189,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let mut remaining = vec![0; tasks.len()];
         for task in graph.order().unwrap_or_default().iter().rev() {
             let Some(&at) = numbers.get(task) else { continue };
-            let own = plan.change(&task.address).filter(|c| c.action.acts() && task.phase != Phase::Clear);
-            let own = own.map_or(0, |c| c.estimate_seconds);
+            let own = plan.change(&task.address).map_or(0, |change| execution::seconds(change, task.phase));
             remaining[at] = own + dependents[at].iter().map(|&d| remaining[d]).max().unwrap_or(0);
         }
         if let Some(seed) = run.shuffle {
@@ -358,7 +362,12 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                     transitions.append(&mut more);
                     answers.push(answer);
                 }
-                Report::Over(at, result) => over.push((at, result)),
+                Report::Over(at, result, elapsed) => {
+                    if let Some(elapsed) = elapsed.filter(|_| result.is_ok()) {
+                        self.measured(at, elapsed);
+                    }
+                    over.push((at, result));
+                }
             }
         }
         let committed = self.commit(transitions).await;
@@ -376,6 +385,22 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             }
         }
         committed
+    }
+
+    /// Takes note of how long a change took, where that is not nothing, or is not what was expected.
+    fn measured(&mut self, at: usize, elapsed: Duration) {
+        let Task { phase, address } = &self.tasks[at];
+        let Some(change) = self.plan.change(address).filter(|change| !change.resume) else { return };
+        let intent = match (phase, change.action) {
+            (_, Action::Run) | (Phase::Apply, Action::Create | Action::Replace) => Intent::Create,
+            (Phase::Destroy, _) => Intent::Delete,
+            _ => Intent::Update,
+        };
+        let expected = Duration::from_secs(execution::seconds(change, *phase));
+        if elapsed.max(expected) >= NOTABLE || change.measured > 0 {
+            let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+            self.summary.took.entry(address.identity()).or_default().insert(intent, milliseconds);
+        }
     }
 
     fn succeeded(&mut self, at: usize, observed: Option<Observed>) {
@@ -666,7 +691,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 .collect(),
             secrets,
             limit: Duration::from_secs(change.timeout_seconds),
-            estimate: Duration::from_secs(change.estimate_seconds),
+            estimate: Duration::from_secs(execution::seconds(change, self.tasks[number].phase)),
             again: None,
             exclusive,
             kind,

@@ -43,8 +43,8 @@ const SILENCE: Duration = Duration::from_secs(2 * 60);
 pub(super) enum Report {
     /// Make these durable, then answer.
     Commit(Vec<Transition>, oneshot::Sender<bool>),
-    /// The task with this number is over.
-    Over(usize, Result<Option<Observed>, Failure>),
+    /// The task with this number is over, and took so long, where it was done as a whole in this run.
+    Over(usize, Result<Option<Observed>, Failure>, Option<Duration>),
 }
 
 /// Why a change did not succeed.
@@ -159,6 +159,11 @@ impl Worker {
         if !is_quiet {
             self.emit(Event::Started { address: address.clone(), action: self.action, estimate: self.estimate });
         }
+        let is_whole = match &job {
+            Job::Create { operation, .. } | Job::Delete { operation, .. } => operation.is_none(),
+            Job::Update { .. } | Job::Run { .. } => true,
+            Job::Release { .. } | Job::Clear { .. } => false,
+        };
         let result = match job {
             Job::Create { attrs, operation } => self.create(attrs, operation, begun).await.map(Some),
             Job::Update { attrs, changes, observed, adopt } => {
@@ -169,10 +174,10 @@ impl Worker {
             Job::Run { attrs, record, last } => self.hook(attrs, record, last, begun).await.map(|()| None),
             Job::Clear { then } => self.clear(then, begun).await.map(|()| None),
         };
+        let elapsed = self.shared.clock.now().since(begun);
         match &result {
             Ok(_) if is_quiet => {}
             Ok(_) => {
-                let elapsed = self.shared.clock.now().since(begun);
                 self.emit(Event::Finished { address, action: self.action, elapsed });
             }
             Err(failure) => self.emit(Event::Failed {
@@ -182,7 +187,7 @@ impl Worker {
                 hint: failure.hint.clone(),
             }),
         }
-        self.shared.reports.send(Report::Over(self.number, result)).ok();
+        self.shared.reports.send(Report::Over(self.number, result, is_whole.then_some(elapsed))).ok();
     }
 
     fn emit(&self, event: Event) {

@@ -157,6 +157,9 @@ pub async fn apply(
     };
     let summary = dispatcher::run(plan, session, run).await?;
     let mut applied = Applied { summary, ..Applied::default() };
+    if !applied.summary.took.is_empty() {
+        session.commit(vec![Transition::Took(applied.summary.took.clone())]).await?;
+    }
     let over = plan.pause == Pause::Resumes || (plan.destroy && !plan.partial);
     if applied.summary.is_complete() && over && session.state().paused.is_some() {
         session.commit(vec![Transition::Resumed]).await?;

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
 use crate::graph::Graph;
-use crate::plan::model::{Action, Plan};
+use crate::plan::model::{Action, Plan, ResourceChange};
 
 /// Which half of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Deleting, dropping from state.
     Destroy,
@@ -123,12 +124,20 @@ fn build(plan: &Plan, given_up: &BTreeSet<Wish>) -> (Graph<Task>, Vec<Wish>) {
     (graph, wishes)
 }
 
-/// Seconds along the longest chain by the plan's estimates, and the chain.
-pub fn critical_path(plan: &Plan) -> (f64, Vec<Task>) {
-    let seconds = plan.changes.iter().map(|c| (&c.address, (c.action, c.estimate_seconds))).collect::<BTreeMap<_, _>>();
-    graph(plan).critical_path(|task| match seconds.get(&task.address) {
-        #[expect(clippy::cast_precision_loss, reason = "estimates are minutes")]
-        Some((action, estimate)) if action.acts() && task.phase != Phase::Clear => *estimate as f64,
-        _ => 0.0,
-    })
+/// How long a half of a change is expected to take, seconds; nothing for what asks nothing of a platform.
+pub fn seconds(change: &ResourceChange, phase: Phase) -> u64 {
+    match (phase, change.action) {
+        (Phase::Clear, _) => 0,
+        (Phase::Destroy, _) if change.goes_with.is_some() => 0,
+        (Phase::Destroy, Action::Replace) => change.removal_seconds,
+        (_, action) if action.acts() || change.resume => change.estimate_seconds,
+        _ => 0,
+    }
+}
+
+/// The half of a change that an event is about, by what it says is done.
+pub fn half(plan: &Plan, address: &Address, action: Action) -> Task {
+    let leaving = plan.change(address).is_some_and(ResourceChange::is_leaving);
+    let destroys = leaving || matches!(action, Action::Delete | Action::Forget);
+    Task { phase: if destroys { Phase::Destroy } else { Phase::Apply }, address: address.clone() }
 }

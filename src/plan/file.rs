@@ -1,6 +1,6 @@
 //! Saved plans: gzip-compressed JSON behind a magic line.
 //!
-//! The first line is `stackwright plan 3`, then the compressed [`Plan`]. Holds references to secret inputs
+//! The first line is `stackwright plan 4`, then the compressed [`Plan`]. Holds references to secret inputs
 //! and keyed digests of their values, never the values.
 
 use std::io::{Read, Write};

@@ -5,8 +5,10 @@
 //! so that none of it depends on how far an earlier run got. Not for their order, see [`super::execution`].
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::address::{Address, Identity};
+use crate::plan::expectation::Expected;
 use crate::plan::model::{Action, Reason, ResourceChange};
 use crate::plan::planner::{DELETE_TIMEOUT_SECONDS, Planner};
 use crate::resource::hook::{Hook, KIND, Moment};
@@ -24,10 +26,15 @@ impl Planner<'_> {
         for resource in hooks.filter(|resource| wanted.as_ref().is_none_or(|w| w.contains(&resource.address))) {
             let Some(moment) = Moment::of(&resource.address) else { continue };
             let identity = resource.address.identity();
+            let experience = self.experience();
             let recorded = self.request.recorded.resources.get(&identity);
             let after = resource.attrs.resolve_known(&self.outputs);
             let (action, reason, resume) = self.decide_hook(resource, moment, recorded, &after);
             let hook = Hook::of(&resource.attrs);
+            let expected = match action {
+                Action::Run => experience.of_desired(&identity, action, resource.estimate, None),
+                _ => Expected::default(),
+            };
             self.seen.insert(identity);
             self.actions.insert(resource.address.clone(), action);
             self.changes.push(ResourceChange {
@@ -44,7 +51,9 @@ impl Planner<'_> {
                 goes_with: None,
                 ceded: Vec::new(),
                 timeout_seconds: u64::try_from(hook.timeout).unwrap_or_default(),
-                estimate_seconds: if action == Action::Run { resource.estimate.as_secs() } else { 0 },
+                estimate_seconds: expected.estimate,
+                removal_seconds: 0,
+                measured: expected.measured,
                 origin: resource.origin.clone(),
                 resume,
                 take: false,
@@ -171,6 +180,13 @@ impl Planner<'_> {
         };
         let hook = Hook::of(&recorded.record);
         let seconds = |number: i64| u64::try_from(number).unwrap_or_default();
+        let expected = match (runs, action) {
+            (true, _) => {
+                let usually = Duration::from_secs(seconds(hook.estimate));
+                self.experience().of_desired(identity, action, usually, None)
+            }
+            _ => Expected::default(),
+        };
         ResourceChange {
             address: recorded.address.clone(),
             kind: recorded.kind.clone(),
@@ -185,7 +201,9 @@ impl Planner<'_> {
             goes_with: recorded.connection.clone().filter(|connection| action == Action::Delete && leaving(connection)),
             ceded: Vec::new(),
             timeout_seconds: if runs { seconds(hook.timeout) } else { DELETE_TIMEOUT_SECONDS },
-            estimate_seconds: if runs { seconds(hook.estimate) } else { 0 },
+            estimate_seconds: expected.estimate,
+            removal_seconds: 0,
+            measured: expected.measured,
             origin: None,
             resume: false,
             take: false,

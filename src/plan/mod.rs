@@ -9,9 +9,14 @@ pub mod dependencies;
 mod discretion;
 pub mod edges;
 pub mod execution;
+mod expectation;
 pub mod file;
 pub mod hooks;
 pub mod leaving;
 pub mod model;
 pub mod pause;
 pub mod planner;
+pub mod risk;
+#[cfg(test)]
+pub(crate) mod sample;
+pub mod time;

@@ -11,7 +11,7 @@ use crate::state::model::Target;
 use crate::value::Value;
 
 /// The format of saved plans; see [`super::file`].
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// A complete set of changes.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -212,8 +212,14 @@ pub struct ResourceChange {
     pub ceded: Vec<(Vec<String>, String)>,
     /// Deadline of the wait for readiness, seconds.
     pub timeout_seconds: u64,
-    /// How long it usually takes, seconds.
+    /// How long it usually takes, seconds; of what is replaced, to make it anew.
     pub estimate_seconds: u64,
+    /// Of what is replaced: how long it usually takes to delete it, seconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub removal_seconds: u64,
+    /// So many earlier runs of this stack say how long it takes; without any, the catalogue does.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub measured: u64,
     /// Where it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
@@ -223,6 +229,10 @@ pub struct ResourceChange {
     /// What others hold of it is taken: the object as a whole, or the fields that its changes name.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub take: bool,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl ResourceChange {

@@ -13,6 +13,7 @@ use crate::plan::cost;
 use crate::plan::dependencies;
 use crate::plan::discretion;
 use crate::plan::execution;
+use crate::plan::expectation::{Expected, Experience};
 use crate::plan::leaving;
 use crate::plan::model::{
     Action, Basis, Drift, Edge, FORMAT, OutputChange, Pause, Plan, PlannedProof, Reason, ResourceChange,
@@ -378,6 +379,10 @@ impl<'a> Planner<'a> {
         };
         self.actions.insert(resource.address.clone(), action);
         let acts = action.acts() || resume;
+        // What is taken up where it was left is still being made.
+        let doing = if resume && recorded.is_some_and(is_being_made) { Action::Create } else { action };
+        let old = observed.map(|observed| (kind, &observed.attrs)).filter(|_| goes_with.is_none());
+        let expected = self.experience().of_desired(&recorded_identity, doing, resource.estimate, old);
         let contested = self.request.options.force_conflicts && changes.iter().any(|change| !change.held_by.is_empty());
         let take = contested || reason == Reason::Wanted;
         self.changes.push(ResourceChange {
@@ -394,11 +399,17 @@ impl<'a> Planner<'a> {
             goes_with,
             ceded: resource.ceded.iter().map(|c| (c.path.clone(), c.owner.clone())).collect(),
             timeout_seconds: resource.timeout.as_secs(),
-            estimate_seconds: resource.estimate.as_secs(),
+            estimate_seconds: expected.estimate,
+            removal_seconds: expected.removal,
+            measured: expected.measured,
             origin: resource.origin.clone(),
             resume,
             take,
         });
+    }
+
+    pub(super) fn experience(&self) -> Experience<'a> {
+        Experience { recorded: self.request.recorded }
     }
 
     fn decide(
@@ -556,6 +567,10 @@ impl<'a> Planner<'a> {
                 (true, false) => (Action::Delete, reason.clone()),
                 (false, _) => (Action::Forget, Reason::Vanished),
             };
+            let expected = match action {
+                Action::Delete if goes_with.is_none() => self.experience().of_deletion(identity, kind, observed),
+                _ => Expected::default(),
+            };
             changes.push(ResourceChange {
                 address: recorded.address.clone(),
                 kind: recorded.kind.clone(),
@@ -570,7 +585,9 @@ impl<'a> Planner<'a> {
                 goes_with: goes_with.cloned(),
                 ceded: Vec::new(),
                 timeout_seconds: DELETE_TIMEOUT_SECONDS,
-                estimate_seconds: 0,
+                estimate_seconds: expected.estimate,
+                removal_seconds: expected.removal,
+                measured: expected.measured,
                 origin: None,
                 resume: false,
                 take: false,
@@ -635,6 +652,10 @@ impl<'a> Planner<'a> {
         }
         outputs
     }
+}
+
+fn is_being_made(recorded: &Recorded) -> bool {
+    recorded.pending.as_ref().is_some_and(|pending| pending.action == Intent::Create)
 }
 
 /// Where the changes are that cannot be made in place.

@@ -3,6 +3,7 @@
 //! The planner and the views see kinds; only the engine sees drivers (`driver`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::diag::Diagnostic;
 use crate::resource::model::{Ceded, Resource};
@@ -151,6 +152,12 @@ pub trait Kind: Send + Sync {
     fn paused(&self, desired: &Value) -> Result<Option<Value>, String> {
         let _ = desired;
         Ok(None)
+    }
+
+    /// How long its deletion usually takes, with nothing known of earlier ones. `attrs` are the observed ones.
+    fn removal(&self, attrs: &Value) -> Duration {
+        let _ = attrs;
+        Duration::ZERO
     }
 
     /// Resources that return the same key are never worked on at the same time.

@@ -297,7 +297,8 @@ mod tests {
         }
         let first: [&[u8]; 3] = [golden!("1", "snapshot"), golden!("1", "journal"), golden!("1", "state.json")];
         let second: [&[u8]; 3] = [golden!("2", "snapshot"), golden!("2", "journal"), golden!("2", "state.json")];
-        let formats = [(first, 5), (second, 4)];
+        let third: [&[u8]; 3] = [golden!("3", "snapshot"), golden!("3", "journal"), golden!("3", "state.json")];
+        let formats = [(first, 5), (second, 4), (third, 7)];
         assert_eq!(formats.len() + 1, FORMAT as usize, "each format before this one has its folder");
         for ([snapshot, journal, expected], records) in formats {
             let mut state = decode_snapshot(snapshot).expect("a snapshot");

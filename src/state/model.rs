@@ -7,7 +7,10 @@ use crate::address::{Address, Identity};
 use crate::value::Value;
 
 /// The format written by this version; see `docs/state-format.md`. Earlier ones are read.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
+
+/// So many durations of one change are remembered.
+pub const REMEMBERED: usize = 5;
 
 /// Everything recorded about a stack.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -43,7 +46,13 @@ pub struct State {
     /// The stack is paused: what costs most has no nodes, and that is how it is to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,
+    /// How long changes took in earlier runs, where that was worth a note: expectations, and nothing that is there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub took: BTreeMap<Identity, Took>,
 }
+
+/// How long a resource took to be made, changed and deleted: milliseconds, the last [`REMEMBERED`] of each, oldest first.
+pub type Took = BTreeMap<Intent, Vec<u64>>;
 
 /// What is remembered of a stack while it is paused.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -71,6 +80,7 @@ impl State {
             captured: BTreeMap::new(),
             departed: None,
             paused: None,
+            took: BTreeMap::new(),
         }
     }
 
@@ -79,14 +89,25 @@ impl State {
         self.paused.as_ref().filter(|_| !self.resources.is_empty())
     }
 
+    /// What a change usually takes, in milliseconds, by the median of what is remembered, and how many runs that is of.
+    pub fn usual(&self, identity: &Identity, action: Intent) -> Option<(u64, usize)> {
+        let mut took = self.took.get(identity)?.get(&action)?.clone();
+        took.sort_unstable();
+        let middle = took.len() / 2;
+        let upper = *took.get(middle)?;
+        let median = if took.len() % 2 == 0 { took[middle - 1].midpoint(upper) } else { upper };
+        Some((median, took.len()))
+    }
+
     /// Whether nothing was ever recorded.
     pub fn is_new(&self) -> bool {
         self.serial == 0
     }
 
-    /// Whether two states say the same, whatever their serials and formats.
+    /// Whether two states say the same, whatever their serials and formats and how long it took.
     pub fn agrees(&self, other: &State) -> bool {
-        let alike = |state: &State| State { format: FORMAT, serial: 0, departed: None, ..state.clone() };
+        let took = BTreeMap::new;
+        let alike = |state: &State| State { format: FORMAT, serial: 0, departed: None, took: took(), ..state.clone() };
         alike(self) == alike(other)
     }
 }
@@ -154,7 +175,7 @@ pub struct Pending {
 }
 
 /// What an intent is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Intent {
     /// Making it.

@@ -29,6 +29,8 @@ struct Model {
     outputs: u8,
     /// Since when it is paused.
     paused: Option<u8>,
+    /// How long creations took.
+    took: BTreeMap<u8, Vec<u64>>,
 }
 
 /// A step, in the model's words.
@@ -49,6 +51,7 @@ enum Step {
     Outputs(u8),
     Paused(u8),
     Resumed,
+    Took(u8, u64),
 }
 
 impl Model {
@@ -101,6 +104,9 @@ impl Model {
                 if next.things.insert(*to, moved).is_some() {
                     return None;
                 }
+                if let Some(took) = next.took.remove(from) {
+                    next.took.insert(*to, took);
+                }
             }
             Step::Adopted(of) => {
                 if next.things.insert(*of, Thing { known: true, under_way: None }).is_some() {
@@ -111,6 +117,13 @@ impl Model {
             Step::Paused(at) => next.paused = self.paused.or(Some(*at)),
             Step::Resumed => {
                 next.paused.take()?;
+            }
+            Step::Took(of, milliseconds) => {
+                let took = next.took.entry(*of).or_default();
+                took.push(*milliseconds);
+                if took.len() > 5 {
+                    took.remove(0);
+                }
             }
         }
         Some(next)
@@ -130,6 +143,7 @@ impl Model {
             things: state.resources.iter().map(|(identity, r)| (number(identity.as_str()), thing(r))).collect(),
             outputs: state.outputs.get("n").and_then(Value::as_int).map_or(0, |n| u8::try_from(n).expect("small")),
             paused: state.paused.as_ref().map(|paused| u8::try_from(paused.since).expect("small")),
+            took: state.took.iter().map(|(of, took)| (number(of.as_str()), took[&Intent::Create].clone())).collect(),
         }
     }
 }
@@ -175,6 +189,9 @@ fn transition(step: &Step) -> Transition {
             Transition::Paused { at: u64::from(*at), sizes: BTreeMap::from([(identity(at), i64::from(*at))]) }
         }
         Step::Resumed => Transition::Resumed,
+        Step::Took(of, milliseconds) => {
+            Transition::Took(BTreeMap::from([(identity(of), BTreeMap::from([(Intent::Create, *milliseconds)]))]))
+        }
     }
 }
 
@@ -198,6 +215,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u8..3).prop_map(Step::Outputs),
         2 => (0u8..3).prop_map(Step::Paused),
         2 => Just(Step::Resumed),
+        4 => (one(), 0u64..90).prop_map(|(of, milliseconds)| Step::Took(of, milliseconds)),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::address::{Address, Identity};
-use crate::state::model::{FORMAT, Intent, Paused, Pending, Recorded, State, Target};
+use crate::state::model::{FORMAT, Intent, Paused, Pending, REMEMBERED, Recorded, State, Target};
 use crate::value::Value;
 
 /// One step of a state's history.
@@ -116,6 +116,8 @@ pub enum Transition {
     },
     /// The stack is paused no longer.
     Resumed,
+    /// How long the changes of a run took, in milliseconds.
+    Took(BTreeMap<Identity, BTreeMap<Intent, u64>>),
     /// The state is kept elsewhere from now on; nothing but a replacement can follow.
     Departed {
         /// The place, as `[state] backend` names it.
@@ -294,6 +296,9 @@ impl State {
                 }
                 let mut recorded = self.resources.remove(from).ok_or_else(|| Illegal::Absent(from.clone()))?;
                 recorded.address = to.clone();
+                if let Some(took) = self.took.remove(from) {
+                    self.took.insert(identity.clone(), took);
+                }
                 self.resources.insert(identity, recorded);
             }
             Transition::Adopted { address, kind, id } => {
@@ -324,6 +329,16 @@ impl State {
             }
             Transition::Resumed => {
                 self.paused.take().ok_or(Illegal::NotPaused)?;
+            }
+            Transition::Took(times) => {
+                for (identity, actions) in times {
+                    let known = self.took.entry(identity.clone()).or_default();
+                    for (action, milliseconds) in actions {
+                        let took = known.entry(*action).or_default();
+                        took.push(*milliseconds);
+                        took.drain(..took.len().saturating_sub(REMEMBERED));
+                    }
+                }
             }
             Transition::Captured { cluster, facts } => drop(self.captured.insert(cluster.clone(), facts.clone())),
             Transition::Cleared(cluster) => drop(self.captured.remove(cluster)),
@@ -380,6 +395,38 @@ mod tests {
         assert!(matches!(old.clone().apply(&nothing), Err(Illegal::Replacement(_))));
         let others = Transition::Replaced(Box::new(State { stack: "t".into(), ..new }));
         assert!(matches!(old.clone().apply(&others), Err(Illegal::Replacement(_))));
+    }
+
+    #[test]
+    fn the_last_few_durations_are_remembered_and_an_odd_one_does_not_count() {
+        let mut state = begun(1);
+        let identity = Address::new("cluster").identity();
+        assert_eq!(state.usual(&identity, Intent::Create), None);
+        let took = |state: &mut State, milliseconds| {
+            let times = BTreeMap::from([(identity.clone(), BTreeMap::from([(Intent::Create, milliseconds)]))]);
+            state.apply(&Transition::Took(times)).expect("legal");
+            state.usual(&identity, Intent::Create)
+        };
+        let medians = [1000, 3000, 90_000, 3100, 2900, 3050].map(|took_now| took(&mut state, took_now));
+        assert_eq!(
+            medians,
+            [1000, 2000, 3000, 3050, 3000, 3050]
+                .iter()
+                .zip([1, 2, 3, 4, 5, 5])
+                .map(|(ms, runs)| Some((*ms, runs)))
+                .collect::<Vec<_>>()[..]
+        );
+        assert_eq!(state.usual(&identity, Intent::Delete), None);
+        state
+            .apply(&Transition::Adopted { address: Address::new("cluster"), kind: "k".into(), id: "i".into() })
+            .expect("legal");
+        state.apply(&Transition::Moved { from: identity.clone(), to: Address::new("other") }).expect("legal");
+        assert_eq!(state.usual(&Address::new("other").identity(), Intent::Create), Some((3050, 5)));
+        assert_eq!(state.usual(&identity, Intent::Create), None);
+        assert!(
+            state.agrees(&State { took: BTreeMap::new(), ..state.clone() }),
+            "how long it took is not what is there"
+        );
     }
 
     #[test]

@@ -16,5 +16,6 @@ pub mod rebuild_text;
 pub mod receipt_text;
 pub mod state_text;
 pub mod summary;
+pub mod time_text;
 pub mod trace;
 pub mod values;

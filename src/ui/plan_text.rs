@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::plan::model::{Action, Pause, Plan, Reason, ResourceChange};
+use crate::plan::time;
 use crate::resource::hook::MANIFEST;
 use crate::resource::kind::Change;
 use crate::ui::paint::{Paint, count, tame};
-use crate::ui::{cost_text, values};
+use crate::ui::{cost_text, time_text, values};
 use crate::value::Value;
 
 /// How to show it.
@@ -70,6 +71,7 @@ pub fn plan(plan: &Plan, options: Options) -> String {
         let rest = if plan.destroy { "it leaves the rest of the stack" } else { "it does not make the whole stack" };
         out.push_str(&paint.yellow(&format!("This is a partial plan (--target): {rest}.\n")));
     }
+    out.push_str(&time_text::estimate(&time::estimate(plan, time::PARALLELISM), paint));
     cost(plan, paint, &mut out);
     out
 }

@@ -17,8 +17,8 @@ use stackwright::event::{Collected, Event};
 use stackwright::ops::apply::{Apply, apply};
 use stackwright::ops::lookup::Found;
 use stackwright::ops::preview::{Subject, preview};
-use stackwright::plan::execution::critical_path;
 use stackwright::plan::planner::Options;
+use stackwright::plan::time::estimate;
 use stackwright::resource::model::Desired;
 use stackwright::sim::world::World;
 
@@ -57,7 +57,7 @@ fn raise(desired: &Desired, secrets: &BTreeMap<String, String>, trusted: bool) -
                 may_be_blind: false,
             };
             let planned = preview(&platforms, subject).await.expect("a plan");
-            let (expected, chain) = critical_path(&planned.plan);
+            let expected = estimate(&planned.plan, 16);
             let sink = Arc::new(Collected::default());
             let (_sender, interrupt) = tokio::sync::watch::channel(Interrupt::None);
             let job = Apply {
@@ -83,12 +83,13 @@ fn raise(desired: &Desired, secrets: &BTreeMap<String, String>, trusted: bool) -
                 planned.plan.changes.iter().map(|c| (&c.address, c.estimate_seconds)).collect::<BTreeMap<_, _>>();
             let all = finished.iter().filter(|(_, took)| took.as_secs() > 4);
             let mark = |address: &stackwright::address::Address| {
-                if chain.iter().any(|task| &task.address == address) { "*" } else { " " }
+                if expected.critical_path.iter().any(|step| &step.address == address) { "*" } else { " " }
             };
             let steps = all.map(|(address, took)| {
                 format!("{}{address}: {:.1} s, estimated {}", mark(address), took.as_secs_f64(), estimates[*address])
             });
             let endpoint = simulator.info()["clusters"][0]["endpoint"].as_str().unwrap_or_default().to_owned();
+            let expected = expected.total.as_secs_f64();
             Raised { took, expected, steps: steps.collect(), failures: failures(&applied), endpoint }
         })
     })

@@ -17,6 +17,7 @@ mod completion;
 mod configmaps;
 mod crash_points;
 mod decoders;
+mod durations;
 mod events;
 mod export;
 mod flags;

@@ -129,6 +129,7 @@ fn named(transition: &Transition) -> (&'static str, Option<Identity>) {
         Transition::Keyed(_) => ("keyed", None),
         Transition::Paused { .. } => ("paused", None),
         Transition::Resumed => ("resumed", None),
+        Transition::Took(_) => ("took", None),
     }
 }
 

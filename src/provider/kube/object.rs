@@ -10,6 +10,8 @@ use base64::Engine as _;
 use super::compare;
 use super::fields::{self, Path, Step};
 use super::{immutable, stored};
+use std::time::Duration;
+
 use crate::address::Address;
 use crate::diag::Diagnostic;
 use crate::resource::kind::{Change, Demise, Kind, Observed, Prior};
@@ -270,6 +272,21 @@ impl Kind for ObjectKind {
     fn waits_for_users(&self, attrs: &Value) -> bool {
         let text = |key| attrs.get(key).and_then(Value::as_str).unwrap_or_default();
         text("apiVersion") == "v1" && matches!(text("kind"), "PersistentVolumeClaim" | "PersistentVolume")
+    }
+
+    /// Estimates: most objects are gone with the answer. A load balancer is released after half a minute; a namespace
+    /// goes with what is in it, a workload after its pods have left.
+    fn removal(&self, attrs: &Value) -> Duration {
+        let text = |path: &[&str]| attrs.at(path).and_then(Value::as_str).unwrap_or_default();
+        let group = text(&["apiVersion"]).split_once('/').map_or("", |(group, _)| group);
+        Duration::from_secs(match (group, text(&["kind"])) {
+            ("", "Service") if text(&["spec", "type"]) == "LoadBalancer" => 35,
+            ("gateway.networking.k8s.io", "Gateway") | ("networking.k8s.io", "Ingress") => 35,
+            ("serving.kserve.io", "LLMInferenceService") => 35,
+            ("", "Namespace" | "PersistentVolumeClaim") => 10,
+            ("apps", _) | ("batch", "Job") => 3,
+            _ => 1,
+        })
     }
 
     fn exclusive(&self, _: &Address, _: &Value) -> Option<String> {

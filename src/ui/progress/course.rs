@@ -91,7 +91,7 @@ impl Course {
             });
             Step {
                 component: task.address.component().to_owned(),
-                estimate: change.map_or(0, |change| change.estimate_seconds),
+                estimate: change.map_or(0, |change| execution::seconds(change, task.phase)),
                 standing: Standing::Ahead,
             }
         });
