@@ -61,6 +61,9 @@ const WORDS: &[(&str, &str)] = &[
     ("explain", "certificate"),
 ];
 
+const PUSHED: &str = r#"{"format": 2, "lineage": "one", "serial": 3, "stack": "demo", "stack_id": "0123456789abcdef",
+    "target": null, "resources": {}, "outputs": {}}"#;
+
 const STACK: &str = "name = \"demo\"\n[cluster]\nproject = \"demo-project\"\nlocation = \"europe-west4-a\"\n";
 
 fn root() -> PathBuf {
@@ -109,13 +112,14 @@ fn is_probed(command: &str, flag: &str) -> Option<String> {
     let (_, value, words) = PROBES.iter().find(|(name, ..)| *name == flag)?;
     let folder = tempfile::tempdir().expect("folder");
     std::fs::write(folder.path().join("stack.toml"), STACK).expect("written");
-    std::fs::write(folder.path().join("pushed.json"), "{}").expect("written");
+    std::fs::write(folder.path().join("pushed.json"), PUSHED).expect("written");
     let besides = WORDS.iter().find(|(name, _)| *name == command).map_or("", |(_, words)| words);
     let flags = &commands()[command];
     let has = |name: &str| flags.iter().any(|(flag, _)| flag == name);
     let mut line = format!("{command} {besides}");
     for name in ["--sim", "--auto-approve"] {
-        if has(name) {
+        // A simulated state stays in its world.
+        if has(name) && (name != "--sim" || command != "state migrate") {
             line = format!("{line} {name}");
         }
     }
