@@ -12,6 +12,7 @@ mod cost;
 mod destroy;
 mod explain;
 mod export;
+mod fallback;
 mod graph;
 mod history;
 mod inspect;
@@ -110,7 +111,7 @@ fn dispatch(command: args::Command, vars: &dyn Vars, terminal: &terminal::Termin
         args::Command::Drift(args) => plan::drift(&args, vars, terminal),
         args::Command::Apply(args) => apply::apply(&args, vars, terminal),
         args::Command::Destroy(args) => destroy::destroy(&args, vars, terminal),
-        args::Command::Reap(args) => reap::reap(&args, terminal),
+        args::Command::Reap(args) => reap::reap(&args, vars, terminal),
         args::Command::Adopt(args) => adopt::adopt(&args, vars, terminal),
         args::Command::Export(args) => export::export(&args, vars, terminal),
         args::Command::Show(args) => inspect::show(&args, vars, terminal),

@@ -171,6 +171,16 @@ pub enum Body {
         /// As in `preflight --json`.
         check: Json,
     },
+    /// The stack cannot be made in a location: what was made there is removed again, and it goes on in the next.
+    LocationGivenUp {
+        /// Where it could not be.
+        location: String,
+        /// Why.
+        reason: String,
+        /// Where it goes on; nowhere after the last.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    },
     /// Stacks that a project holds (`reap`).
     Stacks {
         /// As their clusters' labels say; each with whether it has expired.

@@ -203,6 +203,14 @@ impl JsonLines {
         self.write(level, message, Body::Check { check: serde_json::to_value(check).unwrap_or_default() });
     }
 
+    /// A location that has not what the stack needs.
+    pub fn given_up(&self, location: &str, reason: &str, next: Option<&str>) {
+        let goes_on = next.map_or_else(|| "there is no other".to_owned(), |next| format!("going on in {next}"));
+        let message = format!("{location} is given up, {goes_on}: {reason}");
+        let (location, reason, next) = (location.to_owned(), reason.to_owned(), next.map(str::to_owned));
+        self.write(Level::Warn, message, Body::LocationGivenUp { location, reason, next });
+    }
+
     /// The state was mended.
     pub fn mended(&self, address: &Address, to: Option<&Address>, dry_run: bool, message: &str) {
         let change = if to.is_some() { "moved" } else { "forgotten" }.to_owned();

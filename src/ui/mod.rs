@@ -8,6 +8,7 @@ pub mod events_json;
 pub mod explain_text;
 pub mod graph_text;
 pub mod paint;
+pub mod places_text;
 pub mod plan_text;
 pub mod preflight_text;
 pub mod progress;

@@ -107,6 +107,8 @@ impl Trace {
         inner.ends.clear();
         let now = clock.now();
         inner.clock = Some(clock);
+        // One command may carry out several plans, one after the other.
+        inner.close(&run(), now, Json::Null);
         let verb = if plan.destroy { "destroy" } else { "apply" };
         inner.open(&run(), &format!("{verb} {}", plan.stack), now, Json::Null);
     }
