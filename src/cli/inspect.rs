@@ -95,6 +95,13 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
         let matter = planning.matter(&platforms, &state).await?;
         status::status(&matter.keyed(&platforms), matter.subject(&state, false)).await
     })?;
+    if let Some(lines) = &terminal.lines {
+        status.resources.iter().for_each(|(address, readiness)| lines.readiness(address, readiness));
+        let (healthy, chain) = (status.is_healthy(), &status.chain);
+        let summary =
+            serde_json::json!({ "healthy": healthy, "pending_changes": status.pending_changes, "chain": chain });
+        lines.summary(healthy, summary);
+    }
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
         let json = serde_json::json!({
