@@ -90,7 +90,7 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
         Planning { args: stack, place: &place, planned: &planned, options, terminal, vars, create_key: false };
     let status = with_platforms(&place, planned.site(), async |platforms| {
         let matter = planning.matter(&platforms, &state).await?;
-        status::status(&matter.keyed(&platforms), matter.subject(&state, false), &sink).await
+        status::status(&matter.keyed(&platforms), matter.subject(&state, false), &matter.wanted().secrets, &sink).await
     })?;
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();

@@ -181,7 +181,8 @@ impl Turn<'_> {
         }
         let matter = planning.matter(platforms, session.state()).await?;
         let platforms = &matter.keyed(platforms);
-        let proofs = status::answers_again(platforms, matter.subject(session.state(), false), &sink).await?;
+        let secrets = &matter.wanted().secrets;
+        let proofs = status::answers_again(platforms, matter.subject(session.state(), false), secrets, &sink).await?;
         for (component, proof) in proofs.iter().filter(|_| !self.args.json) {
             match proof {
                 Ok(answer) => terminal.say(&summary::answered(component, &answer.text)),

@@ -42,25 +42,33 @@ impl Status {
     }
 }
 
-struct Outputs(BTreeMap<Address, Value>);
+struct Outputs<'a> {
+    known: BTreeMap<Address, Value>,
+    secrets: &'a BTreeMap<String, String>,
+}
 
-impl Scope for Outputs {
+impl Scope for Outputs<'_> {
     fn output(&self, reference: &Reference) -> Option<Value> {
-        self.0.get(&reference.address)?.at(&reference.path).cloned()
+        self.known.get(&reference.address)?.at(&reference.path).cloned()
     }
 
-    fn secret(&self, _input: &str) -> Option<String> {
-        None
+    fn secret(&self, input: &str) -> Option<String> {
+        self.secrets.get(input).cloned()
     }
 }
 
 /// What references can read of everything that is there.
-fn outputs(platforms: &Platforms, plan: &Plan, observed: &BTreeMap<Identity, Observed>) -> Outputs {
-    let mut outputs = Outputs(BTreeMap::new());
+fn outputs<'a>(
+    platforms: &Platforms,
+    plan: &Plan,
+    observed: &BTreeMap<Identity, Observed>,
+    secrets: &'a BTreeMap<String, String>,
+) -> Outputs<'a> {
+    let mut outputs = Outputs { known: BTreeMap::new(), secrets };
     for change in &plan.changes {
         let kind = platforms.kinds.get(&change.kind);
         if let (Some(kind), Some(observed)) = (kind, observed.get(&change.address.identity())) {
-            outputs.0.insert(change.address.clone(), kind.outputs(observed));
+            outputs.known.insert(change.address.clone(), kind.outputs(observed));
         }
     }
     outputs
@@ -69,7 +77,7 @@ fn outputs(platforms: &Platforms, plan: &Plan, observed: &BTreeMap<Identity, Obs
 /// A completion of each model, by component, or why there is none.
 pub type Proofs = Vec<(String, Result<Completion, ProviderError>)>;
 
-/// Waits until every model answers again, once its nodes are back: for as long as its workload may take, and then as
+/// Waits until every model answers again (`secrets` are the values of the inputs, for keys that models want), once its nodes are back: for as long as its workload may take, and then as
 /// long as the proof of an apply may.
 ///
 /// # Errors
@@ -77,10 +85,11 @@ pub type Proofs = Vec<(String, Result<Completion, ProviderError>)>;
 pub async fn answers_again(
     platforms: &Platforms,
     subject: Subject<'_>,
+    secrets: &BTreeMap<String, String>,
     sink: &Arc<dyn Sink>,
 ) -> Result<Proofs, Diagnostics> {
     let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
-    let outputs = outputs(platforms, &plan, &observed);
+    let outputs = outputs(platforms, &plan, &observed, secrets);
     let mut proofs = Vec::new();
     for proof in &plan.proofs {
         let part = plan.changes.iter().filter(|change| change.address.component() == proof.component);
@@ -95,11 +104,16 @@ pub async fn answers_again(
 ///
 /// # Errors
 /// When nothing can be read at all.
-pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn Sink>) -> Result<Status, Diagnostics> {
+pub async fn status(
+    platforms: &Platforms,
+    subject: Subject<'_>,
+    secrets: &BTreeMap<String, String>,
+    sink: &Arc<dyn Sink>,
+) -> Result<Status, Diagnostics> {
     let state = subject.state;
     let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
-    let outputs = outputs(platforms, &plan, &observed);
-    let connection = |address: &Option<Address>| Some(Arc::new(outputs.0.get(address.as_ref()?)?.clone()));
+    let outputs = outputs(platforms, &plan, &observed, secrets);
+    let connection = |address: &Option<Address>| Some(Arc::new(outputs.known.get(address.as_ref()?)?.clone()));
     // Hooks are run, not kept.
     let polls = plan.changes.iter().filter(|change| !change.is_hook()).map(|change| {
         let recorded = state.resources.get(&change.address.identity());

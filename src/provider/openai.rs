@@ -245,7 +245,15 @@ where
     let host = request.server_name.clone().unwrap_or_else(|| bracketed(&goal.host));
     let standard = goal.port == if goal.tls { 443 } else { 80 };
     let host = if standard { host } else { format!("{host}:{}", goal.port) };
-    let message = Request::post(format!("{}/v1/completions", goal.path))
+    let mut message = Request::post(format!("{}/v1/completions", goal.path));
+    if let Some(key) = &request.api_key {
+        let mut value = http::HeaderValue::try_from(format!("Bearer {}", key.0)).map_err(|_| {
+            ProviderError::new(ErrorClass::Invalid, "the API key has characters that no header may have")
+        })?;
+        value.set_sensitive(true);
+        message = message.header(http::header::AUTHORIZATION, value);
+    }
+    let message = message
         .header(http::header::HOST, host)
         .header(http::header::CONTENT_TYPE, "application/json")
         .header(http::header::ACCEPT, "application/json")

@@ -15,6 +15,7 @@ pub mod outputs;
 mod overlay;
 mod reference;
 pub mod schema;
+mod serving;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};

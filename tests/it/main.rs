@@ -39,6 +39,7 @@ mod necessity;
 mod order;
 mod pausing;
 mod pools;
+mod production;
 mod real_charts;
 mod reaping;
 mod receipts;
