@@ -72,10 +72,10 @@ impl Ask {
     pub fn divides(&self) -> Result<(), String> {
         let Shape { heads, kv_heads, .. } = self.shape;
         let parallel = self.parallel.max(1);
-        if heads % parallel != 0 {
+        if !heads.is_multiple_of(parallel) {
             return Err(format!("{heads} attention heads"));
         }
-        if kv_heads % parallel != 0 && parallel % kv_heads != 0 {
+        if !kv_heads.is_multiple_of(parallel) && !parallel.is_multiple_of(kv_heads) {
             return Err(format!("{kv_heads} heads of keys and values"));
         }
         Ok(())

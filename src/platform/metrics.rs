@@ -109,6 +109,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "says what it skips")]
     fn a_real_server_has_the_current_names_and_no_other() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let folders = ["../shared", "../../shared"].map(|up| root.join(up).join("recordings/vllm/http/metrics.txt"));
