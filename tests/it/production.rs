@@ -105,7 +105,7 @@ fn set(value: &mut stackwright::value::Value, path: &[&str], text: &str) {
     let Value::Map(map) = value else { panic!("a map") };
     match path {
         [last] => drop(map.insert((*last).to_owned(), text.into())),
-        [first, rest @ ..] => set(map.get_mut(*first).expect("there"), rest, text),
+        [first, rest @ ..] => set(map.get_mut(first).expect("there"), rest, text),
         [] => {}
     }
 }
