@@ -13,6 +13,7 @@ use crate::stack::leaf::{
     Text, TimeOfDay, Topology, Url, Values, VariableName, Whole,
 };
 use crate::stack::names;
+use crate::stack::policy::Policy;
 pub use crate::stack::serving::{
     Cache, CacheDtype, Credentials, Dtype, Monitoring, Mtls, Probes, Resources, Routing, Runner, Size, Workload,
 };
@@ -56,6 +57,8 @@ table! {
         pub outputs: BTreeMap<String, Output>,
         /// Components that were renamed.
         pub moved: Vec<Moved>,
+        /// Rules that every plan of the stack must keep.
+        pub policy: Vec<Policy>,
     }
 }
 
