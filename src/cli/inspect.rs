@@ -2,22 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use crate::cli::args::{OutputArgs, ShowArgs, StatusArgs};
 use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
-use crate::cli::{run, source};
+use crate::cli::{review, run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
-use crate::event::{Collected, Sink};
 use crate::ops::status;
 use crate::plan::file;
 use crate::plan::planner::Options;
-use crate::ui::{plan_json, plan_text, state_text, summary, values};
+use crate::ui::{plan_json, state_text, summary, values};
 
 pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     if run::is_saved_plan(&args.stack.file) {
@@ -26,12 +24,20 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
             let name = args.stack.file.display();
             Diagnostics::from(Diagnostic::error(format!("{name}: {error}")).hint("make the plan again"))
         })?;
+        let earlier = args.compare.as_deref().map(|file| review::earlier(file, &plan)).transpose()?;
         let text = match args.told.json {
             Some(words) => plan_json::plan(&plan, None, words.options(args.told.full)),
-            None => plan_text::plan(&plan, plan_text::Options { paint: terminal.out, verbose: terminal.verbose }),
+            None => review::shown(&plan, earlier.as_ref(), &review::hash(&bytes), args.markdown, terminal),
         };
         terminal.print(&text);
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.markdown || args.compare.is_some() {
+        let flag = if args.markdown { "--markdown" } else { "--compare" };
+        return Err(Diagnostic::error(format!("{} is no saved plan", args.stack.file.display()))
+            .detail(format!("{flag} is for plans; without it, `show` shows the state."))
+            .hint(format!("save a plan with `stackwright plan --out FILE`, then `stackwright show FILE {flag}`"))
+            .into());
     }
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::leaving(&args.stack, vars, true)?;
@@ -82,37 +88,31 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
     let place = Place::of(&args.stack.place, &args.stack.file);
     let planned = source::planned(&args.stack, &args.charts, vars, place.is_simulated(), None, false)?;
     let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
-    let sink: Arc<dyn Sink> = Arc::new(Collected::default());
     let (stack, options) = (&args.stack, &Options::default());
     let planning =
         Planning { args: stack, place: &place, planned: &planned, options, terminal, vars, create_key: false };
     let status = with_platforms(&place, planned.site(), async |platforms| {
         let matter = planning.matter(&platforms, &state).await?;
-        status::status(&matter.keyed(&platforms), matter.subject(&state, false), &sink).await
+        status::status(&matter.keyed(&platforms), matter.subject(&state, false)).await
     })?;
+    if let Some(lines) = &terminal.lines {
+        status.resources.iter().for_each(|(address, readiness)| lines.readiness(address, readiness));
+        let (healthy, chain) = (status.is_healthy(), &status.chain);
+        let summary =
+            serde_json::json!({ "healthy": healthy, "pending_changes": status.pending_changes, "chain": chain });
+        lines.summary(healthy, summary);
+    }
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
-        let proofs = status.proofs.iter().map(|(component, proof)| {
-            let answer = proof.as_ref().map(|c| c.text.clone()).map_err(|e| e.message.clone());
-            (component.clone(), answer)
-        });
         let json = serde_json::json!({
             "healthy": status.is_healthy(),
             "pending_changes": status.pending_changes,
             "resources": resources,
-            "completions": proofs.collect::<BTreeMap<_, _>>(),
+            "chain": status.chain,
         });
         terminal.print(&format!("{json:#}\n"));
     } else {
-        let proofs = status
-            .proofs
-            .iter()
-            .map(|(component, proof)| {
-                let said = proof.as_ref().map(|c| (c.text.as_str(), c.millis)).map_err(|e| e.message.as_str());
-                (component.as_str(), said)
-            })
-            .collect::<Vec<_>>();
-        let text = state_text::status(&status.resources, status.pending_changes, &proofs, terminal.out);
+        let text = state_text::status(&status.resources, status.pending_changes, &status.chain, terminal.out);
         terminal.print(&text);
     }
     Ok(if status.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

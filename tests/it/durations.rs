@@ -127,7 +127,7 @@ fn lives(stack: &str) -> Vec<[Run; 2]> {
         let runtime = clock.runtime().expect("runtime");
         runtime.block_on(async {
             let shared: SharedClock = Arc::new(clock.clone());
-            let rules = json!({ "rules": [
+            let rules = json!({ "faults": [
                 { "kind": "slow", "operation": "CREATE_CLUSTER", "factor": 2.4, "times": 1 },
                 { "kind": "slow", "operation": "CREATE_CLUSTER", "factor": 2.0, "times": 1 },
                 { "kind": "slow", "operation": "CREATE_CLUSTER", "factor": 2.2 },

@@ -10,15 +10,20 @@ mod admissible;
 mod adoption;
 mod architecture;
 mod arena;
+mod benches;
 mod bring_up;
 mod canary;
 mod catalogue;
+mod ci_kit;
+mod completion;
 mod configmaps;
 mod crash_points;
 mod decoders;
 mod durations;
+mod events;
 mod export;
 mod fallback;
+mod flags;
 mod gcloud;
 mod given;
 mod gke_client;
@@ -37,6 +42,7 @@ mod login;
 mod migration;
 mod mortal;
 mod necessity;
+mod openai_client;
 mod order;
 mod pausing;
 mod plan_json;
@@ -57,6 +63,9 @@ mod sources;
 mod stack_files;
 mod stacks;
 mod stores;
+mod terminal;
+mod verifying;
+mod vllm_conformance;
 
 /// A module that is not declared here would never run.
 #[test]
