@@ -1,6 +1,7 @@
 //! `apply`: plan, ask, carry out, prove. What a destroy leaves behind is in `receipt`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,10 @@ use crate::cli::reach::{Place, with_platforms};
 use crate::cli::receipt::Looking;
 use crate::cli::source::Planned;
 use crate::cli::terminal::Terminal;
-use crate::cli::{preflight, run, source};
+use crate::cli::{preflight, report, run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
 use crate::env::clock::Timestamp;
-use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::event::Sink;
 use crate::event::timeline::Timeline;
@@ -29,7 +29,6 @@ use crate::ops::capture::{self, CaptureError};
 use crate::ops::expiry;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
-use crate::plan::file;
 use crate::plan::model::{Drift, Pause, Plan, Reason};
 use crate::plan::pause::Pausing;
 use crate::plan::time::Course;
@@ -56,6 +55,8 @@ pub(super) struct Job<'a> {
     pub refresh_only: bool,
     /// End a pause.
     pub resume: bool,
+    /// Where the report goes.
+    pub report: Option<&'a Path>,
     /// A plan that was reviewed before.
     pub saved: Option<Plan>,
     /// Take over what is there.
@@ -69,12 +70,7 @@ pub(super) struct Job<'a> {
 pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let mut stack = args.stack.clone();
     let saved = if run::is_saved_plan(&stack.file) {
-        let bytes = RealDisk.read(&stack.file).unwrap_or_default();
-        let plan = file::decode(&bytes).map_err(|error| {
-            Diagnostics::from(
-                Diagnostic::error(format!("{}: {error}", stack.file.display())).hint("make the plan again"),
-            )
-        })?;
+        let plan = run::saved_plan(&stack.file)?;
         stack.file = args.plan_stack.clone().unwrap_or_else(|| "stack.toml".into());
         Some(plan)
     } else {
@@ -98,6 +94,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         sweep: false,
         refresh_only,
         resume: args.resume || saved.as_ref().is_some_and(|plan| plan.pause == Pause::Resumes),
+        report: args.report.as_deref(),
         saved,
         adopt: Vec::new(),
         adopt_id: None,
@@ -192,6 +189,9 @@ async fn carry(
         let renewals = renewals(job.extend);
         renew(platforms, &renewals, job, terminal).await?;
         let code = finish_empty(job, terminal);
+        if let Some(path) = job.report {
+            report::of_plan(&plan, place.is_simulated(), job.planning.parallelism).write(path, terminal)?;
+        }
         // What clusters have left behind is looked for until nothing of it is there.
         if job.destroy && !session.state().captured.is_empty() {
             if !job.json {
@@ -223,7 +223,16 @@ async fn carry(
     };
     let performed = perform(performance, platforms, session, terminal).await;
     let timeline = performed.timeline;
-    let applied = performed.result?;
+    let page = report::Page { plan: &plan, simulated: place.is_simulated(), parallelism: job.planning.parallelism };
+    let applied = match performed.result {
+        Ok(applied) => applied,
+        Err(why) => {
+            if let Some(path) = job.report {
+                page.stranded(&timeline, &why).write(path, terminal)?;
+            }
+            return Err(why);
+        }
+    };
     if !plan.destroy
         && let Err(error) = capture::after(platforms, session).await
     {
@@ -233,7 +242,11 @@ async fn carry(
         true => Some(looking.look(session).await?),
         false => None,
     };
-    report(&looking, &applied, &timeline, receipt.as_ref())
+    let code = conclude(&looking, &applied, &timeline, receipt.as_ref())?;
+    if let Some(path) = job.report {
+        page.ran(&timeline, &applied, receipt.as_ref()).write(path, terminal)?;
+    }
+    Ok(code)
 }
 
 /// Before anything else is done: a long run must not be overtaken by its own end.
@@ -485,7 +498,7 @@ fn check_adopted(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
     if mistakes.is_empty() { Ok(()) } else { Err(Diagnostics(mistakes)) }
 }
 
-fn report(
+fn conclude(
     looking: &Looking<'_>,
     applied: &Applied,
     timeline: &Timeline,

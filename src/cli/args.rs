@@ -182,7 +182,7 @@ pub(super) struct FmtArgs {
 }
 
 /// What to plan.
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub(super) struct PlanningArgs {
     /// Only this resource or component and what it needs, or in a destroy what needs it; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
@@ -227,6 +227,9 @@ pub(super) struct PlanArgs {
     /// Print the plan as JSON.
     #[arg(long)]
     pub json: bool,
+    /// Write the plan as a page of HTML that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Plan the end of a pause with everything else.
     #[arg(long, conflicts_with_all = ["destroy", "refresh_only"])]
     pub resume: bool,
@@ -253,6 +256,9 @@ pub(super) struct ApplyArgs {
     /// End the pause of a paused stack, with everything else that is to be changed.
     #[arg(long, conflicts_with_all = ["target", "refresh_only"])]
     pub resume: bool,
+    /// Afterwards, write what happened as a page of HTML, also where it failed or was interrupted.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Let the stack's time to live begin anew, even if nothing else is to be done.
     #[arg(long, conflicts_with = "refresh_only")]
     pub extend: bool,
@@ -273,6 +279,9 @@ pub(super) struct DestroyArgs {
     /// Leave this resource or component where it is, and forget it: for what cannot be deleted; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub abandon: Vec<String>,
+    /// Afterwards, write what happened as a page of HTML, also where it failed or was interrupted.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Afterwards, remove what clusters have left behind, where it is proven to be the stack's.
     #[arg(long)]
     pub sweep: bool,
@@ -333,6 +342,9 @@ pub(super) struct ShowArgs {
     /// The stack file, or a saved plan.
     #[command(flatten)]
     pub stack: StackArgs,
+    /// Write a saved plan as a page of HTML that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -424,6 +436,15 @@ pub(super) struct GraphArgs {
     /// One node per component instead of one per resource.
     #[arg(long)]
     pub components: bool,
+    /// In which form: for GraphViz, for Markdown, as a picture, for programs.
+    #[arg(long, value_enum, default_value = "dot", conflicts_with = "why")]
+    pub format: super::graph::Format,
+    /// Make a plan, and show what happens to each; a saved plan in the place of STACK shows it always.
+    #[arg(long, conflicts_with = "why")]
+    pub plan: bool,
+    /// With --plan: the plan to take everything away.
+    #[arg(long, requires = "plan")]
+    pub destroy: bool,
 }
 
 /// What to drop from the state.

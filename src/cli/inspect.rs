@@ -9,23 +9,22 @@ use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
-use crate::cli::{run, source};
+use crate::cli::{report, run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
-use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::event::{Collected, Sink};
 use crate::ops::status;
-use crate::plan::file;
 use crate::plan::planner::Options;
+use crate::plan::time::PARALLELISM;
 use crate::ui::{plan_text, state_text, summary, values};
 
 pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     if run::is_saved_plan(&args.stack.file) {
-        let bytes = RealDisk.read(&args.stack.file).unwrap_or_default();
-        let plan = file::decode(&bytes).map_err(|error| {
-            let name = args.stack.file.display();
-            Diagnostics::from(Diagnostic::error(format!("{name}: {error}")).hint("make the plan again"))
-        })?;
+        let plan = run::saved_plan(&args.stack.file)?;
+        if let Some(path) = &args.html {
+            report::of_plan(&plan, args.stack.place.sim.is_some(), PARALLELISM).write(path, terminal)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let text = if args.json {
             serde_json::to_string_pretty(&plan).expect("plans have only string keys") + "\n"
         } else {
@@ -33,6 +32,11 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
         };
         terminal.print(&text);
         return Ok(ExitCode::SUCCESS);
+    }
+    if args.html.is_some() {
+        return Err(Diagnostic::error(format!("{} is not a saved plan", args.stack.file.display()))
+            .hint("save one with `plan --out FILE` and show that, or use `plan --html FILE`")
+            .into());
     }
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::leaving(&args.stack, vars, true)?;

@@ -26,6 +26,7 @@ mod reach;
 mod reap;
 mod rebuild;
 mod receipt;
+mod report;
 mod run;
 mod scaffold;
 mod sim;

@@ -8,7 +8,7 @@ use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
-use crate::cli::{run, source};
+use crate::cli::{report, run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
@@ -56,6 +56,9 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     } else {
         let options = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
         terminal.print(&plan_text::plan(&plan, options));
+    }
+    if let Some(path) = &args.html {
+        report::of_plan(&plan, place.is_simulated(), args.planning.parallelism).write(path, terminal)?;
     }
     if let Some(out) = &args.out {
         RealDisk.write(out, &file::encode(&plan)).map_err(|error| {

@@ -5,7 +5,7 @@
 pub mod cost_text;
 pub mod diagnostic;
 pub mod events_json;
-pub mod graph_text;
+pub mod graph;
 pub mod paint;
 pub mod plan_text;
 pub mod preflight_text;
@@ -13,6 +13,7 @@ pub mod progress;
 pub mod reap_text;
 pub mod rebuild_text;
 pub mod receipt_text;
+pub mod report;
 pub mod state_text;
 pub mod summary;
 pub mod time_text;

@@ -11,6 +11,7 @@ mod adoption;
 mod architecture;
 mod arena;
 mod bring_up;
+mod browser;
 mod canary;
 mod catalogue;
 mod configmaps;
