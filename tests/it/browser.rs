@@ -234,7 +234,7 @@ fn reports(folder: &Path) {
     ok("plan gpu-t4.toml --sim --world w --html plan.html --out saved.plan");
     ok("apply gpu-t4.toml --sim --world w --auto-approve --report apply.html");
     ok("destroy gpu-t4.toml --sim --world w --auto-approve --report destroy.html");
-    let faults = json!({ "rules": [{ "kind": "fail", "operation": "CREATE_NODE_POOL", "message": "Google Compute Engine: <b>no</b> capacity" }] });
+    let faults = json!({ "faults": [{ "kind": "fail", "operation": "CREATE_NODE_POOL", "message": "Google Compute Engine: <b>no</b> capacity" }] });
     std::fs::create_dir_all(folder.join("bad")).expect("a folder");
     std::fs::write(folder.join("bad/faults.json"), faults.to_string()).expect("writable");
     let (ok, text) = run(folder, "apply gpu-t4.toml --sim --world bad --auto-approve --report failed.html");
@@ -327,7 +327,11 @@ fn searched(text: &str) -> String {
 fn searching(browser: &mut Browser, plan: &Path) {
     browser.show(plan, (1280, 900), false);
     let total = browser.ask("document.querySelectorAll('.change').length").as_u64().expect("a number");
-    assert_eq!(browser.ask(&searched("clusterpolicy")), format!("1 of {total} changes"));
+    // Searched whole, needs and values included: as many as hold the word anywhere.
+    let holding = "Array.from(document.querySelectorAll('.change')).filter((e) => e.textContent.includes('ClusterPolicy')).length";
+    let holding = browser.ask(holding).as_u64().expect("a number");
+    assert!(holding > 0 && holding < total, "{holding}");
+    assert_eq!(browser.ask(&searched("ClusterPolicy")), format!("{holding} of {total} changes"));
     assert_eq!(browser.ask(&searched("no such thing")), format!("0 of {total} changes"));
     browser.ask("document.querySelector('#search button[type=reset]').click()");
     let by_component = "(() => { const choice = document.querySelector('#search-component'); choice.value = 'cluster'; \
