@@ -135,6 +135,15 @@ pub trait Site: Send + Sync {
         Err(ProviderError::new(ErrorClass::Invalid, text))
     }
 
+    /// Machines of a project that runs have made to see whether there is capacity, and that should be gone by now.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    async fn stray(&self, project: &str) -> Result<Vec<Finding>, ProviderError> {
+        let _ = project;
+        Ok(Vec::new())
+    }
+
     /// Lets the cluster, of which these are the outputs, live until then (Unix seconds), or for ever; the operation that
     /// goes on, if one does.
     ///

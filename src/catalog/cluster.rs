@@ -41,11 +41,10 @@ pub(super) fn expand(expansion: &mut Expansion<'_>) {
                 ),
         );
     }
-    if let Some(fallback) = cluster.fallback_locations.first() {
-        expansion.report(
-            Diagnostic::warning("fallback locations are not tried yet")
-                .at(fallback.span.clone(), "a stock-out in `location` ends the apply"),
-        );
+    for fallback in &cluster.fallback_locations {
+        for what in super::places::missing(expansion.stack, fallback) {
+            expansion.report(Diagnostic::warning(what).at(fallback.span.clone(), "may not be to be had there"));
+        }
     }
     let name = cluster.name.as_ref().map_or(&*expansion.stack.name.value, |name| &**name).to_owned();
     add_cluster(expansion, cluster, &name, project, location);

@@ -28,6 +28,7 @@ mod gateway;
 mod manifests;
 mod own_charts;
 mod pieces;
+mod places;
 mod references;
 mod registries;
 pub mod sources;
@@ -72,7 +73,8 @@ pub fn cluster_alone(stack: &Stack) -> Desired {
     if !expansion.resources.iter().any(|resource| resource.kind != "value") {
         expansion.resources.clear();
     }
-    Desired { stack: stack.name.to_string(), resources: expansion.resources, ..Desired::default() }
+    let places = places::of(stack);
+    Desired { stack: stack.name.to_string(), resources: expansion.resources, places, ..Desired::default() }
 }
 
 /// The part of a stack that is its cluster and node pools; nothing where a kubeconfig leads to one.
@@ -81,7 +83,13 @@ pub fn infrastructure(stack: &Stack) -> Desired {
     cluster::expand(&mut expansion);
     values(&mut expansion);
     references::rewrite(&mut expansion, &mut []);
-    Desired { stack: stack.name.to_string(), resources: expansion.resources, ..Desired::default() }
+    let places = places::of(stack);
+    Desired { stack: stack.name.to_string(), resources: expansion.resources, places, ..Desired::default() }
+}
+
+/// Nothing of a stack, and where it may be: what is to go is not expanded.
+pub fn nothing(stack: &Stack) -> Desired {
+    Desired { stack: stack.name.to_string(), places: places::of(stack), ..Desired::default() }
 }
 
 /// The resources of a stack, with warnings.
@@ -130,6 +138,7 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
         secrets: origins.collect(),
         proofs,
         resources: expansion.resources,
+        places: places::of(stack),
     };
     Ok((desired, expansion.found))
 }

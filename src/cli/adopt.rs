@@ -32,6 +32,7 @@ pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         json: args.json,
         destroy: false,
         extend: false,
+        probe: false,
         sweep: false,
         refresh_only: false,
         resume: false,

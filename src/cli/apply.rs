@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::address::{Address, Identity};
 use crate::backend::Session;
 use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
+use crate::cli::fallback::{Attempt, Outcome};
 use crate::cli::kept::{Kept, Opening};
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
@@ -27,6 +28,7 @@ use crate::event::timeline::Timeline;
 use crate::ops::apply::{Applied, Apply, apply as carry_out, check_basis};
 use crate::ops::capture::{self, CaptureError};
 use crate::ops::expiry;
+use crate::ops::places;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
 use crate::plan::model::{Drift, Pause, Plan, Reason};
@@ -49,6 +51,8 @@ pub(super) struct Job<'a> {
     pub destroy: bool,
     /// The time to live begins anew.
     pub extend: bool,
+    /// Prove that there is capacity before anything is made.
+    pub probe: bool,
     /// Remove what clusters have left behind.
     pub sweep: bool,
     /// Take note of drift, and change nothing.
@@ -91,6 +95,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         json: args.json,
         destroy,
         extend: args.extend,
+        probe: args.probe,
         sweep: false,
         refresh_only,
         resume: args.resume || saved.as_ref().is_some_and(|plan| plan.pause == Pause::Resumes),
@@ -184,19 +189,22 @@ async fn carry(
         true => Vec::new(),
         false => expiry::due(platforms, &plan, &observed, ttl, anew),
     };
-    let looking = Looking { job, platforms, interrupt: interrupt.clone(), terminal, place, plan: &plan };
     if plan.is_empty() && plan.pause != Pause::Resumes {
         let renewals = renewals(job.extend);
         renew(platforms, &renewals, job, terminal).await?;
+        places::settle(session, &plan).await.map_err(|error| run::refused(&error))?;
         let code = finish_empty(job, terminal);
         if let Some(path) = job.report {
             report::of_plan(&plan, place.is_simulated(), job.planning.parallelism).write(path, terminal)?;
         }
         // What clusters have left behind is looked for until nothing of it is there.
-        if job.destroy && !session.state().captured.is_empty() {
+        let probes = planned.stack().cluster.as_ref().and_then(|cluster| cluster.probe.as_ref());
+        let probes = probes.is_some_and(|probe| probe.value) && !session.state().is_new();
+        if job.destroy && (probes || !session.state().captured.is_empty()) {
             if !job.json {
                 terminal.say("Looking once more for what clusters of this stack have left behind...");
             }
+            let looking = Looking { job, platforms, interrupt, terminal, place, plan: &plan };
             let receipt = looking.look(session).await?;
             looking.tell(&receipt);
             return Ok(if receipt.is_clean() { code } else { ExitCode::FAILURE });
@@ -204,7 +212,10 @@ async fn carry(
         return Ok(code);
     }
     check_pause(job, &plan)?;
-    preflight::first(platforms, &plan, &observed, terminal).await?;
+    let short = preflight::first(platforms, &plan, &observed, terminal).await?;
+    if let (Some(short), false) = (&short, job.json) {
+        terminal.say(&terminal.err.yellow(&format!("Note: the first location has not what the stack needs: {short}")));
+    }
     if !job.auto_approve && !approve(job, platforms, interrupt.clone(), terminal).await? {
         terminal.say("Cancelled. Nothing was changed.");
         return Ok(ExitCode::FAILURE);
@@ -212,41 +223,23 @@ async fn carry(
     capture::before(platforms, session, &plan, &observed).await.map_err(|error| uncaptured(&error))?;
     let renewals = renewals(true);
     renew(platforms, &renewals, job, terminal).await?;
-    let performance = Performance {
-        plan: &plan,
-        observed,
-        secrets: wanted.secrets.clone(),
-        ttl: wanted.ttl(),
-        parallelism: job.planning.parallelism,
-        json: job.json,
-        interrupt,
-    };
-    let performed = perform(performance, platforms, session, terminal).await;
-    let timeline = performed.timeline;
-    let page = report::Page { plan: &plan, simulated: place.is_simulated(), parallelism: job.planning.parallelism };
-    let applied = match performed.result {
-        Ok(applied) => applied,
-        Err(why) => {
-            if let Some(path) = job.report {
-                page.stranded(&timeline, &why).write(path, terminal)?;
-            }
-            return Err(why);
-        }
-    };
+    let attempt = Attempt { job, platforms, terminal, place, interrupt: interrupt.clone(), wanted, ttl };
+    let Outcome { plan, applied, timeline, clean } = attempt.carry_out(plan, observed, short, session).await?;
     if !plan.destroy
         && let Err(error) = capture::after(platforms, session).await
     {
         tracing::info!(%error, "what the cluster will be known by was not captured");
     }
+    let looking = Looking { job, platforms, interrupt, terminal, place, plan: &plan };
     let receipt = match looking.is_due(&applied) {
         true => Some(looking.look(session).await?),
         false => None,
     };
     let code = conclude(&looking, &applied, &timeline, receipt.as_ref())?;
     if let Some(path) = job.report {
-        page.ran(&timeline, &applied, receipt.as_ref()).write(path, terminal)?;
+        report::Page::of(job, place, &plan).ran(&timeline, &applied, receipt.as_ref()).write(path, terminal)?;
     }
-    Ok(code)
+    Ok(if clean { code } else { ExitCode::FAILURE })
 }
 
 /// Before anything else is done: a long run must not be overtaken by its own end.
@@ -456,6 +449,15 @@ fn check_observation(saved: &Plan, now: &Plan) -> Result<(), Diagnostics> {
             !same || (!saved.looked_up.is_empty() && other.after != change.after)
         })
     };
+    let location = |plan: &Plan| plan.placement.as_ref().map(|placement| placement.location.clone());
+    if let (Some(then), Some(there)) = (location(saved), location(now))
+        && then != there
+    {
+        return Err(Diagnostic::error("the saved plan is stale")
+            .detail(format!("It is for {then}, and the stack goes on in {there} now."))
+            .hint("make a new plan and review it")
+            .into());
+    }
     // Of drift that is to be taken note of, the state keeps what the plan has seen.
     let drifts = |drift: &&Drift| saved.refresh_only && !now.drift.contains(drift);
     let first = saved.changes.iter().find(differs).map(|change| &change.address);

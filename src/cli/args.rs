@@ -262,6 +262,9 @@ pub(super) struct ApplyArgs {
     /// Let the stack's time to live begin anew, even if nothing else is to be done.
     #[arg(long, conflicts_with = "refresh_only")]
     pub extend: bool,
+    /// Prove that there are machines before anything is made: one of each sort with accelerators is made for a moment.
+    #[arg(long, conflicts_with = "refresh_only")]
+    pub probe: bool,
     /// Do not ask.
     #[arg(long)]
     pub auto_approve: bool,
@@ -300,6 +303,10 @@ pub(super) struct ReapArgs {
     pub project: String,
     #[command(flatten)]
     pub place: PlaceArgs,
+    /// Where states are kept, as [state] backend names it: a stack whose state somebody has is left alone. By default the
+    /// project's own folder.
+    #[arg(long, value_name = "BACKEND")]
+    pub state: Option<String>,
     /// Only show which stacks there are, and which of them have expired.
     #[arg(long)]
     pub dry_run: bool,
@@ -393,6 +400,10 @@ pub(super) struct PreflightArgs {
     pub stack: StackArgs,
     #[command(flatten)]
     pub charts: BundleArgs,
+    /// Prove that there are machines: one of each sort with accelerators is made for a moment, and paid for. Not for stacks
+    /// that are there.
+    #[arg(long)]
+    pub probe: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -18,6 +18,7 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         json: args.json,
         destroy: true,
         extend: false,
+        probe: false,
         sweep: args.sweep,
         refresh_only: false,
         resume: false,

@@ -38,6 +38,11 @@ impl Kept {
 
     /// The state of a stack in a place, where `[state] backend` were this.
     pub(super) fn at(args: &StackArgs, place: &Place, name: &str, backend: Option<&str>) -> Result<Self, Diagnostics> {
+        Kept::beside(&args.file, place, name, backend)
+    }
+
+    /// The state of the stack of that name, of which no more is known than where its file would be.
+    pub(super) fn beside(file: &Path, place: &Place, name: &str, backend: Option<&str>) -> Result<Self, Diagnostics> {
         let local = |directory: &Path| Kept::Local(LocalBackend::new(Arc::new(RealDisk), directory, name));
         Ok(match backend {
             Some(url) if !place.is_simulated() && url.contains("://") => {
@@ -48,14 +53,14 @@ impl Kept {
                             .hint("check the address in [state], and that this machine is logged in"),
                     )
                 })?;
-                let spill = layout::state(&args.file, None, name).join("unpushed");
+                let spill = layout::state(file, None, name).join("unpushed");
                 let clock = Arc::new(WallClock::new());
                 Kept::Remote(RemoteBackend::new(store, clock, name, Arc::new(RealDisk), spill, process::is_alive))
             }
             Some(folder) if !place.is_simulated() => {
-                local(&args.file.parent().unwrap_or(Path::new("")).join(folder).join(name))
+                local(&file.parent().unwrap_or(Path::new("")).join(folder).join(name))
             }
-            _ => local(&layout::state(&args.file, place.world(), name)),
+            _ => local(&layout::state(file, place.world(), name)),
         })
     }
 

@@ -10,6 +10,7 @@ mod chart;
 mod cost;
 mod destroy;
 mod export;
+mod fallback;
 mod graph;
 mod history;
 mod inspect;
@@ -68,7 +69,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Plan(args) => plan::plan(&args, &vars, &terminal),
         args::Command::Apply(args) => apply::apply(&args, &vars, &terminal),
         args::Command::Destroy(args) => destroy::destroy(&args, &vars, &terminal),
-        args::Command::Reap(args) => reap::reap(&args, &terminal),
+        args::Command::Reap(args) => reap::reap(&args, &vars, &terminal),
         args::Command::Adopt(args) => adopt::adopt(&args, &vars, &terminal),
         args::Command::Export(args) => export::export(&args, &vars, &terminal),
         args::Command::Show(args) => inspect::show(&args, &vars, &terminal),

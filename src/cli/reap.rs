@@ -7,12 +7,14 @@ use std::sync::Arc;
 use crate::backend::Session;
 use crate::cli::apply::ask;
 use crate::cli::args::ReapArgs;
+use crate::cli::kept::{Kept, Opening};
 use crate::cli::reach::{Place, Site, with_platforms};
 use crate::cli::run;
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
 use crate::env::clock::Timestamp;
+use crate::env::vars::Vars;
 use crate::event::Sink;
 use crate::ops::apply::{Apply, apply};
 use crate::ops::lookup::Found;
@@ -31,25 +33,38 @@ use crate::ui::{reap_text, receipt_text};
 /// Calls under way at a time.
 const PARALLEL: usize = 16;
 
-pub(super) fn reap(args: &ReapArgs, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+pub(super) fn reap(args: &ReapArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.place, Path::new("stack.toml"));
     let site = Site { project: Some(args.project.clone()), given: None };
-    with_platforms(&place, site, async |platforms| all(args, &platforms, terminal).await)
+    with_platforms(&place, site, async |platforms| all(args, &place, vars, &platforms, terminal).await)
 }
 
-async fn all(args: &ReapArgs, platforms: &Platforms, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+async fn all(
+    args: &ReapArgs,
+    place: &Place,
+    vars: &dyn Vars,
+    platforms: &Platforms,
+    terminal: &Terminal,
+) -> Result<ExitCode, Diagnostics> {
     let interrupt = run::interrupts();
-    let (marked, unseen) = reap::marked(platforms, &args.project).await.map_err(|error| {
+    let (marked, mut unseen) = reap::marked(platforms, &args.project).await.map_err(|error| {
         let diagnostic = Diagnostic::error(format!("the clusters of {} cannot be listed", args.project))
             .detail(format!("{}. Nothing was changed.", error.message));
         Diagnostics::from(diagnostic.hint(error.hint.unwrap_or_else(|| "try again when Google Cloud answers".into())))
     })?;
+    let stray = reap::stray(platforms, &args.project).await.unwrap_or_else(|error| {
+        unseen.push(Unseen { what: format!("machines of probes in {}", args.project), why: error.message });
+        Vec::new()
+    });
     let now = platforms.clock.now();
     let expired = marked.iter().filter(|marked| marked.is_expired(now.seconds())).collect::<Vec<_>>();
     tell(args, &marked, &unseen, now, terminal);
+    for machine in stray.iter().filter(|_| !args.json) {
+        terminal.print(&reap_text::stray(machine));
+    }
     let illegible = marked.iter().any(|marked| marked.illegible.is_some());
     let known = unseen.is_empty() && !illegible;
-    if args.dry_run || expired.is_empty() {
+    if args.dry_run || (expired.is_empty() && stray.is_empty()) {
         return Ok(if known { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if !args.auto_approve {
@@ -67,12 +82,39 @@ async fn all(args: &ReapArgs, platforms: &Platforms, terminal: &Terminal) -> Res
         }
     }
     let mut clean = known;
+    for machine in &stray {
+        let removed = receipt::remove(platforms, machine).await;
+        clean &= removed.is_ok();
+        let failed = removed.err().map(|error| error.message);
+        if args.json {
+            let line = serde_json::json!({"swept": {"kind": machine.kind, "name": machine.name, "failed": failed}});
+            terminal.print(&format!("{line}\n"));
+        } else {
+            terminal.say(&reap_text::swept(machine, failed.as_deref(), terminal.err));
+        }
+    }
     for one in expired {
         if *interrupt.borrow() != Interrupt::None {
             clean = false;
             break;
         }
-        clean &= destroy(args, platforms, one, &interrupt, terminal).await?;
+        let command = "stackwright reap";
+        let opening = Opening { lock_timeout: None, vars, command, terminal, even_departed: true };
+        // Whoever works on the stack just now is not undone; and nobody begins to while it is destroyed.
+        let lease = match lease(args, place, one, &opening).await {
+            Ok(lease) => lease,
+            Err(in_use) => {
+                terminal.say(&format!("{} ({}) is left alone:", one.stack, one.stack_id));
+                terminal.diagnostics(&in_use);
+                clean = false;
+                continue;
+            }
+        };
+        let destroyed = destroy(args, platforms, one, &interrupt, terminal).await;
+        if let Some(mut lease) = lease {
+            lease.close().await;
+        }
+        clean &= destroyed?;
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -88,6 +130,24 @@ fn tell(args: &ReapArgs, marked: &[Marked], unseen: &[Unseen], now: Timestamp, t
         terminal.print(&format!("{line}\n"));
     } else {
         terminal.print(&reap_text::stacks(&args.project, marked, unseen, now, terminal.out));
+    }
+}
+
+/// Takes the state of a stack, where it is found: in the place that the user names, or beside this one. `None` where no
+/// state of this very stack is there, or it cannot be read: labels are then all that is known.
+///
+/// # Errors
+/// When somebody has it.
+async fn lease(
+    args: &ReapArgs,
+    place: &Place,
+    marked: &Marked,
+    opening: &Opening<'_>,
+) -> Result<Option<Box<dyn Session>>, Diagnostics> {
+    let kept = Kept::beside(Path::new("stack.toml"), place, &marked.stack, args.state.as_deref())?;
+    match kept.read_back().await {
+        Ok(state) if state.stack_id == marked.stack_id => kept.open(opening).await.map(Some),
+        _ => Ok(None),
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) fn rebuild(args: &Rebuild<'_>, vars: &dyn Vars, terminal: &Terminal) 
             let options = Options::default();
             terminal.say(&terminal.err.dim("Looking for what carries the stack's labels..."));
             let alone = catalog::cluster_alone(planned.stack());
+            let location = rebuild::location(&platforms, &alone).await?;
+            let alone = location.as_ref().map_or_else(|| alone.clone(), |location| alone.at(location));
             // Where a kubeconfig leads to the cluster, charts can ask it before it is known whose its objects are.
             let early = match alone.resources.is_empty() {
                 true => planned.look(&platforms, &rebuild::blank(&name, ""), &options, terminal).await?,
@@ -65,7 +67,7 @@ pub(super) fn rebuild(args: &Rebuild<'_>, vars: &dyn Vars, terminal: &Terminal) 
             let objects = planned.known().or(early.as_ref()).filter(|_| alone.resources.is_empty());
             let marked = objects.map_or(&alone, |wanted| &wanted.desired);
             let id = rebuild::stack_id(&platforms, marked, args.stack_id).await?;
-            let blank = rebuild::blank(&name, &id);
+            let blank = rebuild::placed(&rebuild::blank(&name, &id), &alone, location.as_deref());
             let looked = match early {
                 Some(wanted) => Some(wanted),
                 None => planned.look(&platforms, &blank, &options, terminal).await?,

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::cli::apply::Job;
+use crate::cli::reach::Place;
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::clock::WallClock;
@@ -30,7 +32,12 @@ pub(super) fn of_plan(plan: &Plan, simulated: bool, parallelism: usize) -> Writt
     Page { plan, simulated, parallelism }.page(None)
 }
 
-impl Page<'_> {
+impl<'a> Page<'a> {
+    /// Of what a job does to its stack.
+    pub(super) fn of(job: &Job<'_>, place: &Place, plan: &'a Plan) -> Self {
+        Page { plan, simulated: place.is_simulated(), parallelism: job.planning.parallelism }
+    }
+
     /// The page of a run.
     pub(super) fn ran(self, timeline: &Timeline, applied: &Applied, receipt: Option<&Receipt>) -> Written {
         let summary = &applied.summary;

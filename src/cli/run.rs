@@ -168,7 +168,12 @@ pub(super) async fn recognise(
     // What is to go is not expanded; its cluster says whose it is all the same.
     let desired = if alone.resources.is_empty() { &wanted.desired } else { &alone };
     let again = format!("{}{}", stack.file.display(), stack.place.again());
-    marks::recognise(platforms, desired, state, options, &again).await
+    marks::recognise(platforms, desired, state, options, &again).await?;
+    // Elsewhere, another stack's cluster of that name is no concern of this one before it goes there.
+    for place in desired.places.iter().skip(1) {
+        marks::recognise_own(platforms, &desired.at(&place.location), state, options, &again).await?;
+    }
+    Ok(())
 }
 
 /// The planner's options from flags.

@@ -12,6 +12,7 @@ use crate::cli::args::{BundleArgs, InputArgs, StackArgs};
 use crate::cli::reach::{Place, Site};
 use crate::cli::terminal::Terminal;
 use crate::cli::{lock, run};
+use crate::cost;
 use crate::diag::{Diagnostic, Diagnostics, Source};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::random::SystemRandom;
@@ -53,16 +54,30 @@ impl Wanted {
         let Some(budget) = self.stack.limits.as_ref().and_then(|limits| limits.budget_per_day.as_ref()) else {
             return Ok(());
         };
-        let estimate = crate::cost::estimate(&self.desired.resources);
+        let places =
+            self.desired.places.iter().map(|place| (place.location.as_str(), self.desired.at(&place.location)));
+        let mut estimates =
+            places.map(|(place, desired)| (place, cost::estimate(&desired.resources))).collect::<Vec<_>>();
+        if estimates.is_empty() {
+            estimates.push(("", cost::estimate(&self.desired.resources)));
+        }
+        let several = estimates.len() > 1;
+        let dearest = estimates.into_iter().max_by(|(_, one), (_, other)| {
+            (!one.is_complete(), one.per_day())
+                .partial_cmp(&(!other.is_complete(), other.per_day()))
+                .expect("prices are numbers")
+        });
+        let Some((place, estimate)) = dearest else { return Ok(()) };
+        let what = if several { format!("in {place} the stack") } else { "the stack".to_owned() };
         let (limit, cost) = (budget.value.get(), estimate.per_day());
         let unknown = estimate.unknown().map(|line| line.what.as_str()).collect::<Vec<_>>();
         if cost <= limit && unknown.is_empty() {
             return Ok(());
         }
         let summary = if cost > limit {
-            format!("the stack costs ${cost:.2} a day, more than its budget of ${limit:.2}")
+            format!("{what} costs ${cost:.2} a day, more than its budget of ${limit:.2}")
         } else {
-            format!("the stack costs at least ${cost:.2} a day; whether that is within ${limit:.2} cannot be said")
+            format!("{what} costs at least ${cost:.2} a day; whether that is within ${limit:.2} cannot be said")
         };
         let mut lines = estimate
             .lines
@@ -75,7 +90,11 @@ impl Wanted {
         lines.dedup();
         Err(Diagnostic::error(summary)
             .detail(lines.join("\n"))
-            .hint("raise or remove [limits] budget_per_day, or take something away")
+            .hint(if several {
+                "raise or remove [limits] budget_per_day, or take something away, a fallback location for example"
+            } else {
+                "raise or remove [limits] budget_per_day, or take something away"
+            })
             .at(budget.span.clone(), "the limit")
             .into())
     }
@@ -136,7 +155,7 @@ pub(super) fn stack(
 /// being at hand. Secrets are for hooks that run at the deletion.
 pub(super) fn leaving(args: &StackArgs, vars: &dyn Vars, synthesize: bool) -> Result<Wanted, Diagnostics> {
     let loaded = stack(&args.file, &args.inputs, vars, synthesize)?;
-    let desired = Desired { stack: loaded.stack.name.to_string(), ..Desired::default() };
+    let desired = catalog::nothing(&loaded.stack);
     let secrets = secrets(&loaded);
     let (found, admissible) = (Found::default(), Ok(Vec::new()));
     Ok(Wanted { stack: loaded.stack, desired, secrets, warnings: loaded.warnings, found, admissible })

@@ -583,7 +583,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let attrs = match after.resolve(&known) {
             Ok(attrs) => Arc::new(attrs),
             Err(error) => {
-                return Prepared::Impossible(Failure { causes: vec![error.to_string()], hint: None });
+                return Prepared::Impossible(Failure { causes: vec![error.to_string()], hint: None, class: None });
             }
         };
         let mut worker = match self.worker(at, change, change.action, Some(&attrs), &attrs) {
@@ -645,7 +645,11 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
         let kind = self.run.kinds.get(change.kind.as_str()).cloned();
         let driver = self.run.drivers.get(change.kind.as_str()).cloned();
         let (Some(kind), Some(driver)) = (kind, driver) else {
-            return Err(Failure { causes: vec![format!("there is no driver for {}", change.kind)], hint: None });
+            return Err(Failure {
+                causes: vec![format!("there is no driver for {}", change.kind)],
+                hint: None,
+                class: None,
+            });
         };
         let connection = match &change.connection {
             None => None,
@@ -659,10 +663,12 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 Some(Arc::new(outputs.ok_or_else(|| Failure {
                     causes: vec![format!("{connection} is not there, and {} lives in it", change.address)],
                     hint: None,
+                    class: None,
                 })?))
             }
         };
         let recorded = self.session.state().resources.get(&change.address.identity());
+        let unrecorded = recorded.is_some_and(|recorded| *recorded.record == Value::Null) && *attrs != Value::Null;
         let mut names = BTreeSet::new();
         if let Some(after) = &change.after {
             after.visit_templates(&mut |t| names.extend(t.secrets().map(str::to_owned)));
@@ -679,7 +685,8 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             subject: Subject {
                 adopt: change.take,
                 address: change.address.clone(),
-                desired: desired.cloned(),
+                // Where nothing was recorded of it, what is there says where that is.
+                desired: desired.cloned().or_else(|| unrecorded.then(|| Arc::new(attrs.clone()))),
                 recorded: recorded.map(|r| r.record.clone()),
                 id: recorded.and_then(|r| r.id.clone()).or_else(|| change.id.clone()),
                 connection,

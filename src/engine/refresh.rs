@@ -50,6 +50,8 @@ pub struct Sight<'a> {
     pub adopts: &'a (dyn Fn(&Address) -> bool + Sync),
     /// Where connections that do not answer are noted, of which nothing is observed then; without it, they are errors.
     pub unreachable: Option<&'a mut BTreeSet<Address>>,
+    /// Where to look for what is recorded as begun and not wanted any more: nothing else says where it would be.
+    pub hints: &'a BTreeMap<Identity, Arc<Value>>,
 }
 
 /// Observes everything that is desired or recorded.
@@ -65,7 +67,7 @@ pub async fn refresh(
     ownership: &Ownership,
     sight: Sight<'_>,
 ) -> Result<BTreeMap<Identity, Observed>, ReadError> {
-    let Sight { adopts, mut unreachable } = sight;
+    let Sight { adopts, mut unreachable, hints } = sight;
     let mut wanted: BTreeMap<Identity, Wanted> = BTreeMap::new();
     for (identity, recorded) in &state.resources {
         wanted.insert(
@@ -73,7 +75,7 @@ pub async fn refresh(
             Wanted {
                 address: recorded.address.clone(),
                 kind: recorded.kind.clone(),
-                desired: None,
+                desired: hints.get(identity).filter(|_| *recorded.record == Value::Null).cloned(),
                 recorded: Some(recorded.record.clone()),
                 id: recorded.id.clone(),
                 connection: recorded.connection.clone(),

@@ -53,11 +53,13 @@ pub struct Failure {
     pub causes: Vec<String>,
     /// What to do.
     pub hint: Option<String>,
+    /// The class of the platform's answer, where one has ended it.
+    pub class: Option<ErrorClass>,
 }
 
 impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
-        Failure { causes: vec![error.message], hint: error.hint }
+        Failure { causes: vec![error.message], hint: error.hint, class: Some(error.class) }
     }
 }
 
@@ -204,6 +206,7 @@ impl Worker {
             _ => Err(Failure {
                 causes: vec!["what became of it could not be recorded".to_owned()],
                 hint: Some("the next run looks what is there, and goes on from that".to_owned()),
+                class: None,
             }),
         }
     }
@@ -300,6 +303,7 @@ impl Worker {
             Waited::Gone => Err(Failure {
                 causes: vec!["it was accepted and then disappeared".to_owned()],
                 hint: Some("somebody else may be deleting it; apply again to create it anew".to_owned()),
+                class: None,
             }),
         }
     }
@@ -417,6 +421,7 @@ impl Worker {
             return Err(failed(Failure {
                 causes: vec!["its object disappeared before it had ended".to_owned()],
                 hint: Some("run the same command again: the hook is run once more".to_owned()),
+                class: None,
             }));
         };
         match record {
@@ -522,7 +527,7 @@ impl Worker {
                     (Readiness::NotFound, _) => return Ok(Waited::Gone),
                     (Readiness::Failed { causes }, _) => {
                         self.give_up(operation).await;
-                        return Err(Failure { causes, hint: None });
+                        return Err(Failure { causes, hint: None, class: None });
                     }
                     (Readiness::InProgress { waiting_for } | Readiness::Terminating { waiting_for }, _) => waiting_for,
                     (Readiness::Unknown { reason }, _) => reason,
@@ -541,6 +546,7 @@ impl Worker {
                 return Err(Failure {
                     causes: vec![format!("not ready after {} s", self.limit.as_secs()), waiting_for],
                     hint: Some("run the same command again to go on waiting, or set a longer timeout".to_owned()),
+                    class: None,
                 });
             }
             if waiting_for != said.0 || now.since(said.1) >= REPORT_EVERY {
@@ -562,6 +568,7 @@ fn unleashed() -> Failure {
     Failure {
         causes: vec!["the lease on the state has ended, so nothing more is begun".to_owned()],
         hint: Some("run the same command again: it goes on from what is there".to_owned()),
+        class: None,
     }
 }
 
@@ -578,7 +585,9 @@ enum Refusal {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NotFound => Failure { causes: vec!["it is not there any more".to_owned()], hint: None },
+            Refusal::NotFound => {
+                Failure { causes: vec!["it is not there any more".to_owned()], hint: None, class: None }
+            }
             Refusal::Final(failure) => failure,
         }
     }

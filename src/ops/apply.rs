@@ -12,6 +12,7 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::{self, Interrupt, Run, Summary};
 use crate::engine::worker::Failure;
 use crate::event::Sink;
+use crate::ops::places;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::ownership;
 use crate::ops::prove::prove;
@@ -92,6 +93,11 @@ impl Scope for Outputs<'_> {
     }
 }
 
+/// The first transition of a history.
+pub(super) fn begin(platforms: &Platforms) -> Transition {
+    Transition::Begin { lineage: platforms.random.uuid(), stack_id: platforms.random.hex(8) }
+}
+
 /// How many nodes the pools have that a pause empties.
 fn sizes(plan: &Plan, observed: &BTreeMap<Identity, Observed>) -> BTreeMap<Identity, i64> {
     let identities = plan.changes.iter().filter(|change| change.action.acts()).map(|change| change.address.identity());
@@ -124,8 +130,9 @@ pub async fn apply(
     let begun = platforms.clock.now();
     let mut opening = Vec::new();
     if session.state().is_new() {
-        opening.push(Transition::Begin { lineage: platforms.random.uuid(), stack_id: platforms.random.hex(8) });
+        opening.push(begin(platforms));
     }
+    opening.extend(places::opening(plan, session.state()));
     if let Some(target) = plan.basis.target.as_ref().filter(|t| session.state().target.as_ref() != Some(t)) {
         opening.push(Transition::Bind(target.clone()));
     }
@@ -156,6 +163,9 @@ pub async fn apply(
         shuffle: apply.shuffle,
     };
     let summary = dispatcher::run(plan, session, run).await?;
+    if let Some(settled) = places::settled(plan, session.state()) {
+        session.commit(vec![settled]).await?;
+    }
     let mut applied = Applied { summary, ..Applied::default() };
     if !applied.summary.took.is_empty() {
         session.commit(vec![Transition::Took(applied.summary.took.clone())]).await?;
@@ -163,6 +173,11 @@ pub async fn apply(
     let over = plan.pause == Pause::Resumes || (plan.destroy && !plan.partial);
     if applied.summary.is_complete() && over && session.state().paused.is_some() {
         session.commit(vec![Transition::Resumed]).await?;
+    }
+    // What is nowhere any more begins with its first location again.
+    let gone = plan.destroy && !plan.partial && plan.placement.is_none();
+    if applied.summary.is_complete() && gone && session.state().placing.is_some() {
+        session.commit(vec![Transition::Unplaced]).await?;
     }
     let scope = Outputs(&applied.summary.outputs);
     if applied.summary.is_complete() {

@@ -99,6 +99,38 @@ pub async fn recognise(
     options: &Options,
     again: &str,
 ) -> Result<(), Diagnostics> {
+    match unknown_claim(platforms, desired, state, options, &|_| true).await {
+        None => Ok(()),
+        Some(claim) => Err(unrecognised(&claim, desired, state, options.destroy, again).into()),
+    }
+}
+
+/// As [`recognise`], where only what a stack of this name has made matters.
+///
+/// # Errors
+/// What carries whose mark, with the ways out.
+pub async fn recognise_own(
+    platforms: &Platforms,
+    desired: &Desired,
+    state: &State,
+    options: &Options,
+    again: &str,
+) -> Result<(), Diagnostics> {
+    let own = |mark: &Mark| mark.stack.as_ref().is_some_and(|stack| *stack == desired.stack);
+    match unknown_claim(platforms, desired, state, options, &own).await {
+        None => Ok(()),
+        Some(claim) => Err(unrecognised(&claim, desired, state, options.destroy, again).into()),
+    }
+}
+
+/// The claim on what a stack wants that its state does not know.
+async fn unknown_claim(
+    platforms: &Platforms,
+    desired: &Desired,
+    state: &State,
+    options: &Options,
+    counts: &(dyn Fn(&Mark) -> bool + Sync),
+) -> Option<Claim> {
     let unknown = |address: &Address| {
         let recorded = state.resources.get(&address.identity());
         recorded.is_none_or(|recorded| recorded.id.is_none() && recorded.pending.is_none()) && !options.adopts(address)
@@ -108,16 +140,14 @@ pub async fn recognise(
     let claims = match claims(platforms, &asked).await {
         Ok(claims) => claims,
         // Without a login nothing is looked at; whatever else is wrong, the plan finds out and says.
-        Err(ProviderError { class: ErrorClass::Unauthenticated, .. }) => return Ok(()),
+        Err(ProviderError { class: ErrorClass::Unauthenticated, .. }) => return None,
         Err(error) => {
             tracing::debug!("marks cannot be read: {error}");
-            return Ok(());
+            return None;
         }
     };
-    match claims.into_iter().find(|claim| claim.mark.id != state.stack_id && claim.things.len() * 2 > claim.of) {
-        None => Ok(()),
-        Some(claim) => Err(unrecognised(&claim, desired, state, options.destroy, again).into()),
-    }
+    let is_unknown = |claim: &Claim| claim.mark.id != state.stack_id && claim.things.len() * 2 > claim.of;
+    claims.into_iter().find(|claim| is_unknown(claim) && counts(&claim.mark))
 }
 
 fn unrecognised(claim: &Claim, desired: &Desired, state: &State, destroy: bool, again: &str) -> Diagnostic {

@@ -7,6 +7,7 @@ use crate::address::{Address, Identity};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::refresh::{ReadError, Sight, refresh};
 use crate::ops::lookup::Found;
+use crate::ops::places::{self, Whereabouts};
 use crate::ops::platforms::Platforms;
 use crate::plan::model::Plan;
 use crate::plan::planner::{self, Options};
@@ -61,9 +62,24 @@ pub fn ownership(platforms: &Platforms, state: &State, stack: &str, ttl: Option<
 
 /// Reads what is there and plans.
 ///
+/// A stack that names several locations is planned for the one in which it is, or goes on.
+///
 /// # Errors
 /// Mistakes in the stack, state of another target, or an answer of a platform that ends the attempt.
 pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Preview, Diagnostics> {
+    if subject.options.destroy {
+        return preview_here(platforms, subject).await;
+    }
+    let Whereabouts { desired, recorded, leaving } = places::whereabouts(subject.desired, subject.state);
+    let mut preview = preview_here(platforms, Subject { desired: &desired, state: &recorded, ..subject }).await?;
+    if let Some(placement) = &mut preview.plan.placement {
+        placement.leaving = leaving;
+    }
+    Ok(preview)
+}
+
+/// Plans the resources as they are.
+async fn preview_here(platforms: &Platforms, subject: Subject<'_>) -> Result<Preview, Diagnostics> {
     let wanted = subject.desired.resources.iter().map(|r| r.kind);
     let recorded = subject.state.resources.values().map(|r| r.kind.as_str());
     let offline = wanted.chain(recorded).all(|kind| kind == "value");
@@ -119,6 +135,7 @@ pub async fn preview(platforms: &Platforms, subject: Subject<'_>) -> Result<Prev
             Sight {
                 adopts: &|address| subject.options.adopts(address),
                 unreachable: whole.then_some(&mut unreachable),
+                hints: &places::hints(subject.desired, subject.state),
             },
         )
         .await

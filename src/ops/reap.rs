@@ -12,7 +12,7 @@ use crate::backend::{BackendError, Session};
 use crate::env::memory_disk::MemoryDisk;
 use crate::ops::marks::insist;
 use crate::ops::platforms::Platforms;
-use crate::platform::audit::Unseen;
+use crate::platform::audit::{Finding, Unseen};
 use crate::platform::expiry::Marked;
 use crate::resource::driver::{Ownership, Subject};
 use crate::resource::error::ProviderError;
@@ -41,6 +41,14 @@ pub enum ReapError {
 /// When they cannot be listed.
 pub async fn marked(platforms: &Platforms, project: &str) -> Result<(Vec<Marked>, Vec<Unseen>), ProviderError> {
     insist(platforms, || platforms.site.marked(project)).await
+}
+
+/// Machines of a project that probes have left.
+///
+/// # Errors
+/// When they cannot be listed.
+pub async fn stray(platforms: &Platforms, project: &str) -> Result<Vec<Finding>, ProviderError> {
+    insist(platforms, || platforms.site.stray(project)).await
 }
 
 /// A state that holds the cluster and its pools, as their labels say. `None` when the cluster is not there any more,

@@ -13,6 +13,7 @@ use futures_util::stream::{self, StreamExt};
 use crate::address::{Address, Identity};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::ops::marks::{Claim, claims, insist};
+use crate::ops::places;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{self, Preview, Subject, preview};
 use crate::plan::dependencies;
@@ -23,7 +24,7 @@ use crate::resource::hook;
 use crate::resource::kind::{Kind, Observed, Prior};
 use crate::resource::model::{Desired, Resource};
 use crate::resource::readiness::Readiness;
-use crate::state::model::{FORMAT, Intent, Pending, Recorded, State};
+use crate::state::model::{FORMAT, Intent, Pending, Placing, Recorded, State};
 use crate::value::{Reference, Scope, Value};
 
 /// Questions under way at a time.
@@ -84,6 +85,30 @@ pub async fn stack_id(platforms: &Platforms, desired: &Desired, asked: Option<&s
     }
 }
 
+/// Where a stack that names several locations is: the first that has a cluster of its, or its own.
+///
+/// # Errors
+/// What cannot be read.
+pub async fn location(platforms: &Platforms, alone: &Desired) -> Result<Option<String>, Diagnostics> {
+    for place in alone.places.iter().filter(|_| alone.places.len() > 1) {
+        let found = claims(platforms, &alone.at(&place.location)).await.map_err(|error| unreadable(&error))?;
+        if found.iter().any(|claim| claim.mark.stack.as_ref().is_some_and(|stack| *stack == alone.stack)) {
+            return Ok(Some(place.location.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// A state that says where the stack is that it is about.
+pub fn placed(blank: &State, desired: &Desired, location: Option<&str>) -> State {
+    let placing = location.filter(|_| desired.places.len() > 1).map(|location| Placing {
+        location: location.to_owned(),
+        settled: true,
+        given_up: Vec::new(),
+    });
+    State { placing, ..blank.clone() }
+}
+
 /// A state of that stack id with nothing in it, to look with.
 pub fn blank(stack: &str, id: &str) -> State {
     State { stack_id: id.to_owned(), ..State::empty(stack) }
@@ -118,7 +143,8 @@ pub async fn rebuild(
     subject: Subject<'_>,
     values: &BTreeMap<String, String>,
 ) -> Result<Rebuilt, Diagnostics> {
-    let (desired, digests) = (subject.desired, subject.secrets);
+    let desired = places::whereabouts(subject.desired, subject.state).desired.into_owned();
+    let (desired, digests) = (&desired, subject.secrets);
     let ownership = preview::ownership(platforms, subject.state, &desired.stack, None);
     let mut state = subject.state.clone();
     let Preview { plan, observed, .. } = preview(platforms, subject).await?;

@@ -148,7 +148,10 @@ pub async fn sweep(
 }
 
 /// Removes one thing and waits until it is gone.
-async fn remove(platforms: &Platforms, finding: &Finding) -> Result<(), ProviderError> {
+///
+/// # Errors
+/// Why it would not go.
+pub async fn remove(platforms: &Platforms, finding: &Finding) -> Result<(), ProviderError> {
     let begun = platforms.clock.now();
     let mut delays = Delays::new();
     loop {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::address::Address;
 use crate::graph::Graph;
 use crate::plan::model::{Action, Plan, ResourceChange};
+use crate::plan::places;
 
 /// Which half of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -114,6 +115,9 @@ fn build(plan: &Plan, given_up: &BTreeSet<Wish>) -> (Graph<Task>, Vec<Wish>) {
             graph.depend(dependent, dependency, reason.clone());
         }
     }
+    if plan.is_open() {
+        capacity_first(plan, &mut graph);
+    }
     hooks::order(plan, &mut graph, &mut |graph, waits, on| {
         let wish = (waits, on);
         if !given_up.contains(&wish) {
@@ -122,6 +126,19 @@ fn build(plan: &Plan, given_up: &BTreeSet<Wish>) -> (Graph<Task>, Vec<Wish>) {
         }
     });
     (graph, wishes)
+}
+
+/// Where another location may be taken, nothing is made in a cluster before its capacity was had.
+fn capacity_first(plan: &Plan, graph: &mut Graph<Task>) {
+    let barrier = Task { phase: Phase::Apply, address: places::barrier() };
+    for change in plan.changes.iter().filter(|change| !change.is_leaving()) {
+        let task = Task { phase: Phase::Apply, address: change.address.clone() };
+        if places::is_capacity(&change.kind) {
+            graph.depend(barrier.clone(), task, "the stack moves if it is not to be had");
+        } else if change.connection.is_some() {
+            graph.depend(task, barrier.clone(), "capacity is had first where another location may be taken");
+        }
+    }
 }
 
 /// How long a half of a change is expected to take, seconds; nothing for what asks nothing of a platform.

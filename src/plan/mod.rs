@@ -15,6 +15,7 @@ pub mod hooks;
 pub mod leaving;
 pub mod model;
 pub mod pause;
+pub mod places;
 pub mod planner;
 pub mod risk;
 #[cfg(test)]

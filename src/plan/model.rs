@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::address::Address;
 use crate::plan::cost::Cost;
+use crate::plan::places::Placement;
 use crate::resource::hook::{self, Moment};
 use crate::resource::kind::Change;
 use crate::state::model::Target;
@@ -51,6 +52,10 @@ pub struct Plan {
     /// What the stack costs, before and after; nothing where it holds nothing that could cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
+    /// In which of its locations the stack is made, and which others are approved with the plan; nothing for a stack that
+    /// names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
 }
 
 /// What a plan has to do with a pause.

@@ -19,6 +19,7 @@ use crate::plan::model::{
     Action, Basis, Drift, Edge, FORMAT, OutputChange, Pause, Plan, PlannedProof, Reason, ResourceChange,
 };
 use crate::plan::pause::{self, Pausing};
+use crate::plan::places;
 use crate::resource::hook;
 use crate::resource::kind::{Demise, Kind, KindTable, Observed, Prior};
 use crate::resource::model::{Desired, Resource};
@@ -133,6 +134,8 @@ pub fn plan(request: &Request<'_>) -> Result<Plan, Diagnostics> {
         pause,
         ..empty(request)
     };
+    let placement = places::of(request, &plan)?;
+    let plan = Plan { placement, ..plan };
     if let Err(cycle) = execution::graph(&plan).order() {
         let members = cycle.0.iter().map(|task| format!("{:?} {}", task.phase, task.address)).collect::<Vec<_>>();
         return Err(Diagnostic::error("the changes cannot be put in order")
@@ -166,6 +169,7 @@ fn empty(request: &Request<'_>) -> Plan {
         looked_up: BTreeMap::new(),
         pause: Pause::None,
         cost: None,
+        placement: None,
     }
 }
 

@@ -29,6 +29,7 @@ pub fn plan(mut changes: Vec<ResourceChange>) -> Plan {
         looked_up: BTreeMap::new(),
         pause: Pause::None,
         cost: None,
+        placement: None,
     }
 }
 

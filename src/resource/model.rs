@@ -20,6 +20,35 @@ pub struct Desired {
     pub secrets: BTreeMap<String, String>,
     /// How the finished stack proves that it works; empty for a stack without workloads.
     pub proofs: Vec<Proof>,
+    /// The locations that the stack may be in, in the order in which they are tried; none for a cluster that is given. The
+    /// resources above are those of the first.
+    pub places: Vec<Place>,
+}
+
+impl Desired {
+    /// What is wanted in one of the places; as it is where there is no such place.
+    pub fn at(&self, location: &str) -> Desired {
+        let mut desired = self.clone();
+        let Some(place) = self.places.iter().find(|place| place.location == location) else { return desired };
+        for resource in &mut desired.resources {
+            if let Some(there) = place.resources.iter().find(|there| there.address == resource.address) {
+                resource.attrs.clone_from(&there.attrs);
+                (resource.timeout, resource.estimate) = (there.timeout, there.estimate);
+            }
+        }
+        desired
+    }
+}
+
+/// A location that a stack may be in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// Zone or region.
+    pub location: String,
+    /// The resources that are tied to it, as they are there: the cluster and its pools.
+    pub resources: Vec<Resource>,
+    /// What is known to be missing there.
+    pub notes: Vec<String>,
 }
 
 /// One output of a stack.

@@ -346,6 +346,10 @@ impl Faults {
     /// # Errors
     /// What is wrong with the document.
     pub fn set(&self, document: &Json) -> Result<(), String> {
+        // Rules under another name would never strike, and nobody would know.
+        if let Some(other) = document.as_object().and_then(|keys| keys.keys().find(|key| *key != "faults")) {
+            return Err(format!("there is no key `{other}`: rules stand under `faults`"));
+        }
         let rules = document.get("faults").cloned().unwrap_or_else(|| json!([]));
         let parsed: Vec<Fault> = serde_json::from_value(rules.clone()).map_err(|error| error.to_string())?;
         self.world.remove_section(SECTION);

@@ -211,6 +211,8 @@ table! {
         pub location: Option<Spanned<Location>>,
         /// Where to try next when the accelerator is not to be had in `location`. Approved with the plan, tried in order.
         pub fallback_locations: Vec<Spanned<Location>>,
+        /// Whether an apply proves that there are machines before it makes anything: it makes one of each sort with accelerators for a moment.
+        pub probe: Option<Spanned<bool>>,
         /// How soon the cluster gets new versions: rapid, regular, stable, extended or none. Regular by default.
         pub release_channel: Option<Spanned<ReleaseChannel>>,
         /// The Kubernetes version, whole or a prefix: "1.34". By default the channel's.

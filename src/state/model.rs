@@ -49,6 +49,47 @@ pub struct State {
     /// How long changes took in earlier runs, where that was worth a note: expectations, and nothing that is there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub took: BTreeMap<Identity, Took>,
+    /// In which of its locations the stack is, where it names several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placing: Option<Placing>,
+}
+
+/// Where a stack is that may be in one of several locations, and where it could not be.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Placing {
+    /// Where it is, is being made, or is being removed again.
+    pub location: String,
+    /// Its capacity was had: it stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
+    /// Locations that were given up, in this order. The last may be `location`: then what was made there is being removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<GivenUp>,
+}
+
+/// A location without capacity.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenUp {
+    /// Zone or region.
+    pub location: String,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// Why, in the platform's words.
+    pub reason: String,
+}
+
+impl Placing {
+    /// Whether what was made in the location is being removed again.
+    pub fn is_leaving(&self) -> bool {
+        self.has_given_up(&self.location)
+    }
+
+    /// Whether a location was given up.
+    pub fn has_given_up(&self, location: &str) -> bool {
+        self.given_up.iter().any(|given_up| given_up.location == location)
+    }
 }
 
 /// How long a resource took to be made, changed and deleted: milliseconds, the last [`REMEMBERED`] of each, oldest first.
@@ -81,6 +122,7 @@ impl State {
             departed: None,
             paused: None,
             took: BTreeMap::new(),
+            placing: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::codec::{decode_snapshot, encode_record, encode_snapshot, replay};
-use super::model::{Intent, State, Target};
+use super::model::{GivenUp, Intent, State, Target};
 use super::transition::Transition;
 use crate::address::Address;
 use crate::value::Value;
@@ -29,6 +29,8 @@ struct Model {
     outputs: u8,
     /// Since when it is paused.
     paused: Option<u8>,
+    /// Where it is, whether it stays there, and where it could not be.
+    placing: Option<(u8, bool, Vec<u8>)>,
     /// How long creations took.
     took: BTreeMap<u8, Vec<u64>>,
 }
@@ -51,6 +53,10 @@ enum Step {
     Outputs(u8),
     Paused(u8),
     Resumed,
+    Placed(u8),
+    GivenUp(u8),
+    Settled,
+    Unplaced,
     Took(u8, u64),
 }
 
@@ -118,6 +124,23 @@ impl Model {
             Step::Resumed => {
                 next.paused.take()?;
             }
+            Step::Placed(at) => {
+                let given_up = match &self.placing {
+                    None => Vec::new(),
+                    Some((_, false, given_up)) if !given_up.contains(at) => given_up.clone(),
+                    Some(_) => return None,
+                };
+                next.placing = Some((*at, false, given_up));
+            }
+            Step::GivenUp(at) => match &mut next.placing {
+                Some((here, false, given_up)) if here == at && !given_up.contains(at) => given_up.push(*at),
+                _ => return None,
+            },
+            Step::Settled => match &mut next.placing {
+                Some((here, settled, given_up)) if !given_up.contains(here) => *settled = true,
+                _ => return None,
+            },
+            Step::Unplaced => next.placing = None,
             Step::Took(of, milliseconds) => {
                 let took = next.took.entry(*of).or_default();
                 took.push(*milliseconds);
@@ -143,6 +166,10 @@ impl Model {
             things: state.resources.iter().map(|(identity, r)| (number(identity.as_str()), thing(r))).collect(),
             outputs: state.outputs.get("n").and_then(Value::as_int).map_or(0, |n| u8::try_from(n).expect("small")),
             paused: state.paused.as_ref().map(|paused| u8::try_from(paused.since).expect("small")),
+            placing: state.placing.as_ref().map(|placing| {
+                let given_up = placing.given_up.iter().map(|given_up| number(&given_up.location)).collect();
+                (number(&placing.location), placing.settled, given_up)
+            }),
             took: state.took.iter().map(|(of, took)| (number(of.as_str()), took[&Intent::Create].clone())).collect(),
         }
     }
@@ -189,6 +216,12 @@ fn transition(step: &Step) -> Transition {
             Transition::Paused { at: u64::from(*at), sizes: BTreeMap::from([(identity(at), i64::from(*at))]) }
         }
         Step::Resumed => Transition::Resumed,
+        Step::Placed(at) => Transition::Placed { location: format!("z{at}") },
+        Step::GivenUp(at) => {
+            Transition::GivenUp(GivenUp { location: format!("z{at}"), at: 7, reason: "stock \"out\"".into() })
+        }
+        Step::Settled => Transition::Settled,
+        Step::Unplaced => Transition::Unplaced,
         Step::Took(of, milliseconds) => {
             Transition::Took(BTreeMap::from([(identity(of), BTreeMap::from([(Intent::Create, *milliseconds)]))]))
         }
@@ -215,6 +248,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0u8..3).prop_map(Step::Outputs),
         2 => (0u8..3).prop_map(Step::Paused),
         2 => Just(Step::Resumed),
+        4 => (0u8..3).prop_map(Step::Placed),
+        4 => (0u8..3).prop_map(Step::GivenUp),
+        1 => Just(Step::Settled),
+        1 => Just(Step::Unplaced),
         4 => (one(), 0u64..90).prop_map(|(of, milliseconds)| Step::Took(of, milliseconds)),
     ]
 }

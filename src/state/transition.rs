@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::address::{Address, Identity};
-use crate::state::model::{FORMAT, Intent, Paused, Pending, REMEMBERED, Recorded, State, Target};
+use crate::state::model::{FORMAT, GivenUp, Intent, Paused, Pending, Placing, REMEMBERED, Recorded, State, Target};
 use crate::value::Value;
 
 /// One step of a state's history.
@@ -116,6 +116,17 @@ pub enum Transition {
     },
     /// The stack is paused no longer.
     Resumed,
+    /// The stack is made in this location from now on, the next of those that it names.
+    Placed {
+        /// Zone or region.
+        location: String,
+    },
+    /// The location has no capacity: what was made there is removed from now on.
+    GivenUp(GivenUp),
+    /// Its capacity was had: the stack stays where it is.
+    Settled,
+    /// The stack is nowhere: the next apply begins with its first location.
+    Unplaced,
     /// How long the changes of a run took, in milliseconds.
     Took(BTreeMap<Identity, BTreeMap<Intent, u64>>),
     /// The state is kept elsewhere from now on; nothing but a replacement can follow.
@@ -155,6 +166,9 @@ pub enum Illegal {
     /// Resumed without having been paused.
     #[error("the stack is not paused")]
     NotPaused,
+    /// Something about a location in which the stack is not, or in which it stays.
+    #[error("the stack is not being made in {0}")]
+    NotPlaced(String),
     /// The state is kept elsewhere.
     #[error("the state is kept in {0} now")]
     Departed(String),
@@ -330,6 +344,29 @@ impl State {
             Transition::Resumed => {
                 self.paused.take().ok_or(Illegal::NotPaused)?;
             }
+            Transition::Placed { location } => match &mut self.placing {
+                // What has capacity stays, and what is given up is not tried again.
+                Some(placing) if placing.settled || placing.has_given_up(location) => {
+                    return Err(Illegal::NotPlaced(location.clone()));
+                }
+                Some(placing) => placing.location.clone_from(location),
+                None => {
+                    let location = location.clone();
+                    self.placing = Some(Placing { location, settled: false, given_up: Vec::new() });
+                }
+            },
+            Transition::GivenUp(given_up) => {
+                let placing = self.placing.as_mut().filter(|placing| {
+                    placing.location == given_up.location && !placing.settled && !placing.is_leaving()
+                });
+                let placing = placing.ok_or_else(|| Illegal::NotPlaced(given_up.location.clone()))?;
+                placing.given_up.push(given_up.clone());
+            }
+            Transition::Settled => {
+                let placing = self.placing.as_mut().filter(|placing| !placing.is_leaving());
+                placing.ok_or_else(|| Illegal::NotPlaced("any location".to_owned()))?.settled = true;
+            }
+            Transition::Unplaced => self.placing = None,
             Transition::Took(times) => {
                 for (identity, actions) in times {
                     let known = self.took.entry(identity.clone()).or_default();

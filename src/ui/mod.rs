@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod events_json;
 pub mod graph;
 pub mod paint;
+pub mod places_text;
 pub mod plan_text;
 pub mod preflight_text;
 pub mod progress;

@@ -7,6 +7,7 @@ use crate::plan::time;
 use crate::resource::hook::MANIFEST;
 use crate::resource::kind::Change;
 use crate::ui::paint::{Paint, count, tame};
+use crate::ui::places_text::places;
 use crate::ui::{cost_text, time_text, values};
 use crate::value::Value;
 
@@ -33,6 +34,7 @@ pub fn plan(plan: &Plan, options: Options) -> String {
         };
         out.push_str(&format!("{} {matches}\n", paint.bold(&paint.green("No changes."))));
         cost(plan, paint, &mut out);
+        out.push_str(&places(plan, paint));
         return out;
     }
     if plan.refresh_only {
@@ -73,6 +75,7 @@ pub fn plan(plan: &Plan, options: Options) -> String {
     }
     out.push_str(&time_text::estimate(&time::estimate(plan, time::PARALLELISM), paint));
     cost(plan, paint, &mut out);
+    out.push_str(&places(plan, paint));
     out
 }
 

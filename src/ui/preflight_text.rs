@@ -1,6 +1,6 @@
 //! What a preflight found, for people: by topic, what is missing first and with the way to mend it.
 
-use crate::platform::preflight::{Check, Verdict};
+use crate::platform::preflight::{Check, Trial, Verdict};
 use crate::ui::paint::{Paint, count, tame};
 
 /// All checks and a last line that says how it stands.
@@ -30,6 +30,25 @@ pub fn preflight(checks: &[Check], paint: Paint) -> String {
         }
         _ => format!("{}\n", paint.red(&format!("{}: {missing} missing{unsure}.", count(checks.len(), "check")))),
     });
+    out
+}
+
+/// What is going to be made for a moment, and what that costs at most.
+pub fn trials(trials: &[Trial], price: Option<f64>) -> String {
+    let subjects = trials.iter().map(|trial| tame(&trial.subject)).collect::<Vec<_>>();
+    let price = price.map_or("an unknown price".to_owned(), |price| format!("at most ${price:.2}"));
+    format!("Asking for a machine to see whether there is one ({price}): {}...", subjects.join(", "))
+}
+
+/// What came of it.
+pub fn probed(checks: &[Check], paint: Paint) -> String {
+    let mut out = String::new();
+    for check in checks {
+        out.push_str(&format!("{}\n", line(check, paint)));
+        if check.verdict != Verdict::Fine {
+            ways(check, paint, &mut out);
+        }
+    }
     out
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::env::clock::Timestamp;
-use crate::platform::audit::Unseen;
+use crate::platform::audit::{Finding, Unseen};
 use crate::platform::expiry::Marked;
 use crate::ui::paint::{Paint, count, duration, tame};
 
@@ -33,4 +33,18 @@ pub fn stacks(project: &str, marked: &[Marked], unseen: &[Unseen], now: Timestam
     let expired = marked.iter().filter(|marked| marked.is_expired(seconds)).count();
     out.push_str(&format!("{} in {}, {expired} expired.\n", count(marked.len(), "stack"), tame(project)));
     out
+}
+
+/// A machine that a probe has left.
+pub fn stray(machine: &Finding) -> String {
+    format!("{} {} in {}: left by a probe, and over\n", machine.kind, tame(&machine.name), tame(&machine.place))
+}
+
+/// What became of it.
+pub fn swept(machine: &Finding, failed: Option<&str>, paint: Paint) -> String {
+    let what = format!("{} {}", machine.kind, tame(&machine.name));
+    match failed {
+        None => format!("Removed {what}."),
+        Some(why) => paint.red(&format!("{what} would not go: {}", tame(why))),
+    }
 }

@@ -129,6 +129,10 @@ fn named(transition: &Transition) -> (&'static str, Option<Identity>) {
         Transition::Keyed(_) => ("keyed", None),
         Transition::Paused { .. } => ("paused", None),
         Transition::Resumed => ("resumed", None),
+        Transition::Placed { .. } => ("placed", None),
+        Transition::GivenUp(_) => ("given up", None),
+        Transition::Settled => ("settled", None),
+        Transition::Unplaced => ("unplaced", None),
         Transition::Took(_) => ("took", None),
     }
 }

@@ -11,7 +11,7 @@ fn random_orders_succeed_with_slow_admission() {
         let (desired, secrets) = shipped(name);
         for seed in 0..seeds {
             let conditions = Conditions {
-                faults: Some(json!({ "rules": [{ "kind": "webhook", "service": "*", "seconds": 2 }] })),
+                faults: Some(json!({ "faults": [{ "kind": "webhook", "service": "*", "seconds": 2 }] })),
                 shuffle: Some(seed),
                 // One call at a time makes the order of calls the drawn one.
                 parallelism: 1,

@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::fallback::{kill_at, records};
+
 use stackwright::env::disk::RealDisk;
 use stackwright::sim::world::World;
 
@@ -61,4 +63,53 @@ fn a_gpu_rests_and_answers_again() {
 #[test]
 fn a_tpu_rests_and_answers_again() {
     rests("tpu-v6e", "tpu");
+}
+
+/// A folder with all that is in it.
+fn copied(from: &Path) -> tempfile::TempDir {
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).expect("made");
+        for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+            let there = to.join(entry.file_name());
+            match entry.path().is_dir() {
+                true => copy(&entry.path(), &there),
+                false => drop(std::fs::copy(entry.path(), there).expect("copied")),
+            }
+        }
+    }
+    let folder = tempfile::tempdir().expect("tempdir");
+    copy(from, folder.path());
+    folder
+}
+
+/// `words` is killed at each record that it writes and run again: it ends as it does undisturbed.
+fn survives(begin: &Path, words: &str, nodes: usize) -> tempfile::TempDir {
+    let arguments = words.split(' ').collect::<Vec<_>>();
+    let before = records(begin).len();
+    let calm = copied(begin);
+    done(calm.path(), &arguments);
+    let all = records(calm.path()).len();
+    assert!(all > before + 2, "{words} wrote {} records", all - before);
+    let mut killed = 0;
+    for count in before + 1..=all {
+        let folder = copied(begin);
+        killed += usize::from(kill_at(folder.path(), words, count));
+        done(folder.path(), &arguments);
+        assert_eq!(machines(folder.path(), "-short-gpu-"), nodes, "{words}, killed at record {count} of {all}");
+        let plan = done(folder.path(), &["plan", "--sim", "--detailed-exitcode"]);
+        assert!(plan.contains("No changes."), "{words}, killed at record {count}: {plan}");
+    }
+    assert!(killed > 0, "{words} was never killed in time");
+    calm
+}
+
+#[test]
+fn a_pause_and_its_end_survive_every_kill() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let text = "name = \"short\"\n[cluster]\nproject = \"sim-project\"\nlocation = \"europe-west4-a\"\n\
+                [node_pools.gpu]\naccelerator = \"nvidia-t4\"\n";
+    std::fs::write(folder.path().join("stack.toml"), text).expect("written");
+    done(folder.path(), &["apply", "--sim", "--auto-approve"]);
+    let paused = survives(folder.path(), "pause --sim --auto-approve", 0);
+    survives(paused.path(), "resume --sim --auto-approve", 1);
 }

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
+use stackwright::backend::local::LocalBackend;
+use stackwright::env::disk::RealDisk;
 
 use crate::receipts::world;
 use crate::stacks::remains;
@@ -134,6 +137,15 @@ fn only_what_has_expired_is_reaped_and_nothing_of_it_is_left() {
     let said = refused(folder, reap);
     assert!(said.contains("nobody is there to approve") && said.contains("--dry-run"), "{said}");
     assert_eq!(world(folder, |world| world.section("google/clusters").len()), before, "nothing was changed");
+    // Whoever has its state is working on it.
+    let backend = LocalBackend::new(Arc::new(RealDisk), &folder.join("state/.sim/state/brief"), "brief");
+    let session = backend.open("somebody").expect("nobody has it");
+    let said = refused(folder, &format!("{reap} --auto-approve"));
+    assert!(said.contains("is left alone") && said.contains("somebody"), "{said}");
+    let said = refused(folder, &format!("{reap} --auto-approve --state elsewhere"));
+    assert!(said.contains("is left alone"), "a simulated place has its own states: {said}");
+    assert_eq!(world(folder, |world| world.section("google/clusters").len()), before, "nothing was changed");
+    drop(session);
     // What its controllers would leave is swept at once: nobody could prove later whose it was.
     std::fs::write(
         folder.join("state/.sim/faults.json"),

@@ -103,7 +103,11 @@ impl Dispatcher<'_, '_> {
             Ok(attrs) => attrs,
             Err(error) => {
                 let hint = "give it, or leave hooks out with --no-hooks".to_owned();
-                return Prepared::Impossible(Failure { causes: vec![error.to_string()], hint: Some(hint) });
+                return Prepared::Impossible(Failure {
+                    causes: vec![error.to_string()],
+                    hint: Some(hint),
+                    class: None,
+                });
             }
         };
         if let Value::Map(map) = &mut attrs {

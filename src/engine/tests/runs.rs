@@ -99,7 +99,7 @@ impl Machine {
             desired,
             session.state(),
             &ownership,
-            Sight { adopts: &|_| false, unreachable: None },
+            Sight { adopts: &|_| false, unreachable: None, hints: &BTreeMap::new() },
         )
         .await
         .expect("readable");

@@ -109,7 +109,7 @@ impl Site for GoogleSite {
         let mut living = Vec::new();
         let mut projects = self.projects().await?;
         projects.extend(captured.iter().map(|cluster| cluster.project.clone()));
-        for project in projects {
+        for project in &projects {
             let parent = format!("projects/{project}/locations/-");
             let answer =
                 self.client.call(|gke| async move { gke.list_clusters().set_parent(parent).send().await }).await?;
@@ -119,7 +119,7 @@ impl Site for GoogleSite {
                 let what = format!("clusters of {project} in {zone}");
                 audit.unseen.push(Unseen { what, why: "GKE could not look there".into() });
                 // A cluster that may still be there has left nothing.
-                let hidden = captured.iter().filter(|cluster| cluster.project == project && cluster.location == *zone);
+                let hidden = captured.iter().filter(|cluster| cluster.project == *project && cluster.location == *zone);
                 audit.living.extend(hidden.map(|cluster| cluster.id.clone()));
             }
             for cluster in &answer.clusters {
@@ -149,7 +149,12 @@ impl Site for GoogleSite {
                 }
             }
         }
-        audit::look(&self.client, captured, &living, &mut audit).await;
+        audit::look(&self.client, stack_id, captured, &living, &mut audit).await;
+        let listed = |project: &String| captured.iter().any(|c| c.project == *project && !audit.living.contains(&c.id));
+        projects.retain(|project| !listed(project));
+        for project in projects {
+            audit::probes::look(&self.client, &project, stack_id, &mut audit).await;
+        }
         Ok(audit)
     }
 
@@ -167,6 +172,10 @@ impl Site for GoogleSite {
 
     async fn marked(&self, project: &str) -> Result<(Vec<Marked>, Vec<Unseen>), ProviderError> {
         expiry::marked(&self.client, project).await
+    }
+
+    async fn stray(&self, project: &str) -> Result<Vec<Finding>, ProviderError> {
+        audit::probes::expired(&self.client, project, self.client.clock().now()).await
     }
 
     async fn renew(&self, cluster: &Value, expires: Option<u64>) -> Result<Option<String>, ProviderError> {

@@ -123,14 +123,54 @@ impl Checker<'_> {
         }
     }
 
+    /// Every fallback location is like the first, and nothing else in the stack is tied to the first.
     fn locations(&mut self, cluster: &Cluster) {
         let Some(first) = &cluster.location else { return };
         let mut seen = BTreeSet::from([first.to_string()]);
         for fallback in &cluster.fallback_locations {
-            if fallback.known().is_some() && !seen.insert(fallback.to_string()) && first.known().is_some() {
+            if fallback.known().is_none() || first.known().is_none() {
+                continue;
+            }
+            let word = |location: &Spanned<Location>| if location.is_zone() { "a zone" } else { "a region" };
+            if !seen.insert(fallback.to_string()) {
                 let summary = format!("{} is listed already", &***fallback);
                 self.mistake(&fallback.span, summary, "tried once only", None);
+            } else if fallback.is_zone() != first.is_zone() {
+                let summary = format!("{} is {}, and `location` is {}", &***fallback, word(fallback), word(first));
+                let hint = "name zones only, or regions only: a regional cluster has other pools, costs and addresses";
+                self.mistake(&fallback.span, summary, "not the same cluster elsewhere", Some(hint.to_owned()));
             }
+        }
+        if cluster.fallback_locations.is_empty() {
+            return;
+        }
+        let hint = || Some("leave it out, or leave `fallback_locations` out".to_owned());
+        if let Some(zone) = cluster.node_locations.first() {
+            let summary = "`node_locations` cannot stand beside `fallback_locations`";
+            self.mistake(&zone.span, summary, "a zone of the first location only", hint());
+        }
+        if let Some(subnetwork) = cluster.subnetwork.as_ref().filter(|s| s.known().is_some_and(|s| s.contains('/'))) {
+            let summary = "a subnetwork of one region cannot stand beside `fallback_locations`";
+            let hint = "write its name alone, of a subnetwork that each of the regions has".to_owned();
+            self.mistake(&subnetwork.span, summary, "a path names its region", Some(hint));
+        }
+    }
+
+    /// What of a pool is in one place only.
+    fn tied(&mut self, pool: &NodePool, cluster: Option<&Cluster>) {
+        if cluster.is_none_or(|cluster| cluster.fallback_locations.is_empty()) {
+            return;
+        }
+        let hint = || Some("leave it out, or leave `fallback_locations` of [cluster] out".to_owned());
+        for zone in pool.zone.iter().chain(&pool.node_locations) {
+            let summary = "the zone of a pool cannot stand beside `fallback_locations`";
+            self.mistake(&zone.span, summary, "a zone of the first location only", hint());
+        }
+        if let Some(provisioning) = &pool.provisioning
+            && let Some(Provisioning::Reservation(_)) = provisioning.known()
+        {
+            let summary = "a reservation is in one zone, and cannot stand beside `fallback_locations`";
+            self.mistake(&provisioning.span, summary, "not to be had elsewhere", hint());
         }
     }
 
@@ -240,6 +280,7 @@ impl Checker<'_> {
         }
         let location = cluster.and_then(|cluster| cluster.location.as_ref()).and_then(Spanned::known);
         self.zones(&pool.node_locations, location.map(|location| &**location));
+        self.tied(pool, cluster);
         let zero = |count: &Option<Spanned<Whole<0, 20>>>, without: bool| {
             count.as_ref().map_or(without, |count| count.known().is_some_and(|count| count.get() == 0))
         };

@@ -9,6 +9,7 @@ pub mod capture;
 mod kinds;
 mod listing;
 mod names;
+pub mod probes;
 pub mod removal;
 mod thing;
 
@@ -28,7 +29,8 @@ const PARALLEL: usize = 6;
 
 /// Looks for what these clusters have left, and adds it to `audit`, which knows which of them are still there.
 /// `living` are all clusters of the projects.
-pub async fn look(client: &GoogleClient, captured: &[Captured], living: &[Living], audit: &mut Audit) {
+/// Machines of the stack's probes are found on the way.
+pub async fn look(client: &GoogleClient, stack_id: &str, captured: &[Captured], living: &[Living], audit: &mut Audit) {
     let mut projects: BTreeMap<&str, Vec<Captured>> = BTreeMap::new();
     for cluster in captured.iter().filter(|cluster| !audit.living.contains(&cluster.id)) {
         projects.entry(&cluster.project).or_default().push(cluster.clone());
@@ -43,7 +45,8 @@ pub async fn look(client: &GoogleClient, captured: &[Captured], living: &[Living
             found.extend(listed.things.into_iter().map(|(place, thing)| Found { row, place, thing }));
         }
         let claims = attribute(&clusters, living, &found);
-        let claimed = found.iter().zip(claims).filter_map(|(found, claim)| Some((found, claim?)));
+        let claims = found.iter().zip(claims).map(|(found, claim)| (found, probes::claim(found, stack_id).or(claim)));
+        let claimed = claims.filter_map(|(found, claim)| Some((found, claim?)));
         audit.findings.extend(claimed.map(|(found, claim)| finding(project, found, claim)));
     }
     audit

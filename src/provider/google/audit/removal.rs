@@ -17,13 +17,27 @@ pub async fn remove(client: &GoogleClient, finding: &Finding) -> Result<Option<S
         let text = format!("{} {} is not known to be the stack's", finding.kind, finding.name);
         return Err(ProviderError::new(ErrorClass::Denied, text).hint("look at it, and remove it by hand"));
     }
-    match client.delete("compute", &format!("/compute/v1/{}", finding.path)).await {
+    delete(client, &finding.path).await
+}
+
+/// The path of an operation of Compute Engine.
+pub fn operation_path(operation: &Json) -> String {
+    path_of(operation["selfLink"].as_str().unwrap_or_default()).to_owned()
+}
+
+/// Starts the removal of what is at a path, which the caller knows to be ours; the path of the operation, or nothing where
+/// it is gone already.
+///
+/// # Errors
+/// The refusal; [`ErrorClass::Busy`] while something else uses it.
+pub async fn delete(client: &GoogleClient, path: &str) -> Result<Option<String>, ProviderError> {
+    match client.delete("compute", &format!("/compute/v1/{path}")).await {
         Ok(operation) => {
-            let link = operation["selfLink"].as_str().unwrap_or_default();
+            let link = operation_path(&operation);
             if let Some(error) = failure(&operation) {
                 return Err(error);
             }
-            Ok((!link.is_empty() && operation["status"] != "DONE").then(|| path_of(link).to_owned()))
+            Ok((!link.is_empty() && operation["status"] != "DONE").then_some(link))
         }
         Err(error) if error.class == ErrorClass::NotFound => Ok(None),
         Err(error) => Err(in_use(error)),

@@ -1,4 +1,5 @@
-//! Preflight on Google Cloud: services, rights, offers and quotas, all asked for at once and nothing changed.
+//! Preflight on Google Cloud: services, rights, offers and quotas, all asked for at once and nothing changed. What
+//! changes something, and shows capacity, is `trials`.
 //!
 //! What a check needs is summed in `needs`; one file per topic asks. A call that fails is `unknown`, never fine.
 
@@ -6,6 +7,7 @@ mod needs;
 mod offers;
 mod quotas;
 mod rights;
+pub mod trials;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -15,9 +17,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
+use super::audit::removal;
 use super::client::GoogleClient;
 use crate::address::Address;
-use crate::platform::preflight::{Check, Preflight, Topic, Verdict, Wanted};
+use crate::env::clock::Timestamp;
+use crate::platform::preflight::{Begun, Check, Preflight, Topic, Trial, Verdict, Wanted};
+use crate::resource::driver::Ownership;
 use crate::resource::error::{ErrorClass, ProviderError};
 
 /// Looks at a project before a cluster is made in it.
@@ -75,6 +80,22 @@ impl Preflight for GooglePreflight {
         }
         checks.sort();
         checks
+    }
+
+    fn trials(&self, wanted: &[Wanted], owner: &Ownership, now: Timestamp) -> Vec<Trial> {
+        trials::of(wanted, owner, now)
+    }
+
+    async fn begin(&self, trial: &Trial) -> Result<Begun, ProviderError> {
+        trials::begin(&self.client, trial).await
+    }
+
+    async fn is_over(&self, operation: &str) -> Result<bool, ProviderError> {
+        removal::is_over(&self.client, operation).await
+    }
+
+    async fn end(&self, trial: &Trial) -> Result<Option<String>, ProviderError> {
+        trials::end(&self.client, trial).await
     }
 }
 

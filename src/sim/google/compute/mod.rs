@@ -32,6 +32,7 @@ const COLLECTIONS: &[(&str, &str)] = &[
     ("instances", "instance"),
     ("networkEndpointGroups", "networkEndpointGroup"),
     ("networks", "network"),
+    ("reservations", "reservation"),
     ("routers", "router"),
     ("routes", "route"),
     ("sslCertificates", "sslCertificate"),
@@ -139,6 +140,7 @@ pub fn answer(google: &Arc<Google>, call: &Call, words: &[&str]) -> Result<Json,
         ));
     }
     network::ensure_default(google, project);
+    bury(google);
     let get = call.method == Method::GET;
     match rest {
         [] if get => Ok(json!({
@@ -430,6 +432,16 @@ fn resources(
     }
 }
 
+/// Removes the machines whose time is over.
+fn bury(google: &Google) {
+    let now = google.clock.now().0;
+    let over = |document: &&Json| document["_dies"].as_u64().is_some_and(|dies| dies <= now);
+    for machine in all(google, "instances").iter().filter(over) {
+        delete_document(google, "instances", machine);
+        released(google, "instances", machine);
+    }
+}
+
 fn members(google: &Google, group: &Json) -> Vec<Json> {
     all(google, "instances")
         .into_iter()
@@ -601,6 +613,12 @@ fn insert(google: &Arc<Google>, call: &Call, project: &str, scope: &str, collect
                 return Ok(operation(google, project, scope, "insert", &target, Some(error)));
             }
             fields["status"] = json!("RUNNING");
+            let lifetime = fields["scheduling"]["maxRunDuration"]["seconds"].as_str().and_then(|s| s.parse().ok());
+            if let (Some(seconds), "DELETE") =
+                (lifetime, fields["scheduling"]["instanceTerminationAction"].as_str().unwrap_or_default())
+            {
+                fields["_dies"] = json!(google.clock.now().plus(Duration::from_secs(seconds)).0);
+            }
         }
         _ => {}
     }
