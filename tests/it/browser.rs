@@ -304,7 +304,7 @@ fn the_report_works_in_a_browser() {
         "Array.from(document.querySelectorAll('button, input, select')).filter((e) => e.checkVisibility()).length";
     assert_eq!(browser.ask(unseen), 0);
     browser.ask("document.querySelectorAll('details').forEach((details) => { details.open = true; })");
-    for text in ["nvidia-t4", "Critical path", "ClusterPolicy"] {
+    for text in ["nvidia-tesla-t4", "Critical path", "ClusterPolicy"] {
         let found =
             browser.ask(&format!("document.body.innerText.toLowerCase().includes({})", json!(text.to_lowercase())));
         assert_eq!(found, true, "{text}");
