@@ -124,7 +124,17 @@ pub enum Event {
         /// How long it took.
         #[serde(rename = "elapsed_ms", serialize_with = "millis")]
         elapsed: Duration,
+        /// How long until its first token came.
+        #[serde(rename = "first_token_ms", serialize_with = "some_millis")]
+        first_token: Option<Duration>,
     },
+}
+
+fn some_millis<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => millis(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod env;
 pub mod event;
 pub mod graph;
+pub mod measure;
 pub mod openapi;
 pub mod ops;
 pub mod plan;

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod expiry;
+pub mod models;
 pub mod preflight;
 
 use async_trait::async_trait;
@@ -20,7 +21,7 @@ pub struct CompletionRequest {
     pub url: String,
     /// The model to ask for.
     pub model: String,
-    /// PEM certificates to trust besides the system's.
+    /// PEM certificates to trust in place of the system's.
     pub ca_pem: Option<String>,
     /// The name to verify the server's certificate against, when it is not the URL's host.
     pub server_name: Option<String>,
@@ -41,6 +42,8 @@ pub struct Completion {
     pub completion_tokens: u64,
     /// Milliseconds from the request to the whole answer.
     pub millis: u64,
+    /// Milliseconds from the request to the first token, where the server tells tokens one by one.
+    pub first_token_millis: Option<u64>,
 }
 
 /// Asks a model for a completion through its gateway, once, verifying TLS.
@@ -63,6 +66,21 @@ pub struct Sought<'a> {
     pub name: &'a str,
 }
 
+/// A page of a server in a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Door<'a> {
+    /// The pod's namespace.
+    pub namespace: &'a str,
+    /// The pod.
+    pub pod: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// Whether the server speaks TLS.
+    pub tls: bool,
+    /// Path, with its `/`.
+    pub path: &'a str,
+}
+
 /// Looks at objects of a cluster, whoever's they are.
 #[async_trait]
 pub trait Objects: Send + Sync {
@@ -73,6 +91,24 @@ pub trait Objects: Send + Sync {
         connection: Option<&Value>,
         sought: &Sought<'_>,
     ) -> Result<Option<serde_json::Value>, ProviderError>;
+
+    /// Lets the API server go through creating an object, its webhooks included, without keeping it. One try.
+    ///
+    /// # Errors
+    /// The refusal, in the API server's words.
+    async fn rehearse(&self, connection: Option<&Value>, object: &serde_json::Value) -> Result<(), ProviderError> {
+        let _ = (connection, object);
+        Err(ProviderError::new(ErrorClass::Invalid, "nothing can be rehearsed here"))
+    }
+
+    /// Reads a page of a server in a pod, through the API server. One try.
+    ///
+    /// # Errors
+    /// When the API server or the pod does not answer, or with something else than a page.
+    async fn page(&self, connection: Option<&Value>, door: &Door<'_>) -> Result<String, ProviderError> {
+        let _ = (connection, door);
+        Err(ProviderError::new(ErrorClass::Invalid, "pods cannot be reached from here"))
+    }
 }
 
 /// What a run would change, so that state for one place is never used on another.

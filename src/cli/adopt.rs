@@ -41,6 +41,7 @@ pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         adopt: vec![address],
         adopt_id: args.id.as_deref(),
         abandon: Vec::new(),
+        policies: &[],
     };
     run_job(job, vars, terminal)
 }

@@ -1,7 +1,7 @@
 //! `apply`: plan, ask, carry out, prove. What a destroy leaves behind is in `receipt`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::cli::args::{ApplyArgs, BundleArgs, PlanningArgs, StackArgs};
 use crate::cli::fallback::{Attempt, Outcome};
 use crate::cli::kept::{Kept, Opening};
 use crate::cli::matter::Planning;
+use crate::cli::policy::{Judgement, Rules};
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::receipt::Looking;
 use crate::cli::source::Planned;
@@ -33,6 +34,7 @@ use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
 use crate::plan::model::{Drift, Pause, Plan, Reason};
 use crate::plan::pause::Pausing;
+use crate::plan::prior::{self, Known};
 use crate::plan::time::Course;
 use crate::platform::audit::Receipt;
 use crate::resource::kind::Observed;
@@ -69,6 +71,8 @@ pub(super) struct Job<'a> {
     pub adopt_id: Option<&'a str>,
     /// Leave it there when everything else goes.
     pub abandon: Vec<Address>,
+    /// Files of rules that the plan must keep, beside the stack's own.
+    pub policies: &'a [PathBuf],
 }
 
 pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
@@ -104,6 +108,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         adopt: Vec::new(),
         adopt_id: None,
         abandon: Vec::new(),
+        policies: &args.policy.files,
     };
     run_job(job, vars, terminal)
 }
@@ -140,6 +145,7 @@ async fn carry(
     platforms: &Platforms,
     session: &mut dyn Session,
 ) -> Result<ExitCode, Diagnostics> {
+    let rules = Rules::of(planned.stack(), job.policies)?;
     let interrupt = run::interrupts();
     let mut options = run::options(job.planning, planned.stack(), job.destroy);
     options.adopt.clone_from(&job.adopt);
@@ -156,7 +162,7 @@ async fn carry(
     let matter = matter.matter(platforms, session.state()).await?;
     let platforms = &matter.keyed(platforms);
     let wanted = matter.wanted();
-    let Preview { plan, observed, unreachable, .. } =
+    let Preview { mut plan, observed, unreachable, .. } =
         preview(platforms, matter.subject(session.state(), false)).await?;
     for cluster in &unreachable {
         let what = format!("{cluster} does not answer");
@@ -165,7 +171,12 @@ async fn carry(
         terminal.diagnostics(&Diagnostic::warning(what).detail(detail).into());
     }
     let plan = match &job.saved {
-        None => plan,
+        None if rules.is_empty() => plan,
+        None => {
+            let desired = &wanted.desired;
+            prior::fill(&mut plan, Known { desired, state: session.state(), observed: &observed });
+            plan
+        }
         Some(saved) => {
             check_basis(saved, session)?;
             check_secrets(saved, &plan)?;
@@ -178,6 +189,12 @@ async fn carry(
         terminal.print(&plan_text::plan(&plan, view));
     }
     check_adopted(job, &plan)?;
+    let judgement = rules.judge(&plan, planned.stack());
+    terminal.diagnostics(&judgement.said);
+    if judgement.refused {
+        terminal.say("Nothing was changed.");
+        return Ok(Judgement::exit_code());
+    }
     let ttl = wanted.ttl();
     if job.extend && ttl.is_none() {
         return Err(Diagnostic::error("the stack has no time to live that could be extended")
@@ -500,6 +517,18 @@ fn check_adopted(job: &Job<'_>, plan: &Plan) -> Result<(), Diagnostics> {
     if mistakes.is_empty() { Ok(()) } else { Err(Diagnostics(mistakes)) }
 }
 
+/// The proof of each model, for programs.
+fn proofs(applied: &Applied) -> serde_json::Map<String, serde_json::Value> {
+    let proof = |(component, answer): &(String, crate::platform::Completion)| {
+        let json = serde_json::json!({
+            "model": answer.model, "tokens": answer.completion_tokens, "elapsed_ms": answer.millis,
+            "first_token_ms": answer.first_token_millis,
+        });
+        (component.clone(), json)
+    };
+    applied.completions.iter().map(proof).collect()
+}
+
 fn conclude(
     looking: &Looking<'_>,
     applied: &Applied,
@@ -514,7 +543,7 @@ fn conclude(
             "complete": complete, "added": added, "changed": changed, "destroyed": destroyed,
             "hooks_run": applied.summary.run, "noted": applied.noted,
             "failed": applied.summary.failed.len(), "skipped": applied.summary.skipped,
-            "outputs": applied.outputs, "residue": receipt.map_or(0, |receipt| receipt.remaining.len()),
+            "proofs": proofs(applied), "outputs": applied.outputs, "residue": receipt.map_or(0, |receipt| receipt.remaining.len()),
         });
         if let Some(receipt) = receipt {
             looking.tell(receipt);
@@ -536,6 +565,10 @@ fn conclude(
         }
         if !job.destroy {
             terminal.print(&summary::outputs(&applied.outputs, terminal.out));
+            for (component, answer) in &applied.completions {
+                let (first, whole) = (answer.first_token_millis, answer.millis);
+                terminal.say(&summary::proved(component, &answer.model, answer.completion_tokens, first, whole));
+            }
             let text = summary::cost(plan.cost.as_ref());
             if !text.is_empty() {
                 terminal.say(&text);

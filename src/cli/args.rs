@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::ui::plan_json::{self, Dialect};
+
 /// From an empty Google Cloud project to a language model that answers, and back to nothing.
 #[derive(Debug, Parser)]
 #[command(name = "stackwright", version, max_term_width = 100)]
@@ -48,6 +50,10 @@ pub(super) enum Command {
     Output(OutputArgs),
     /// Ask whether everything is there and ready, and whether the model answers; changes nothing.
     Status(StatusArgs),
+    /// Check every link from the cluster to the last token, of a stack or of any server of the OpenAI API.
+    Verify(super::verify::VerifyArgs),
+    /// Measure what a served model does: what its prefix cache buys, whether prefixes stay on a replica.
+    Bench(super::bench::BenchArgs),
     /// Print the dependency graph, or why one resource needs another.
     Graph(GraphArgs),
     /// Show what the stack costs: now, running, paused and destroyed.
@@ -204,6 +210,49 @@ pub(super) struct PlanningArgs {
     pub lock_timeout: Option<String>,
 }
 
+/// Rules beside those of the stack.
+#[derive(Debug, Args, Clone, Default)]
+pub(super) struct PolicyArgs {
+    /// Hold the plan against the rules of this file too, as [[policy]] of a stack (docs/policy.md); may be repeated.
+    #[arg(long = "policy", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// JSON, and in whose words.
+#[derive(Debug, Args, Clone)]
+pub(super) struct JsonArgs {
+    /// Print JSON in the shape of Terraform's; with =terraform also in the words of its google and kubernetes providers,
+    /// for rules that are written for them (docs/json.md).
+    #[arg(long, value_enum, value_name = "WORDS", num_args = 0..=1, require_equals = true, default_missing_value = "own")]
+    pub json: Option<Words>,
+    /// With --json: large schemas of definitions as well, in whose place their digests and sizes stand otherwise.
+    #[arg(long, requires = "json")]
+    pub full: bool,
+}
+
+/// In whose words JSON is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Words {
+    /// Our kinds and attributes.
+    Own,
+    /// Terraform's types: kubernetes_deployment.
+    Terraform,
+    /// The same with versioned names: kubernetes_deployment_v1.
+    TerraformV1,
+}
+
+impl Words {
+    /// How a plan or a state is told in them.
+    pub(super) fn options(self, full: bool) -> plan_json::Options {
+        let dialect = match self {
+            Words::Own => Dialect::Own,
+            Words::Terraform => Dialect::Terraform,
+            Words::TerraformV1 => Dialect::TerraformV1,
+        };
+        plan_json::Options { dialect, full }
+    }
+}
+
 #[derive(Debug, Args, Clone)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
@@ -224,12 +273,13 @@ pub(super) struct PlanArgs {
     /// Only show what changed outside of stackwright; with --out, a plan to take note of it.
     #[arg(long, conflicts_with_all = ["destroy", "target", "replace"])]
     pub refresh_only: bool,
-    /// Print the plan as JSON.
-    #[arg(long)]
-    pub json: bool,
     /// Write the plan as a page of HTML that needs nothing else.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    #[command(flatten)]
+    pub told: JsonArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// Plan the end of a pause with everything else.
     #[arg(long, conflicts_with_all = ["destroy", "refresh_only"])]
     pub resume: bool,
@@ -250,6 +300,8 @@ pub(super) struct ApplyArgs {
     pub plan_stack: Option<PathBuf>,
     #[command(flatten)]
     pub planning: PlanningArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// Change nothing; only take note, in the state, of what changed outside of stackwright.
     #[arg(long, conflicts_with_all = ["target", "replace"])]
     pub refresh_only: bool,
@@ -285,6 +337,8 @@ pub(super) struct DestroyArgs {
     /// Afterwards, write what happened as a page of HTML, also where it failed or was interrupted.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// Afterwards, remove what clusters have left behind, where it is proven to be the stack's.
     #[arg(long)]
     pub sweep: bool,
@@ -352,9 +406,8 @@ pub(super) struct ShowArgs {
     /// Write a saved plan as a page of HTML that needs nothing else.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub told: JsonArgs,
 }
 
 #[derive(Debug, Args, Clone)]

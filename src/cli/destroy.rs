@@ -27,6 +27,7 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         adopt: Vec::new(),
         adopt_id: None,
         abandon: args.abandon.iter().map(Address::new).collect(),
+        policies: &args.policy.files,
     };
     run_job(job, vars, terminal)
 }

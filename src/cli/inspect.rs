@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use crate::cli::args::{OutputArgs, ShowArgs, StatusArgs};
 use crate::cli::kept::Kept;
@@ -12,11 +11,10 @@ use crate::cli::terminal::Terminal;
 use crate::cli::{report, run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::env::vars::Vars;
-use crate::event::{Collected, Sink};
 use crate::ops::status;
 use crate::plan::planner::Options;
 use crate::plan::time::PARALLELISM;
-use crate::ui::{plan_text, state_text, summary, values};
+use crate::ui::{plan_json, plan_text, state_text, summary, values};
 
 pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     if run::is_saved_plan(&args.stack.file) {
@@ -25,10 +23,9 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
             report::of_plan(&plan, args.stack.place.sim.is_some(), PARALLELISM).write(path, terminal)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let text = if args.json {
-            serde_json::to_string_pretty(&plan).expect("plans have only string keys") + "\n"
-        } else {
-            plan_text::plan(&plan, plan_text::Options { paint: terminal.out, verbose: terminal.verbose })
+        let text = match args.told.json {
+            Some(words) => plan_json::plan(&plan, None, words.options(args.told.full)),
+            None => plan_text::plan(&plan, plan_text::Options { paint: terminal.out, verbose: terminal.verbose }),
         };
         terminal.print(&text);
         return Ok(ExitCode::SUCCESS);
@@ -41,10 +38,9 @@ pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::leaving(&args.stack, vars, true)?;
     let state = Kept::of(&args.stack, &place, &wanted.stack)?.read(terminal)?;
-    let text = if args.json {
-        serde_json::to_string_pretty(&state).expect("state has only string keys") + "\n"
-    } else {
-        state_text::state(&state, terminal.out, terminal.verbose)
+    let text = match args.told.json {
+        Some(words) => plan_json::state(&state, words.options(args.told.full)),
+        None => state_text::state(&state, terminal.out, terminal.verbose),
     };
     terminal.print(&text);
     Ok(ExitCode::SUCCESS)
@@ -88,37 +84,24 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
     let place = Place::of(&args.stack.place, &args.stack.file);
     let planned = source::planned(&args.stack, &args.charts, vars, place.is_simulated(), None, false)?;
     let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
-    let sink: Arc<dyn Sink> = Arc::new(Collected::default());
     let (stack, options) = (&args.stack, &Options::default());
     let planning =
         Planning { args: stack, place: &place, planned: &planned, options, terminal, vars, create_key: false };
     let status = with_platforms(&place, planned.site(), async |platforms| {
         let matter = planning.matter(&platforms, &state).await?;
-        status::status(&matter.keyed(&platforms), matter.subject(&state, false), &sink).await
+        status::status(&matter.keyed(&platforms), matter.subject(&state, false)).await
     })?;
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
-        let proofs = status.proofs.iter().map(|(component, proof)| {
-            let answer = proof.as_ref().map(|c| c.text.clone()).map_err(|e| e.message.clone());
-            (component.clone(), answer)
-        });
         let json = serde_json::json!({
             "healthy": status.is_healthy(),
             "pending_changes": status.pending_changes,
             "resources": resources,
-            "completions": proofs.collect::<BTreeMap<_, _>>(),
+            "chain": status.chain,
         });
         terminal.print(&format!("{json:#}\n"));
     } else {
-        let proofs = status
-            .proofs
-            .iter()
-            .map(|(component, proof)| {
-                let said = proof.as_ref().map(|c| (c.text.as_str(), c.millis)).map_err(|e| e.message.as_str());
-                (component.as_str(), said)
-            })
-            .collect::<Vec<_>>();
-        let text = state_text::status(&status.resources, status.pending_changes, &proofs, terminal.out);
+        let text = state_text::status(&status.resources, status.pending_changes, &status.chain, terminal.out);
         terminal.print(&text);
     }
     Ok(if status.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -6,6 +6,7 @@
 mod adopt;
 mod apply;
 mod args;
+mod bench;
 mod chart;
 mod cost;
 mod destroy;
@@ -21,6 +22,7 @@ mod matter;
 mod panics;
 mod pause;
 mod plan;
+mod policy;
 mod preflight;
 mod push;
 mod reach;
@@ -33,8 +35,10 @@ mod scaffold;
 mod sim;
 mod source;
 mod state;
+mod target;
 mod terminal;
 mod validate;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -75,6 +79,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Show(args) => inspect::show(&args, &vars, &terminal),
         args::Command::Output(args) => inspect::output(&args, &vars, &terminal),
         args::Command::Status(args) => inspect::status(&args, &vars, &terminal),
+        args::Command::Verify(args) => verify::verify(&args, &vars, &terminal),
+        args::Command::Bench(args) => bench::bench(&args, &vars, &terminal),
         args::Command::Graph(args) => graph::graph(&args, &vars, &terminal),
         args::Command::Cost(args) => cost::cost(&args, &vars, &terminal),
         args::Command::Pause(args) => pause::pause(&args, &vars, &terminal),

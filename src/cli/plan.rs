@@ -6,6 +6,7 @@ use crate::address::Address;
 use crate::cli::args::PlanArgs;
 use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
+use crate::cli::policy::{Judgement, Rules};
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
 use crate::cli::{report, run, source};
@@ -15,7 +16,8 @@ use crate::env::vars::Vars;
 use crate::ops::preview::preview;
 use crate::plan::file;
 use crate::plan::pause::Pausing;
-use crate::ui::plan_text;
+use crate::plan::prior::{self, Known};
+use crate::ui::{plan_json, plan_text};
 
 pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
@@ -24,6 +26,7 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
     if let Some(wanted) = planned.known() {
         wanted.accept(terminal)?;
     }
+    let rules = Rules::of(planned.stack(), &args.policy.files)?;
     let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
     let mut options = run::options(&args.planning, planned.stack(), args.destroy);
     options.abandon = args.abandon.iter().map(Address::new).collect();
@@ -41,18 +44,25 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
         vars,
         create_key: args.out.is_some(),
     };
+    let is_read = args.told.json.is_some() || args.out.is_some() || !rules.is_empty();
     let preview = with_platforms(&place, planned.site(), async |platforms| {
         let matter = planning.matter(&platforms, &state).await?;
-        preview(&matter.keyed(&platforms), matter.subject(&state, true)).await
+        let mut preview = preview(&matter.keyed(&platforms), matter.subject(&state, true)).await?;
+        if is_read {
+            let desired = &matter.wanted().desired;
+            prior::fill(&mut preview.plan, Known { desired, state: &state, observed: &preview.observed });
+        }
+        Ok(preview)
     })?;
     if let Some(why) = &preview.blind {
         terminal
             .say(&terminal.err.yellow(&format!("Note: planned without looking, as if nothing were there yet: {why}")));
     }
     let plan = preview.plan;
-    if args.json {
-        let json = serde_json::to_string_pretty(&plan).expect("plans have only string keys");
-        terminal.print(&format!("{json}\n"));
+    let judgement = rules.judge(&plan, planned.stack());
+    let verdicts = (!rules.is_empty()).then_some(judgement.verdicts);
+    if let Some(words) = args.told.json {
+        terminal.print(&plan_json::plan(&plan, verdicts, words.options(args.told.full)));
     } else {
         let options = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
         terminal.print(&plan_text::plan(&plan, options));
@@ -69,6 +79,10 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
             )
         })?;
         terminal.say(&format!("Saved the plan. To carry out exactly this: stackwright apply {}", out.display()));
+    }
+    terminal.diagnostics(&judgement.said);
+    if judgement.refused {
+        return Ok(Judgement::exit_code());
     }
     Ok(ExitCode::from(if args.detailed_exitcode && !plan.is_empty() { 2 } else { 0 }))
 }

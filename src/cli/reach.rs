@@ -179,6 +179,7 @@ fn platforms(
         drivers: providers.drivers,
         site: providers.site,
         prover: providers.prover,
+        models: providers.models,
         objects: providers.objects,
         preflight: providers.preflight,
         clock,

@@ -13,12 +13,17 @@ use crate::env::vars::Vars;
 use crate::plan::dependencies;
 use crate::stack;
 use crate::ui::diagnostic::without_logins;
+use crate::ui::plan_json;
 
 /// The schemas there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Schema {
     /// Stack files.
     Stack,
+    /// What `plan --json` and `show PLAN --json` print.
+    Plan,
+    /// What `show STACK --json` prints.
+    State,
 }
 
 pub(super) fn validate(args: &ValidateArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
@@ -109,8 +114,11 @@ pub(super) fn fmt(args: &FmtArgs, terminal: &Terminal) -> Result<ExitCode, Diagn
 }
 
 pub(super) fn schema(args: &SchemaArgs, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
-    match args.which {
-        Schema::Stack => terminal.print(&stack::schema::json_schema_text()),
-    }
+    let text = |schema: serde_json::Value| format!("{schema:#}\n");
+    terminal.print(&match args.which {
+        Schema::Stack => stack::schema::json_schema_text(),
+        Schema::Plan => text(plan_json::plan_schema()),
+        Schema::State => text(plan_json::state_schema()),
+    });
     Ok(ExitCode::SUCCESS)
 }

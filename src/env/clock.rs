@@ -69,6 +69,11 @@ pub trait Clock: Send + Sync + 'static {
     /// Now.
     fn now(&self) -> Timestamp;
 
+    /// Time since some fixed moment, as finely as the clock has it: for differences of less than milliseconds.
+    fn reading(&self) -> Duration {
+        Duration::from_millis(self.now().0)
+    }
+
     /// Completes `duration` from now. Dropping the future cancels it.
     fn sleep(&self, duration: Duration) -> Sleep;
 
@@ -144,6 +149,10 @@ impl Default for WallClock {
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {
         self.epoch.plus(self.start.elapsed().mul_f64(self.speed))
+    }
+
+    fn reading(&self) -> Duration {
+        self.start.elapsed().mul_f64(self.speed)
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {

@@ -1,6 +1,7 @@
 //! The verbs: what an embedding program would call. One file per verb; none of them prints.
 
 pub mod apply;
+pub mod bench;
 pub mod capture;
 pub mod conceal;
 pub mod expiry;
@@ -21,4 +22,7 @@ pub mod push;
 pub mod reap;
 pub mod rebuild;
 pub mod receipt;
+pub mod serving;
+pub mod sight;
 pub mod status;
+pub mod verify;

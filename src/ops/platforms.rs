@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::refresh::Drivers;
 use crate::env::clock::SharedClock;
 use crate::env::random::Random;
+use crate::platform::models::Models;
 use crate::platform::preflight::Preflight;
 use crate::platform::{Objects, Prover, Site};
 use crate::resource::kind::KindTable;
@@ -18,8 +19,10 @@ pub struct Platforms {
     pub drivers: Drivers,
     /// Where this is.
     pub site: Arc<dyn Site>,
-    /// Asks models.
+    /// Asks models whether they answer.
     pub prover: Arc<dyn Prover>,
+    /// Talks to models.
+    pub models: Arc<dyn Models>,
     /// Looks at objects for charts.
     pub objects: Arc<dyn Objects>,
     /// Looks before anything is paid for.

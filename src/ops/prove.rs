@@ -57,6 +57,7 @@ pub async fn prove(
                     text: completion.text.clone(),
                     tokens: completion.completion_tokens,
                     elapsed: Duration::from_millis(completion.millis),
+                    first_token: completion.first_token_millis.map(Duration::from_millis),
                 });
                 return Ok(completion);
             }

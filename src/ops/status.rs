@@ -1,23 +1,23 @@
 //! Is everything there and ready, and does the model answer? Reads only.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
 
-use crate::address::{Address, Identity};
+use crate::address::Address;
 use crate::diag::Diagnostics;
 use crate::event::Sink;
+use crate::measure::checks::{self, Check, Outcome};
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{self, Preview, Subject};
 use crate::ops::prove::prove;
-use crate::plan::model::{Plan, PlannedProof};
+use crate::ops::sight::Sight;
+use crate::ops::verify;
+use crate::plan::model::PlannedProof;
 use crate::platform::Completion;
 use crate::resource::driver;
 use crate::resource::error::ProviderError;
-use crate::resource::kind::Observed;
 use crate::resource::readiness::Readiness;
-use crate::value::{Reference, Scope, Value};
 
 /// Polls under way at a time.
 const PARALLEL: usize = 16;
@@ -29,8 +29,8 @@ pub struct Status {
     pub resources: Vec<(Address, Readiness)>,
     /// Differences between the stack and what is there.
     pub pending_changes: usize,
-    /// The answer of each model, by component.
-    pub proofs: Proofs,
+    /// Every link from the cluster to a completion, up to the first that is broken; none for a stack that is not there.
+    pub chain: Vec<Check>,
 }
 
 impl Status {
@@ -38,32 +38,8 @@ impl Status {
     pub fn is_healthy(&self) -> bool {
         self.pending_changes == 0
             && self.resources.iter().all(|(_, readiness)| *readiness == Readiness::Current)
-            && self.proofs.iter().all(|(_, proof)| proof.is_ok())
+            && self.chain.iter().all(|check| check.outcome != Outcome::Failed)
     }
-}
-
-struct Outputs(BTreeMap<Address, Value>);
-
-impl Scope for Outputs {
-    fn output(&self, reference: &Reference) -> Option<Value> {
-        self.0.get(&reference.address)?.at(&reference.path).cloned()
-    }
-
-    fn secret(&self, _input: &str) -> Option<String> {
-        None
-    }
-}
-
-/// What references can read of everything that is there.
-fn outputs(platforms: &Platforms, plan: &Plan, observed: &BTreeMap<Identity, Observed>) -> Outputs {
-    let mut outputs = Outputs(BTreeMap::new());
-    for change in &plan.changes {
-        let kind = platforms.kinds.get(&change.kind);
-        if let (Some(kind), Some(observed)) = (kind, observed.get(&change.address.identity())) {
-            outputs.0.insert(change.address.clone(), kind.outputs(observed));
-        }
-    }
-    outputs
 }
 
 /// A completion of each model, by component, or why there is none.
@@ -79,14 +55,15 @@ pub async fn answers_again(
     subject: Subject<'_>,
     sink: &Arc<dyn Sink>,
 ) -> Result<Proofs, Diagnostics> {
+    let desired = subject.desired;
     let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
-    let outputs = outputs(platforms, &plan, &observed);
+    let sight = Sight::new(platforms, desired, &plan, &observed);
     let mut proofs = Vec::new();
     for proof in &plan.proofs {
         let part = plan.changes.iter().filter(|change| change.address.component() == proof.component);
         let patience = part.map(|change| change.timeout_seconds).max().unwrap_or_default();
         let proof = PlannedProof { timeout_seconds: proof.timeout_seconds + patience, ..proof.clone() };
-        proofs.push((proof.component.clone(), prove(platforms, &proof, &outputs, sink).await));
+        proofs.push((proof.component.clone(), prove(platforms, &proof, &sight.outputs, sink).await));
     }
     Ok(proofs)
 }
@@ -95,11 +72,11 @@ pub async fn answers_again(
 ///
 /// # Errors
 /// When nothing can be read at all.
-pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn Sink>) -> Result<Status, Diagnostics> {
-    let state = subject.state;
+pub async fn status(platforms: &Platforms, subject: Subject<'_>) -> Result<Status, Diagnostics> {
+    let (state, desired) = (subject.state, subject.desired);
     let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
-    let outputs = outputs(platforms, &plan, &observed);
-    let connection = |address: &Option<Address>| Some(Arc::new(outputs.0.get(address.as_ref()?)?.clone()));
+    let sight = Sight::new(platforms, desired, &plan, &observed);
+    let connection = |address: &Option<Address>| Some(Arc::new(sight.outputs.of(address.as_ref()?)?.clone()));
     // Hooks are run, not kept.
     let polls = plan.changes.iter().filter(|change| !change.is_hook()).map(|change| {
         let recorded = state.resources.get(&change.address.identity());
@@ -127,12 +104,9 @@ pub async fn status(platforms: &Platforms, subject: Subject<'_>, sink: &Arc<dyn 
     });
     let mut resources = futures_util::stream::iter(polls).buffer_unordered(PARALLEL).collect::<Vec<_>>().await;
     resources.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut proofs = Vec::new();
-    for proof in &plan.proofs {
-        // One look, no waiting: status says how things are.
-        let now = PlannedProof { timeout_seconds: 0, ..proof.clone() };
-        proofs.push((proof.component.clone(), prove(platforms, &now, &outputs, sink).await));
-    }
+    // Of a stack that was never applied, nothing is broken.
+    let chain = if observed.is_empty() { Vec::new() } else { verify::chain(&sight).await };
+    debug_assert!(chain.is_empty() || checks::tally(&chain).1 <= 1, "a chain breaks once");
     let pending_changes = plan.changes.iter().filter(|c| c.action.acts()).count();
-    Ok(Status { resources, pending_changes, proofs })
+    Ok(Status { resources, pending_changes, chain })
 }

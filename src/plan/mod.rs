@@ -17,6 +17,8 @@ pub mod model;
 pub mod pause;
 pub mod places;
 pub mod planner;
+pub mod policy;
+pub mod prior;
 pub mod risk;
 #[cfg(test)]
 pub(crate) mod sample;

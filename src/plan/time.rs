@@ -19,10 +19,11 @@ pub const PARALLELISM: usize = 16;
 const CALL: Duration = Duration::from_millis(100);
 
 /// When everything happens.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Schedule {
     /// From the first change to the last.
     #[serde(rename = "total_seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub total: Duration,
     /// The chain of changes that each waited for the one before, up to the last: nothing else makes it faster.
     pub critical_path: Vec<Step>,
@@ -35,7 +36,7 @@ pub struct Schedule {
 }
 
 /// One step of the critical path.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Step {
     /// Of whom.
     pub address: Address,
@@ -43,21 +44,24 @@ pub struct Step {
     pub phase: Phase,
     /// How long it takes.
     #[serde(rename = "seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub took: Duration,
     /// Of the whole, between 0 and 1.
     pub share: f64,
 }
 
 /// When a component is worked on.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct ComponentTime {
     /// Its name.
     pub component: String,
     /// Its first change begins.
     #[serde(rename = "begin_seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub begin: Duration,
     /// Its last change is over.
     #[serde(rename = "end_seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub end: Duration,
     /// Changes that take time.
     pub changes: usize,
@@ -66,7 +70,7 @@ pub struct ComponentTime {
 }
 
 /// When one half of a change happens.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Span {
     /// Of whom.
     pub address: Address,
@@ -76,9 +80,11 @@ pub struct Span {
     pub action: Action,
     /// When it begins.
     #[serde(rename = "begin_seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub begin: Duration,
     /// When it is over.
     #[serde(rename = "end_seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub end: Duration,
     /// What it waited for last, of that which took time.
     pub after: Option<Address>,

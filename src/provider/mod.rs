@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::env::clock::SharedClock;
 use crate::env::random::Random;
 use crate::env::vars::Vars;
+use crate::platform::models::Models;
 use crate::platform::preflight::Preflight;
 use crate::platform::{Objects, Prover, Site};
 use crate::resource::driver::Driver;
@@ -52,8 +53,10 @@ pub struct Providers {
     pub drivers: BTreeMap<&'static str, Arc<dyn Driver>>,
     /// Names the target and looks for leftovers.
     pub site: Arc<dyn Site>,
-    /// Asks models.
+    /// Asks models whether they answer.
     pub prover: Arc<dyn Prover>,
+    /// Talks to models.
+    pub models: Arc<dyn Models>,
     /// Looks at objects for charts.
     pub objects: Arc<dyn Objects>,
     /// Looks before anything is paid for.
@@ -86,7 +89,7 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     };
     let named = || ["GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"].iter().find_map(|name| options.vars.get(name));
     let project = options.project.clone().or_else(named);
-    let prover = openai::OpenAiProver::new(options.clock.clone(), proxy.as_deref())?;
+    let models = Arc::new(openai::OpenAiClient::new(options.clock.clone(), proxy.as_deref())?);
     let google = google::client::GoogleClient::new(options.google_endpoint, options.clock.clone());
     let is_given = options.given.is_some();
     let public = kube::client::Public { proxy, root: options.public_root };
@@ -107,7 +110,8 @@ pub fn registry(options: ProviderOptions) -> Result<Providers, ProviderError> {
     } else {
         Arc::new(google::site::GoogleSite::new(google, objects.clone(), project))
     };
-    Ok(Providers { kinds: kinds(None), drivers: drivers.into(), site, prover: Arc::new(prover), objects, preflight })
+    let prover: Arc<dyn Prover> = models.clone();
+    Ok(Providers { kinds: kinds(None), drivers: drivers.into(), site, prover, models, objects, preflight })
 }
 
 /// A recording of a real server beside the repository; `None`, said once, where the folder is absent.

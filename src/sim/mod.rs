@@ -12,6 +12,7 @@ pub mod interior;
 pub mod kube;
 pub mod net;
 pub mod nodes;
+mod pod_proxy;
 pub mod requests;
 pub mod serving;
 pub mod simulator;

@@ -13,6 +13,7 @@ use crate::stack::leaf::{
     Provisioning, Quantity, Recurrence, Text, TimeOfDay, Topology, Url, Values, VariableName, Whole,
 };
 use crate::stack::names;
+use crate::stack::policy::Policy;
 use crate::stack::tree::Tree;
 use crate::value::Value;
 
@@ -53,6 +54,8 @@ table! {
         pub outputs: BTreeMap<String, Output>,
         /// Components that were renamed.
         pub moved: Vec<Moved>,
+        /// Rules that every plan of the stack must keep.
+        pub policy: Vec<Policy>,
     }
 }
 

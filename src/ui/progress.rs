@@ -263,12 +263,14 @@ impl Sink for Progress {
                 };
                 inner.line(&text);
             }
-            Event::Proved { component, model, text, tokens, elapsed, .. } => {
+            Event::Proved { component, model, text, tokens, elapsed, first_token, .. } => {
+                let first = first_token.map(|first| format!(", the first one after {}", millis(first)));
                 inner.line(&format!(
-                    "{}: {} answered after {} with {tokens} tokens: {}",
+                    "{}: {} answered after {} with {tokens} tokens{}: {}",
                     self.paint.bold(&tame(&component)),
                     tame(&model),
                     millis(elapsed),
+                    first.unwrap_or_default(),
                     self.paint.green(&format!("{:?}", tame(&text)))
                 ));
             }

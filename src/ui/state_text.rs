@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::address::Address;
+use crate::measure::checks::{Check, Outcome};
 use crate::resource::readiness::Readiness;
 use crate::state::history::{Difference, Run, difference};
 use crate::state::model::{Recorded, State};
 use crate::ui::paint::{Paint, count, tame};
 use crate::ui::values;
+use crate::ui::verify_text;
 
 /// A state, per component; every resource when `verbose`.
 pub fn state(state: &State, paint: Paint, verbose: bool) -> String {
@@ -110,16 +112,8 @@ pub fn replacement(current: &State, other: &State, paint: Paint) -> String {
     out
 }
 
-/// What a model said and in how many milliseconds, or why it did not.
-pub type Said<'a> = Result<(&'a str, u64), &'a str>;
-
-/// How a stack is.
-pub fn status(
-    resources: &[(Address, Readiness)],
-    pending_changes: usize,
-    proofs: &[(&str, Said<'_>)],
-    paint: Paint,
-) -> String {
+/// How a stack is: its resources, and the chain from its cluster to a completion.
+pub fn status(resources: &[(Address, Readiness)], pending_changes: usize, chain: &[Check], paint: Paint) -> String {
     let mut components: BTreeMap<&str, Vec<&(Address, Readiness)>> = BTreeMap::new();
     for resource in resources {
         components.entry(resource.0.component()).or_default().push(resource);
@@ -135,24 +129,13 @@ pub fn status(
             out.push_str(&format!("{:width$}    {}: {}\n", "", tame(name), tame(&readiness.to_string())));
         }
     }
-    for (component, said) in proofs {
-        match said {
-            Ok((text, millis)) => {
-                out.push_str(&format!(
-                    "{:width$}  {} in {millis} ms: {:?}\n",
-                    tame(component),
-                    paint.green("answered"),
-                    tame(text)
-                ));
-            }
-            Err(error) => {
-                out.push_str(&format!(
-                    "{:width$}  {}: {}\n",
-                    tame(component),
-                    paint.red("did not answer"),
-                    tame(error)
-                ));
-            }
+    if !chain.is_empty() {
+        out.push_str(&format!("\n{}\n", paint.bold("From the cluster to a token:")));
+        // What comes after a broken link says nothing.
+        let end = chain.iter().position(|check| check.outcome == Outcome::Failed).map_or(chain.len(), |at| at + 1);
+        out.push_str(&verify_text::checks(&chain[..end], paint));
+        if end < chain.len() {
+            out.push_str(&format!("Not looked at: {} behind that.\n", count(chain.len() - end, "more link")));
         }
     }
     if pending_changes > 0 {

@@ -103,6 +103,13 @@ pub fn abandoned(abandoned: &[(&str, Option<&str>)], paint: Paint) -> String {
     paint.yellow(&format!("{noun} left there and forgotten, to be deleted by hand:")) + &lines
 }
 
+/// The proof that a model answers, with its times in milliseconds: until the first token, and in all.
+pub fn proved(component: &str, model: &str, tokens: u64, first: Option<u64>, whole: u64) -> String {
+    let seconds = |millis: u64| format!("{}.{:02} s", millis / 1000, millis % 1000 / 10);
+    let first = first.map(|first| format!("first token after {}, ", seconds(first))).unwrap_or_default();
+    format!("{} answers as {}: {first}{tokens} tokens in {}.", tame(component), tame(model), seconds(whole))
+}
+
 /// A model that answers.
 pub fn answered(component: &str, text: &str) -> String {
     format!("{} answers: {}", tame(component), tame(text.trim()))

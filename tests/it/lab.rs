@@ -157,6 +157,7 @@ pub fn reaching(
         drivers: providers.drivers,
         site: providers.site,
         prover: providers.prover,
+        models: providers.models,
         objects: providers.objects,
         preflight: providers.preflight,
         clock: clock.clone(),

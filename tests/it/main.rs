@@ -10,6 +10,7 @@ mod admissible;
 mod adoption;
 mod architecture;
 mod arena;
+mod benches;
 mod bring_up;
 mod browser;
 mod canary;
@@ -38,8 +39,11 @@ mod login;
 mod migration;
 mod mortal;
 mod necessity;
+mod openai_client;
 mod order;
 mod pausing;
+mod plan_json;
+mod policies;
 mod pools;
 mod probing;
 mod real_charts;
@@ -56,6 +60,8 @@ mod sources;
 mod stack_files;
 mod stacks;
 mod stores;
+mod verifying;
+mod vllm_conformance;
 
 /// A module that is not declared here would never run.
 #[test]

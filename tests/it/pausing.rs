@@ -50,7 +50,7 @@ fn rests(name: &str, pool: &str) {
     assert!(text.contains(" answers: "), "{text}");
     assert_eq!(machines(folder, &nodes), 1);
     let text = done(folder, &["status", &file, "--sim"]);
-    assert!(text.contains("answered in"), "{text}");
+    assert!(text.contains("completion: first token after"), "{text}");
     let text = done(folder, &["plan", &file, "--sim", "--detailed-exitcode"]);
     assert!(!text.contains("paused:") && text.contains("No changes."), "{text}");
 }

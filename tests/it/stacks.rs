@@ -62,11 +62,12 @@ pub fn life(name: &str, charts: Option<&Path>) {
     let (out, err) = done(&place, &["apply", &file, "--sim", "--auto-approve"]);
     assert!(err.contains("Apply complete! Resources: "), "{err}");
     assert!(err.contains(" answered after "), "no completion:\n{err}");
+    assert!(err.contains(": first token after 0."), "no time to the first token:\n{err}");
     assert_eq!(out.contains("stand-in"), charts.is_none(), "{out}");
     let (out, _) = done(&place, &["apply", &file, "--sim", "--auto-approve"]);
     assert!(out.contains("No changes."), "{out}");
     let (out, _) = done(&place, &["status", &file, "--sim"]);
-    assert!(out.contains("answered in"), "{out}");
+    assert!(out.contains("completion: first token after"), "{out}");
     lose_and_rebuild(&place, &file);
     let text = std::fs::read_to_string(folder.join(&file)).expect("readable");
     let pool = text.find("[node_pools.").expect("a pool");

@@ -208,6 +208,15 @@ impl Cluster {
         self.get_as(path, "application/json").await
     }
 
+    /// GETs a text.
+    ///
+    /// # Errors
+    /// Whatever was answered besides success.
+    pub async fn text(&self, path: &str) -> Result<String, Refusal> {
+        let bytes = self.read(path, "*/*").await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// GETs a page of a list.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Single looks at objects of a cluster, for charts that ask. Nothing is changed, and nothing remembered.
+//! Single looks at objects of a cluster and pages of its pods, and rehearsals. Nothing is changed, and nothing remembered.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 
 use super::apply::version_of;
-use super::client::Connections;
+use super::client::{Cluster, Connections, Content};
 use super::discovery::escape;
-use crate::platform::{Objects, Sought};
+use crate::platform::{Door, Objects, Sought};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
 
@@ -28,15 +28,19 @@ impl KubeObjects {
     pub fn new(connections: Arc<Connections>) -> Self {
         KubeObjects { connections }
     }
+
+    async fn cluster(&self, connection: Option<&Value>) -> Result<Arc<Cluster>, ProviderError> {
+        match connection {
+            Some(connection) => self.connections.reach(connection),
+            None => self.connections.given().await,
+        }
+    }
 }
 
 #[async_trait]
 impl Objects for KubeObjects {
     async fn look(&self, connection: Option<&Value>, sought: &Sought<'_>) -> Result<Option<Json>, ProviderError> {
-        let cluster = match connection {
-            Some(connection) => self.connections.reach(connection)?,
-            None => self.connections.given().await?,
-        };
+        let cluster = self.cluster(connection).await?;
         let what = || format!("{} {} {}", sought.kind, sought.namespace, sought.name);
         let failed = |refusal: super::refusal::Refusal| refusal.error(what().trim(), &Json::Null);
         let group = sought.api_version.split_once('/').map_or("", |(group, _)| group);
@@ -76,5 +80,32 @@ impl Objects for KubeObjects {
         }
         let kind = format!("{}List", sought.kind);
         Ok(Some(json!({"apiVersion": sought.api_version, "kind": kind, "metadata": {}, "items": items})))
+    }
+
+    async fn rehearse(&self, connection: Option<&Value>, object: &Json) -> Result<(), ProviderError> {
+        let cluster = self.cluster(connection).await?;
+        let text = |pointer: &str| object.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
+        let (api_version, kind) = (text("/apiVersion"), text("/kind"));
+        let what = format!("{kind} {}", text("/metadata/name"));
+        let failed = |refusal: super::refusal::Refusal| refusal.error(&what, object);
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        let resource = cluster.resource(group, Some(version_of(api_version)), kind).await.map_err(failed)?;
+        let resource = resource.ok_or_else(|| {
+            ProviderError::new(ErrorClass::NotFound, format!("the cluster does not know {api_version} {kind}"))
+                .hint("its CustomResourceDefinition is missing: see the add-on that brings it")
+        })?;
+        let namespace =
+            Some(text("/metadata/namespace")).filter(|namespace| resource.namespaced && !namespace.is_empty());
+        let path = format!("{}?dryRun=All&fieldManager=stackwright-verify", resource.collection(namespace));
+        cluster.write(http::Method::POST, &path, Content::Json, object).await.map(drop).map_err(failed)
+    }
+
+    async fn page(&self, connection: Option<&Value>, door: &Door<'_>) -> Result<String, ProviderError> {
+        let cluster = self.cluster(connection).await?;
+        let Door { namespace, pod, port, tls, path } = door;
+        let scheme = if *tls { "https:" } else { "" };
+        let path = format!("/api/v1/namespaces/{}/pods/{scheme}{}:{port}/proxy{path}", escape(namespace), escape(pod));
+        let page = cluster.text(&path).await;
+        page.map_err(|refusal| refusal.error(&format!("pod {namespace}/{pod}"), &Json::Null))
     }
 }

@@ -20,6 +20,8 @@ pub struct Speed {
     pub per_token: Duration,
     /// Time for a request before any token is read.
     pub overhead: Duration,
+    /// By what share times vary from request to request: the standard deviation of their logarithm.
+    pub noise: f64,
 }
 
 /// What a server runs on and serves.
@@ -39,6 +41,8 @@ pub struct Build {
     pub version: String,
     /// Since when it serves.
     pub started: Timestamp,
+    /// Whether `VLLM_SERVER_DEV_MODE` opens what is for developers.
+    pub development: bool,
 }
 
 /// What has been counted since the start.
@@ -117,6 +121,28 @@ struct Inner {
     /// When the prompts before have been read.
     free: Timestamp,
     served: u64,
+    /// Where the next variation comes from.
+    chance: u64,
+}
+
+impl Inner {
+    /// A factor around one: what scheduling, clocks and neighbours do to a time.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are kept")]
+    fn vary(&mut self, noise: f64) -> f64 {
+        if noise <= 0.0 {
+            return 1.0;
+        }
+        // The sum of twelve uniform numbers is nearly normal.
+        let mut sum = -6.0;
+        for _ in 0..12 {
+            self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.chance;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            sum += ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64;
+        }
+        (noise * sum).exp()
+    }
 }
 
 impl Model {
@@ -124,7 +150,8 @@ impl Model {
     pub fn new(build: Build) -> Self {
         let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let cache = PrefixCache::new(size(build.block_size), size(build.blocks));
-        let inner = Inner { cache, counters: Counters::default(), free: Timestamp::default(), served: 0 };
+        let chance = build.started.0;
+        let inner = Inner { cache, counters: Counters::default(), free: Timestamp::default(), served: 0, chance };
         Model { build, inner: Mutex::new(inner) }
     }
 
@@ -152,11 +179,13 @@ impl Model {
         let speed = self.build.speed;
         #[expect(clippy::cast_precision_loss, reason = "prompts are far below 2^52 tokens")]
         let reading = Duration::from_secs_f64((length - cached) as f64 / speed.prefill_per_second);
+        let reading = reading.mul_f64(inner.vary(speed.noise));
+        let overhead = speed.overhead.mul_f64(inner.vary(speed.noise));
         let begins = inner.free.max(now);
         let read = begins.plus(reading);
         inner.free = read;
         let crowd = u32::try_from(inner.counters.running.saturating_sub(1)).unwrap_or(0);
-        let each = speed.per_token + speed.per_token * crowd / 30;
+        let each = (speed.per_token + speed.per_token * crowd / 30).mul_f64(inner.vary(speed.noise));
         let mut writer = Writer::new(digest(&job.choice.to_string(), &job.prompt));
         let (mut pieces, mut finish, mut text) = (Vec::new(), "length", String::new());
         while (pieces.len() as u64) < job.max_tokens {
@@ -181,7 +210,7 @@ impl Model {
         if caching {
             inner.cache.remember(&job.salt, &remembered);
         }
-        Plan { pieces, finish, first: read.since(now) + speed.overhead + each, each, cached }
+        Plan { pieces, finish, first: read.since(now) + overhead + each, each, cached }
     }
 
     /// A request has been answered, or its client has left.
@@ -195,6 +224,11 @@ impl Model {
             counters.first_token.push(plan.first.as_secs_f64());
             counters.whole.push(plan.whole().as_secs_f64());
         }
+    }
+
+    /// Forgets all cached prefixes.
+    pub fn forget(&self) {
+        self.lock().cache.reset();
     }
 
     /// Counts an HTTP answer.
@@ -236,9 +270,11 @@ pub mod tests {
                 prefill_per_second: 2500.0,
                 per_token: Duration::from_millis(28),
                 overhead: Duration::from_millis(8),
+                noise: 0.0,
             },
             version: "0.11.2".to_owned(),
             started: Timestamp(1_795_000_000_000),
+            development: false,
         })
     }
 

@@ -13,7 +13,7 @@ use super::asked::{self, Api, Asked};
 use super::metrics;
 use super::model::{Job, Model, Plan};
 use super::tokens;
-use crate::env::clock::SharedClock;
+use crate::env::clock::{SharedClock, Timestamp};
 
 /// A request, read to its end.
 #[derive(Clone, Debug)]
@@ -76,12 +76,16 @@ const PATHS: &[(&str, &str)] = &[
     ("/v1/completions", "POST"),
     ("/v1/chat/completions", "POST"),
     ("/tokenize", "POST"),
+    (RESET, "POST"),
 ];
+/// Only in development mode.
+const RESET: &str = "/reset_prefix_cache";
 
 /// Answers a request.
 pub async fn answer(model: &Arc<Model>, clock: &SharedClock, request: Request) -> Answer {
     let path = request.path.as_str();
-    let known = PATHS.iter().find(|(known, _)| *known == path);
+    let open = |known: &str| known != RESET || model.build.development;
+    let known = PATHS.iter().find(|(known, _)| *known == path && open(known));
     let mut answer = route(model, clock, &request, known).await;
     let handler = known.map_or("none", |(path, _)| path);
     if path != "/metrics" && path != "/health" {
@@ -122,6 +126,10 @@ async fn route(model: &Arc<Model>, clock: &SharedClock, request: &Request, known
     let content_type = request.headers.get("content-type").and_then(|v| v.to_str().ok());
     match *path {
         "/health" | "/ping" => Answer::whole(200, "", Bytes::new()),
+        RESET => {
+            model.forget();
+            Answer::json(200, &json!({"success": true}))
+        }
         "/load" => Answer::json(200, &json!({"server_load": model.counters().0.running})),
         "/version" => Answer::json(200, &json!({"version": model.build.version})),
         "/metrics" => Answer::whole(200, "text/plain; version=1.0.0; charset=utf-8", metrics::page(model)),
@@ -190,10 +198,17 @@ impl Drop for Running {
     }
 }
 
+/// How often others may run before time goes on: as many sockets as there are on the way to a client.
+const TURNS: usize = 6;
+
 /// Waits for simulated time while a client waits for us.
-async fn pass(clock: &SharedClock, duration: Duration) {
+async fn pass(clock: &SharedClock, until: Timestamp) {
+    // What was sent before is read first: else the client would find it later than it came.
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
     let _lent = clock.lend();
-    clock.sleep(duration).await;
+    clock.sleep(until.since(clock.now())).await;
 }
 
 fn fingerprint(model: &Model) -> String {
@@ -274,7 +289,7 @@ async fn generate(model: &Arc<Model>, clock: &SharedClock, api: Api, asked: Aske
         };
     }
     let longest = running.plans.iter().map(Plan::whole).max().unwrap_or_default();
-    pass(clock, longest).await;
+    pass(clock, now.plus(longest)).await;
     running.complete = true;
     Answer::json(200, &whole(&frame, &running.plans))
 }
@@ -396,16 +411,18 @@ fn with_details(mut usage: Json) -> Json {
 fn events(clock: SharedClock, running: Running, frame: Frame, asked: &Asked) -> Events {
     let frames = frames(&frame, &running.plans, asked.include_usage, asked.continuous_usage);
     // The books are closed when the stream is dropped, read to its end or not.
-    let state = (clock, running, frames.into_iter());
-    Box::pin(stream::unfold(state, |(clock, mut running, mut frames)| async move {
+    let state = (clock.now(), Duration::ZERO, clock, running, frames.into_iter());
+    Box::pin(stream::unfold(state, |(began, passed, clock, mut running, mut frames)| async move {
         let (wait, text) = frames.next()?;
+        // By the sum of the waits: what each is cut by to whole milliseconds would add up.
+        let passed = passed + wait;
         if !wait.is_zero() {
-            pass(&clock, wait).await;
+            pass(&clock, began.plus(passed)).await;
         }
         if text == "[DONE]" {
             running.complete = true;
         }
-        Some((Bytes::from(format!("data: {text}\n\n")), (clock, running, frames)))
+        Some((Bytes::from(format!("data: {text}\n\n")), (began, passed, clock, running, frames)))
     }))
 }
 
@@ -415,7 +432,6 @@ mod tests {
 
     use super::super::model::tests::model;
     use super::*;
-    use crate::env::clock::Timestamp;
     use crate::env::discrete::DiscreteClock;
 
     /// Status and body of a recorded answer; `None` where there are no recordings.
