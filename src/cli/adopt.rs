@@ -37,6 +37,7 @@ pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         sweep: false,
         refresh_only: false,
         resume: false,
+        report: None,
         saved: None,
         adopt: vec![address],
         adopt_id: args.id.as_deref(),

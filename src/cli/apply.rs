@@ -1,7 +1,7 @@
 //! `apply`: plan, ask, carry out, prove. What a destroy leaves behind is in `receipt`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,10 @@ use crate::cli::reach::{Place, with_platforms};
 use crate::cli::receipt::Looking;
 use crate::cli::source::Planned;
 use crate::cli::terminal::Terminal;
-use crate::cli::{preflight, run, source};
+use crate::cli::{preflight, report, run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
 use crate::env::clock::Timestamp;
-use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::event::Sink;
 use crate::event::timeline::Timeline;
@@ -33,7 +32,6 @@ use crate::ops::expiry;
 use crate::ops::places;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, preview};
-use crate::plan::file;
 use crate::plan::model::{Drift, Pause, Plan, Reason};
 use crate::plan::pause::Pausing;
 use crate::plan::prior::{self, Known};
@@ -61,6 +59,8 @@ pub(super) struct Job<'a> {
     pub refresh_only: bool,
     /// End a pause.
     pub resume: bool,
+    /// Where the report goes.
+    pub report: Option<&'a Path>,
     /// A plan that was reviewed before.
     pub saved: Option<Plan>,
     /// Take over what is there.
@@ -76,12 +76,7 @@ pub(super) struct Job<'a> {
 pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let mut stack = args.stack.clone();
     let saved = if run::is_saved_plan(&stack.file) {
-        let bytes = RealDisk.read(&stack.file).unwrap_or_default();
-        let plan = file::decode(&bytes).map_err(|error| {
-            Diagnostics::from(
-                Diagnostic::error(format!("{}: {error}", stack.file.display())).hint("make the plan again"),
-            )
-        })?;
+        let plan = run::saved_plan(&stack.file)?;
         stack.file = args.plan_stack.clone().unwrap_or_else(|| "stack.toml".into());
         Some(plan)
     } else {
@@ -106,6 +101,7 @@ pub(super) fn apply(args: &ApplyArgs, vars: &dyn Vars, terminal: &Terminal) -> R
         sweep: false,
         refresh_only,
         resume: args.resume || saved.as_ref().is_some_and(|plan| plan.pause == Pause::Resumes),
+        report: args.report.as_deref(),
         saved,
         adopt: Vec::new(),
         adopt_id: None,
@@ -212,6 +208,9 @@ async fn carry(
         renew(platforms, &renewals, terminal).await?;
         places::settle(session, &plan).await.map_err(|error| run::refused(&error))?;
         let code = finish_empty(job, terminal);
+        if let Some(path) = job.report {
+            report::of_plan(&plan, place.is_simulated(), job.planning.parallelism).write(path, terminal)?;
+        }
         // What clusters have left behind is looked for until nothing of it is there.
         let probes = planned.stack().cluster.as_ref().and_then(|cluster| cluster.probe.as_ref());
         let probes = probes.is_some_and(|probe| probe.value) && !session.state().is_new();
@@ -248,7 +247,10 @@ async fn carry(
         true => Some(looking.look(session).await?),
         false => None,
     };
-    let code = report(&looking, &applied, &timeline, receipt.as_ref())?;
+    let code = conclude(&looking, &applied, &timeline, receipt.as_ref())?;
+    if let Some(path) = job.report {
+        report::Page::of(job, place, &plan).ran(&timeline, &applied, receipt.as_ref()).write(path, terminal)?;
+    }
     Ok(if clean { code } else { ExitCode::FAILURE })
 }
 
@@ -507,7 +509,7 @@ fn proofs(applied: &Applied) -> serde_json::Map<String, serde_json::Value> {
     applied.completions.iter().map(proof).collect()
 }
 
-fn report(
+fn conclude(
     looking: &Looking<'_>,
     applied: &Applied,
     timeline: &Timeline,

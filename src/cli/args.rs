@@ -329,6 +329,9 @@ pub(super) struct PlanArgs {
     /// Only show what changed outside of stackwright; with --out, a plan to take note of it.
     #[arg(long, conflicts_with_all = ["destroy", "target", "replace"])]
     pub refresh_only: bool,
+    /// Write the plan as a page of HTML that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     #[command(flatten)]
     pub told: JsonArgs,
     #[command(flatten)]
@@ -381,6 +384,9 @@ pub(super) struct ApplyArgs {
     /// End the pause of a paused stack, with everything else that is to be changed.
     #[arg(long, conflicts_with_all = ["target", "refresh_only"])]
     pub resume: bool,
+    /// Afterwards, write what happened as a page of HTML, also where it failed or was interrupted.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Let the stack's time to live begin anew, even if nothing else is to be done.
     #[arg(long, conflicts_with = "refresh_only")]
     pub extend: bool,
@@ -414,6 +420,9 @@ pub(super) struct DestroyArgs {
     /// Leave this resource or component where it is, and forget it: for what cannot be deleted; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub abandon: Vec<String>,
+    /// Afterwards, write what happened as a page of HTML, also where it failed or was interrupted.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     #[command(flatten)]
     pub policy: PolicyArgs,
     /// Afterwards, remove what clusters have left behind, where it is proven to be the stack's.
@@ -480,6 +489,9 @@ pub(super) struct ShowArgs {
     /// The stack file, or a saved plan.
     #[command(flatten)]
     pub stack: StackArgs,
+    /// Write a saved plan as a page of HTML that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     #[command(flatten)]
     pub told: JsonArgs,
     /// Print a saved plan as Markdown: a comment on a pull request, at most 60,000 characters.
@@ -580,6 +592,15 @@ pub(super) struct GraphArgs {
     /// One node per component instead of one per resource.
     #[arg(long)]
     pub components: bool,
+    /// In which form: for GraphViz, for Markdown, as a picture, for programs.
+    #[arg(long, value_enum, default_value = "dot", conflicts_with = "why")]
+    pub format: super::graph::Format,
+    /// Make a plan, and show what happens to each; a saved plan in the place of STACK shows it always.
+    #[arg(long, conflicts_with = "why")]
+    pub plan: bool,
+    /// With --plan: the plan to take everything away.
+    #[arg(long, requires = "plan")]
+    pub destroy: bool,
 }
 
 /// What to drop from the state.

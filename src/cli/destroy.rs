@@ -28,6 +28,7 @@ pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) 
         sweep: args.sweep,
         refresh_only: false,
         resume: false,
+        report: args.report.as_deref(),
         saved: None,
         adopt: Vec::new(),
         adopt_id: None,

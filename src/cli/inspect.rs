@@ -8,32 +8,42 @@ use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
-use crate::cli::{review, run, source};
+use crate::cli::{report, review, run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::ops::status;
-use crate::plan::file;
 use crate::plan::planner::Options;
+use crate::plan::time::PARALLELISM;
 use crate::ui::{plan_json, state_text, summary, values};
 
 pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     if run::is_saved_plan(&args.stack.file) {
-        let bytes = RealDisk.read(&args.stack.file).unwrap_or_default();
-        let plan = file::decode(&bytes).map_err(|error| {
-            let name = args.stack.file.display();
-            Diagnostics::from(Diagnostic::error(format!("{name}: {error}")).hint("make the plan again"))
-        })?;
+        let plan = run::saved_plan(&args.stack.file)?;
+        if let Some(path) = &args.html {
+            report::of_plan(&plan, args.stack.place.sim.is_some(), PARALLELISM).write(path, terminal)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let earlier = args.compare.as_deref().map(|file| review::earlier(file, &plan)).transpose()?;
         let text = match args.told.json {
             Some(words) => plan_json::plan(&plan, None, words.options(args.told.full)),
-            None => review::shown(&plan, earlier.as_ref(), &review::hash(&bytes), args.markdown, terminal),
+            None => review::shown(
+                &plan,
+                earlier.as_ref(),
+                &review::hash(&RealDisk.read(&args.stack.file).unwrap_or_default()),
+                args.markdown,
+                terminal,
+            ),
         };
         terminal.print(&text);
         return Ok(ExitCode::SUCCESS);
     }
-    if args.markdown || args.compare.is_some() {
-        let flag = if args.markdown { "--markdown" } else { "--compare" };
+    if args.markdown || args.compare.is_some() || args.html.is_some() {
+        let flag = match (args.markdown, &args.compare) {
+            (true, _) => "--markdown",
+            (false, Some(_)) => "--compare",
+            (false, None) => "--html",
+        };
         return Err(Diagnostic::error(format!("{} is no saved plan", args.stack.file.display()))
             .detail(format!("{flag} is for plans; without it, `show` shows the state."))
             .hint(format!("save a plan with `stackwright plan --out FILE`, then `stackwright show FILE {flag}`"))

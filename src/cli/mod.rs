@@ -32,6 +32,7 @@ mod reach;
 mod reap;
 mod rebuild;
 mod receipt;
+mod report;
 mod review;
 mod run;
 mod scaffold;

@@ -9,7 +9,7 @@ use crate::cli::matter::Planning;
 use crate::cli::policy::{Judgement, Rules};
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
-use crate::cli::{review, run, source};
+use crate::cli::{report, review, run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
@@ -17,6 +17,7 @@ use crate::ops::preview::preview;
 use crate::plan::file;
 use crate::plan::pause::Pausing;
 use crate::plan::prior::{self, Known};
+use crate::plan::time::PARALLELISM;
 use crate::ui::plan_json;
 
 /// `drift`: what others have changed since the last apply; the plan to take note of it, not carried out.
@@ -76,6 +77,9 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
         // Who reads the hash looks for the file.
         let hash = args.out.as_ref().map(|_| review::hash(&file::encode(&plan))).unwrap_or_default();
         terminal.print(&review::shown(&plan, earlier.as_ref(), &hash, args.markdown, terminal));
+    }
+    if let Some(path) = &args.html {
+        report::of_plan(&plan, place.is_simulated(), PARALLELISM).write(path, terminal)?;
     }
     if let Some(out) = &args.out {
         RealDisk.write(out, &file::encode(&plan)).map_err(|error| {

@@ -20,6 +20,8 @@ use crate::env::vars::Vars;
 use crate::ops::layout;
 use crate::ops::marks;
 use crate::ops::platforms::Platforms;
+use crate::plan::file;
+use crate::plan::model::Plan;
 use crate::plan::pause::Pausing;
 use crate::plan::planner::Options;
 use crate::state::codec::DecodeError;
@@ -247,4 +249,15 @@ async fn signalled() {
 pub(super) fn is_saved_plan(path: &Path) -> bool {
     use crate::env::disk::Disk;
     RealDisk.read(path).is_ok_and(|bytes| bytes.starts_with(b"stackwright plan "))
+}
+
+/// The saved plan that the user named.
+///
+/// # Errors
+/// It cannot be read, or is not one.
+pub(super) fn saved_plan(path: &Path) -> Result<Plan, Diagnostics> {
+    use crate::env::disk::Disk;
+    let bytes = RealDisk.read(path).unwrap_or_default();
+    file::decode(&bytes)
+        .map_err(|error| Diagnostic::error(format!("{}: {error}", path.display())).hint("make the plan again").into())
 }

@@ -12,6 +12,7 @@ mod architecture;
 mod arena;
 mod benches;
 mod bring_up;
+mod browser;
 mod canary;
 mod catalogue;
 mod ci_kit;
