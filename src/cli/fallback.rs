@@ -14,6 +14,7 @@ use crate::cli::apply::{Job, Performance, Seen, perform, tally};
 use crate::cli::preflight;
 use crate::cli::reach::Place;
 use crate::cli::receipt::Looking;
+use crate::cli::report::Page;
 use crate::cli::run;
 use crate::cli::source::Wanted;
 use crate::cli::terminal::Terminal;
@@ -71,6 +72,8 @@ impl Attempt<'_> {
         session: &mut dyn Session,
     ) -> Result<Outcome, Diagnostics> {
         let (mut plan, mut observed, mut short, mut clean) = (plan, observed, short, true);
+        // What happened last, for the report of a stack that could be nowhere.
+        let mut last = None;
         let begun = self.platforms.clock.now();
         if let Some(location) = plan.placement.as_ref().and_then(|placement| placement.leaving.clone()) {
             clean &= self.leave(&location, session).await?;
@@ -92,7 +95,10 @@ impl Attempt<'_> {
                             applied.elapsed = self.platforms.clock.now().since(begun);
                             return Ok(Outcome { plan, applied, timeline, clean });
                         }
-                        Some(reason) => reason,
+                        Some(reason) => {
+                            last = Some((plan.clone(), applied, timeline));
+                            reason
+                        }
                     }
                 }
             };
@@ -105,7 +111,12 @@ impl Attempt<'_> {
             let given_up = session.state().placing.as_ref().map(|p| p.given_up.clone()).unwrap_or_default();
             let there = next.as_ref().and_then(|next| next.placement.as_ref()).map(|p| p.location.as_str());
             places::move_on(session, there).await.map_err(|error| run::refused(&error))?;
-            let Some(next) = next else { return Err(nowhere(&given_up, clean)) };
+            let Some(next) = next else {
+                if let (Some(path), Some((plan, applied, timeline))) = (self.job.report, &last) {
+                    Page::of(self.job, self.place, plan).ran(timeline, applied, None).write(path, self.terminal)?;
+                }
+                return Err(nowhere(&given_up, clean));
+            };
             plan = next;
             short = preflight::first(self.platforms, &plan, &observed, self.terminal).await?;
         }
@@ -124,17 +135,14 @@ impl Attempt<'_> {
         if trials.is_empty() {
             return Ok(None);
         }
-        if !self.job.json {
-            self.terminal.say(&preflight_text::trials(&trials, probe::price(&trials)));
-        }
+        self.terminal.say(&preflight_text::trials(&trials, probe::price(&trials)));
         let report = Report { checks: probe::probe(self.platforms, &trials).await };
         if let Some(shortfall) = places::shortfall(plan, &report.checks) {
             return Ok(Some(shortfall));
         }
         report.accept()?;
-        if self.job.json {
-            let line = serde_json::json!({ "probed": report.checks });
-            self.terminal.print(&format!("{line}\n"));
+        if let Some(lines) = &self.terminal.lines {
+            report.checks.iter().for_each(|check| lines.check(check));
         } else {
             self.terminal.say(preflight_text::probed(&report.checks, self.terminal.err).trim_end());
         }
@@ -153,19 +161,20 @@ impl Attempt<'_> {
             secrets: self.wanted.secrets.clone(),
             ttl: self.ttl,
             parallelism: self.job.planning.parallelism,
-            json: self.job.json,
             interrupt: self.interrupt.clone(),
         };
         let performed = perform(performance, self.platforms, session, self.terminal).await;
+        if let (Some(path), Err(why)) = (self.job.report, &performed.result) {
+            Page::of(self.job, self.place, plan).stranded(&performed.timeline, why).write(path, self.terminal)?;
+        }
         Ok((performed.result?, performed.timeline))
     }
 
     fn tell(&self, plan: &Plan, reason: &str, made: bool, next: Option<&Plan>) {
         let location = |plan: &Plan| plan.placement.as_ref().map(|p| p.location.clone()).unwrap_or_default();
         let (here, there) = (location(plan), next.map(location));
-        if self.job.json {
-            let line = serde_json::json!({ "given_up": { "location": here, "reason": reason, "next": there } });
-            self.terminal.print(&format!("{line}\n"));
+        if let Some(lines) = &self.terminal.lines {
+            lines.given_up(&here, reason, there.as_deref());
         } else {
             let text = places_text::given_up(&here, reason, made, next, self.terminal.err);
             self.terminal.say(&text);
@@ -201,9 +210,7 @@ impl Attempt<'_> {
             })?;
             let (applied, _) = self.perform(&plan, observed, session).await?;
             if !applied.is_complete() {
-                if !self.job.json {
-                    self.terminal.say(&summary::text(&tally(&applied), true, self.terminal.err));
-                }
+                self.terminal.say(&summary::text(&tally(&applied), true, self.terminal.err));
                 return Err(stuck(location).detail("What is left of it is still paid for.").into());
             }
         }

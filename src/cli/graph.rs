@@ -1,23 +1,51 @@
-//! `graph`: the dependencies as DOT, or the reasons of one.
+//! `graph`: the dependencies of the stack or of a plan, in one of four forms, or the reasons of one.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use crate::address::Address;
-use crate::cli::args::GraphArgs;
-use crate::cli::source;
+use crate::cli::args::{GraphArgs, SelectionArgs};
+use crate::cli::kept::Kept;
+use crate::cli::matter::Planning;
+use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
+use crate::cli::{run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::env::vars::Vars;
 use crate::graph::Graph;
+use crate::ops::preview::preview;
 use crate::plan::dependencies;
-use crate::ui::graph_text;
+use crate::plan::model::Plan;
+use crate::ui::graph::svg::{Home, svg};
+use crate::ui::graph::{self, Drawing};
+
+/// The form of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// GraphViz.
+    Dot,
+    /// For Markdown.
+    Mermaid,
+    /// A picture.
+    Svg,
+    /// For programs.
+    Json,
+}
 
 pub(super) fn graph(args: &GraphArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    if run::is_saved_plan(&args.stack.file) {
+        let plan = run::saved_plan(&args.stack.file)?;
+        print(&Drawing::of_plan(&plan, args.components), args.format, terminal);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.plan {
+        print(&Drawing::of_plan(&planned(args, vars, terminal)?, args.components), args.format, terminal);
+        return Ok(ExitCode::SUCCESS);
+    }
     let wanted = source::load(&args.stack, &args.charts, vars, true, None)?;
     let graph = dependencies::graph(&wanted.desired).map_err(Diagnostics)?;
     let Some(why) = &args.why else {
-        terminal.print(&graph_text::dot(&graph, args.components));
+        print(&Drawing::of_stack(&wanted.desired.stack, &graph, args.components), args.format, terminal);
         return Ok(ExitCode::SUCCESS);
     };
     let [dependent, dependency] = &why[..] else { return Ok(ExitCode::FAILURE) };
@@ -30,7 +58,7 @@ pub(super) fn graph(args: &GraphArgs, vars: &dyn Vars, terminal: &Terminal) -> R
     let shortest = chains.into_iter().min_by_key(Vec::len);
     match shortest {
         Some(chain) => {
-            terminal.print(&graph_text::why(&chain, terminal.out));
+            terminal.print(&graph::why(&chain, terminal.out));
             Ok(ExitCode::SUCCESS)
         }
         None => {
@@ -38,6 +66,32 @@ pub(super) fn graph(args: &GraphArgs, vars: &dyn Vars, terminal: &Terminal) -> R
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+fn print(drawing: &Drawing, format: Format, terminal: &Terminal) {
+    terminal.print(&match format {
+        Format::Dot => graph::dot(drawing),
+        Format::Mermaid => graph::mermaid(drawing),
+        Format::Svg => svg(drawing, Home::File),
+        Format::Json => graph::json(drawing),
+    });
+}
+
+/// A plan of the stack as it is.
+fn planned(args: &GraphArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<Plan, Diagnostics> {
+    let place = Place::of(&args.stack.place, &args.stack.file);
+    let (synthesize, fetch) = (place.is_simulated(), place.fetches(terminal));
+    let planned = source::planned(&args.stack, &args.charts, vars, synthesize, fetch, args.destroy)?;
+    let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
+    let options = run::options(&SelectionArgs::default(), planned.stack(), args.destroy);
+    let (stack, options) = (&args.stack, &options);
+    let planning =
+        Planning { args: stack, place: &place, planned: &planned, options, terminal, vars, create_key: false };
+    let preview = with_platforms(&place, planned.site(), async |platforms| {
+        let matter = planning.matter(&platforms, &state).await?;
+        preview(&matter.keyed(&platforms), matter.subject(&state, true)).await
+    })?;
+    Ok(preview.plan)
 }
 
 /// The node of that address, or all nodes of that component.

@@ -8,37 +8,53 @@ use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
-use crate::cli::{run, source};
+use crate::cli::{report, review, run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::ops::status;
-use crate::plan::file;
 use crate::plan::planner::Options;
-use crate::ui::{plan_text, state_text, summary, values};
+use crate::plan::time::PARALLELISM;
+use crate::ui::{plan_json, state_text, summary, values};
 
 pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     if run::is_saved_plan(&args.stack.file) {
-        let bytes = RealDisk.read(&args.stack.file).unwrap_or_default();
-        let plan = file::decode(&bytes).map_err(|error| {
-            let name = args.stack.file.display();
-            Diagnostics::from(Diagnostic::error(format!("{name}: {error}")).hint("make the plan again"))
-        })?;
-        let text = if args.json {
-            serde_json::to_string_pretty(&plan).expect("plans have only string keys") + "\n"
-        } else {
-            plan_text::plan(&plan, plan_text::Options { paint: terminal.out, verbose: terminal.verbose })
+        let plan = run::saved_plan(&args.stack.file)?;
+        if let Some(path) = &args.html {
+            report::of_plan(&plan, args.stack.place.sim.is_some(), PARALLELISM).write(path, terminal)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let earlier = args.compare.as_deref().map(|file| review::earlier(file, &plan)).transpose()?;
+        let text = match args.told.json {
+            Some(words) => plan_json::plan(&plan, None, words.options(args.told.full)),
+            None => review::shown(
+                &plan,
+                earlier.as_ref(),
+                &review::hash(&RealDisk.read(&args.stack.file).unwrap_or_default()),
+                args.markdown,
+                terminal,
+            ),
         };
         terminal.print(&text);
         return Ok(ExitCode::SUCCESS);
     }
+    if args.markdown || args.compare.is_some() || args.html.is_some() {
+        let flag = match (args.markdown, &args.compare) {
+            (true, _) => "--markdown",
+            (false, Some(_)) => "--compare",
+            (false, None) => "--html",
+        };
+        return Err(Diagnostic::error(format!("{} is no saved plan", args.stack.file.display()))
+            .detail(format!("{flag} is for plans; without it, `show` shows the state."))
+            .hint(format!("save a plan with `stackwright plan --out FILE`, then `stackwright show FILE {flag}`"))
+            .into());
+    }
     let place = Place::of(&args.stack.place, &args.stack.file);
     let wanted = source::leaving(&args.stack, vars, true)?;
     let state = Kept::of(&args.stack, &place, &wanted.stack)?.read(terminal)?;
-    let text = if args.json {
-        serde_json::to_string_pretty(&state).expect("state has only string keys") + "\n"
-    } else {
-        state_text::state(&state, terminal.out, terminal.verbose)
+    let text = match args.told.json {
+        Some(words) => plan_json::state(&state, words.options(args.told.full)),
+        None => state_text::state(&state, terminal.out, terminal.verbose),
     };
     terminal.print(&text);
     Ok(ExitCode::SUCCESS)
@@ -87,8 +103,15 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
         Planning { args: stack, place: &place, planned: &planned, options, terminal, vars, create_key: false };
     let status = with_platforms(&place, planned.site(), async |platforms| {
         let matter = planning.matter(&platforms, &state).await?;
-        status::status(&matter.keyed(&platforms), matter.subject(&state, false)).await
+        status::status(&matter.keyed(&platforms), matter.subject(&state, false), &matter.wanted().secrets).await
     })?;
+    if let Some(lines) = &terminal.lines {
+        status.resources.iter().for_each(|(address, readiness)| lines.readiness(address, readiness));
+        let (healthy, chain) = (status.is_healthy(), &status.chain);
+        let summary =
+            serde_json::json!({ "healthy": healthy, "pending_changes": status.pending_changes, "chain": chain });
+        lines.summary(healthy, summary);
+    }
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
         let json = serde_json::json!({

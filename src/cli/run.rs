@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::address::Address;
 use crate::backend::{BackendError, Session, Unpushed};
 use crate::catalog;
-use crate::cli::args::{PlanningArgs, StackArgs};
+use crate::cli::args::{SelectionArgs, StackArgs};
 use crate::cli::reach::Place;
 use crate::cli::source::Wanted;
 use crate::diag::{Diagnostic, Diagnostics};
@@ -20,6 +20,8 @@ use crate::env::vars::Vars;
 use crate::ops::layout;
 use crate::ops::marks;
 use crate::ops::platforms::Platforms;
+use crate::plan::file;
+use crate::plan::model::Plan;
 use crate::plan::pause::Pausing;
 use crate::plan::planner::Options;
 use crate::state::codec::DecodeError;
@@ -175,7 +177,7 @@ pub(super) async fn recognise(
 }
 
 /// The planner's options from flags.
-pub(super) fn options(planning: &PlanningArgs, stack: &crate::stack::Stack, destroy: bool) -> Options {
+pub(super) fn options(planning: &SelectionArgs, stack: &crate::stack::Stack, destroy: bool) -> Options {
     let addresses = |texts: &[String]| texts.iter().map(Address::new).collect();
     Options {
         destroy,
@@ -247,4 +249,15 @@ async fn signalled() {
 pub(super) fn is_saved_plan(path: &Path) -> bool {
     use crate::env::disk::Disk;
     RealDisk.read(path).is_ok_and(|bytes| bytes.starts_with(b"stackwright plan "))
+}
+
+/// The saved plan that the user named.
+///
+/// # Errors
+/// It cannot be read, or is not one.
+pub(super) fn saved_plan(path: &Path) -> Result<Plan, Diagnostics> {
+    use crate::env::disk::Disk;
+    let bytes = RealDisk.read(path).unwrap_or_default();
+    file::decode(&bytes)
+        .map_err(|error| Diagnostic::error(format!("{}: {error}", path.display())).hint("make the plan again").into())
 }

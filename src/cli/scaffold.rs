@@ -1,10 +1,8 @@
-//! `init`, `new`, `completions`: what one runs once.
+//! `init`, `new`: what one runs once.
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-
-use crate::cli::args::{Cli, CompletionsArgs, InitArgs, NewArgs};
+use crate::cli::args::{InitArgs, NewArgs};
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::disk::{Disk, RealDisk, write_document};
@@ -16,6 +14,10 @@ pub(super) enum Template {
     GpuT4,
     /// One TPU v6e host, upstream charts and images.
     TpuV6e,
+    /// Three T4s with cache-aware routing, upstream charts and images.
+    GpuT4Production,
+    /// Three TPU v6e hosts with cache-aware routing, upstream charts and images.
+    TpuV6eProduction,
     /// One T4, Red Hat's distribution.
     RhaiiGpuT4,
     /// One TPU v6e host, Red Hat's distribution.
@@ -27,6 +29,8 @@ impl Template {
         match self {
             Template::GpuT4 => include_str!("../../stacks/gpu-t4.toml"),
             Template::TpuV6e => include_str!("../../stacks/tpu-v6e.toml"),
+            Template::GpuT4Production => include_str!("../../stacks/gpu-t4-production.toml"),
+            Template::TpuV6eProduction => include_str!("../../stacks/tpu-v6e-production.toml"),
             Template::RhaiiGpuT4 => include_str!("../../stacks/rhaii-gpu-t4.toml"),
             Template::RhaiiTpuV6e => include_str!("../../stacks/rhaii-tpu-v6e.toml"),
         }
@@ -72,12 +76,5 @@ pub(super) fn new(args: &NewArgs, terminal: &Terminal) -> Result<ExitCode, Diagn
     let text = text.collect::<Vec<_>>().join("\n").trim_start().to_owned() + "\n";
     write_document(&args.file, text.as_bytes()).map_err(|error| unwritable(&args.file, &error))?;
     terminal.say(&format!("Wrote {0}. Try it without a cloud: stackwright apply {0} --sim", args.file.display()));
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) fn completions(args: &CompletionsArgs, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "stackwright", &mut script);
-    terminal.print(&String::from_utf8_lossy(&script));
     Ok(ExitCode::SUCCESS)
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::env::clock::{SharedClock, Timestamp};
 use crate::event::{Event, Sink};
-use crate::plan::execution::{self, Task};
-use crate::plan::model::Plan;
+use crate::plan::execution::{self, Phase, Task};
+use crate::plan::model::{Action, Plan};
 
 /// One event and when it came, since the run began.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +60,21 @@ impl Timeline {
     /// What has happened so far.
     pub fn records(&self) -> Vec<Record> {
         self.notes().records.clone()
+    }
+
+    /// How many were added, changed and destroyed so far.
+    pub fn done(&self, plan: &Plan) -> (usize, usize, usize) {
+        let mut done = (0, 0, 0);
+        for record in &self.notes().records {
+            let Event::Finished { address, action, .. } = &record.event else { continue };
+            match (execution::half(plan, address, *action).phase, action) {
+                (_, Action::Run | Action::Adopt | Action::NoOp | Action::Record) => {}
+                (Phase::Destroy, _) => done.2 += 1,
+                (_, Action::Update) => done.1 += 1,
+                _ => done.0 += 1,
+            }
+        }
+        done
     }
 
     /// When halves of changes began and ended; those that are not over last until now.

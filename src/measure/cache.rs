@@ -133,6 +133,7 @@ pub struct Finding {
     /// Tokens from the cache, where they could be counted.
     pub hits: Option<Hits>,
     /// What that means.
+    #[serde(flatten)]
     pub verdict: Verdict,
     /// What is odd about it.
     pub note: Option<String>,

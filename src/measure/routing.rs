@@ -56,6 +56,7 @@ pub struct Finding {
     /// Of the tokens of requests that stayed, the share from the cache.
     pub hit_ratio: f64,
     /// What that means.
+    #[serde(flatten)]
     pub verdict: Verdict,
 }
 

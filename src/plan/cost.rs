@@ -11,7 +11,7 @@ use crate::plan::planner::Request;
 use crate::value::Value;
 
 /// US dollars by list prices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Amount {
     /// An hour.
@@ -37,7 +37,7 @@ impl Amount {
 }
 
 /// One thing and its price.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Priced {
     /// The resource.
@@ -54,7 +54,7 @@ pub struct Priced {
 }
 
 /// What a component costs.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ComponentCost {
     /// Its name.
@@ -68,7 +68,7 @@ pub struct ComponentCost {
 }
 
 /// What a stack costs, before and after a plan.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cost {
     /// As it is.

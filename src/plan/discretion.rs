@@ -7,7 +7,7 @@ use crate::state::model::Recorded;
 use crate::value::{Encoding, Template, Value};
 
 /// What stands for a value that must not be shown.
-fn hidden() -> Value {
+pub(super) fn hidden() -> Value {
     Value::from(Template { parts: Vec::new(), encoding: Encoding::Plain, sensitive: true })
 }
 
@@ -57,7 +57,7 @@ pub(super) fn of_drift(changes: &mut [Change], recorded: &Recorded) {
 }
 
 /// Whether a secret may be anywhere in it. What a Secret of the stack's own holds is only where everybody hides it.
-fn is_told_secrets(recorded: &Recorded) -> bool {
+pub(super) fn is_told_secrets(recorded: &Recorded) -> bool {
     let own = format!("{} ", recorded.address.identity());
     !recorded.secrets.keys().all(|name| name.starts_with(&own))
 }
@@ -68,7 +68,8 @@ fn hide_text(value: &mut Option<Value>) {
     }
 }
 
-fn holds_text(value: &Value) -> bool {
+/// Whether there is any text in it.
+pub(super) fn holds_text(value: &Value) -> bool {
     match value {
         Value::String(_) => true,
         Value::List(items) => items.iter().any(holds_text),

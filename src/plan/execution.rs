@@ -13,7 +13,7 @@ use crate::plan::model::{Action, Plan, ResourceChange};
 use crate::plan::places;
 
 /// Which half of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Deleting, dropping from state.

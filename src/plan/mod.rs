@@ -4,6 +4,7 @@
 //! the imports). The same input gives the same bytes.
 
 pub mod admissible;
+pub mod compare;
 pub mod cost;
 pub mod dependencies;
 mod discretion;
@@ -17,6 +18,8 @@ pub mod model;
 pub mod pause;
 pub mod places;
 pub mod planner;
+pub mod policy;
+pub mod prior;
 pub mod risk;
 #[cfg(test)]
 pub(crate) mod sample;

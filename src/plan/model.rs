@@ -59,7 +59,7 @@ pub struct Plan {
 }
 
 /// What a plan has to do with a pause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pause {
     /// Nothing.
@@ -80,7 +80,7 @@ impl Pause {
 }
 
 /// What a plan was made from.
-#[derive(Clone, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Basis {
     /// The state's lineage; empty before the first apply.
@@ -98,7 +98,9 @@ pub struct Basis {
 }
 
 /// What happens to a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Nothing.
@@ -144,7 +146,7 @@ impl Action {
 }
 
 /// Why.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reason {
     /// It is as desired.
@@ -197,6 +199,10 @@ pub struct ResourceChange {
     /// The differences; for a create and a delete empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// What it is before, for who reads plans ([`super::prior`]); nothing in a plan that is only carried out, and of what
+    /// is not there yet.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::value::shared::option")]
+    pub before: Option<Arc<Value>>,
     /// The attributes to apply, deferred parts included; `None` for delete and forget.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::value::shared::option")]
     pub after: Option<Arc<Value>>,
@@ -257,7 +263,7 @@ impl ResourceChange {
 }
 
 /// `dependent` needs `dependency`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Edge {
     /// Who needs.
@@ -308,6 +314,9 @@ pub struct PlannedProof {
     pub ca: Option<Value>,
     /// Name to verify the certificate against.
     pub server_name: Option<String>,
+    /// The key to show, over secret inputs: their names, never their values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<Value>,
     /// Deadline, seconds.
     pub timeout_seconds: u64,
 }

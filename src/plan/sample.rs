@@ -51,6 +51,7 @@ pub fn change(address: &str, action: Action, reason: Reason) -> ResourceChange {
         reason,
         moved_from: None,
         changes: Vec::new(),
+        before: None,
         after: None,
         id: None,
         needed: Vec::new(),

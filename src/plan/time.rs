@@ -19,10 +19,11 @@ pub const PARALLELISM: usize = 16;
 const CALL: Duration = Duration::from_millis(100);
 
 /// When everything happens.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Schedule {
     /// From the first change to the last.
     #[serde(rename = "total_seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub total: Duration,
     /// The chain of changes that each waited for the one before, up to the last: nothing else makes it faster.
     pub critical_path: Vec<Step>,
@@ -35,7 +36,7 @@ pub struct Schedule {
 }
 
 /// One step of the critical path.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Step {
     /// Of whom.
     pub address: Address,
@@ -43,21 +44,24 @@ pub struct Step {
     pub phase: Phase,
     /// How long it takes.
     #[serde(rename = "seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub took: Duration,
     /// Of the whole, between 0 and 1.
     pub share: f64,
 }
 
 /// When a component is worked on.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct ComponentTime {
     /// Its name.
     pub component: String,
     /// Its first change begins.
     #[serde(rename = "begin_seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub begin: Duration,
     /// Its last change is over.
     #[serde(rename = "end_seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub end: Duration,
     /// Changes that take time.
     pub changes: usize,
@@ -66,7 +70,7 @@ pub struct ComponentTime {
 }
 
 /// When one half of a change happens.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
 pub struct Span {
     /// Of whom.
     pub address: Address,
@@ -76,9 +80,11 @@ pub struct Span {
     pub action: Action,
     /// When it begins.
     #[serde(rename = "begin_seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub begin: Duration,
     /// When it is over.
     #[serde(rename = "end_seconds", serialize_with = "seconds")]
+    #[schemars(with = "f64")]
     pub end: Duration,
     /// What it waited for last, of that which took time.
     pub after: Option<Address>,
@@ -350,5 +356,99 @@ impl Forecast {
         }
         let places = u32::try_from(course.parallelism).unwrap_or(u32::MAX);
         total.max(CALL * ahead / places)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::model::ResourceChange;
+    use crate::plan::sample::{created, deleted, needs, plan};
+
+    fn lasting(change: ResourceChange, estimate_seconds: u64) -> ResourceChange {
+        ResourceChange { estimate_seconds, ..change }
+    }
+
+    fn seconds(number: u64) -> Duration {
+        Duration::from_secs(number)
+    }
+
+    /// A cluster, then a slow pool and a quick add-on side by side, then what needs both.
+    fn diamond() -> Plan {
+        let made = |address, seconds| lasting(created(address, serde_json::json!({})), seconds);
+        let mut plan = plan(vec![
+            made("cluster", 200),
+            made("node_pools.gpu", 400),
+            made("addons.a", 30),
+            made("workloads.w", 100),
+        ]);
+        plan.edges = vec![
+            needs("addons.a", "cluster"),
+            needs("node_pools.gpu", "cluster"),
+            needs("workloads.w", "addons.a"),
+            needs("workloads.w", "node_pools.gpu"),
+        ];
+        plan
+    }
+
+    #[test]
+    fn the_longest_chain_is_critical_and_the_rest_runs_beside_it() {
+        let expected = estimate(&diamond(), 16);
+        assert_eq!(expected.total, seconds(700));
+        assert_eq!(
+            expected.legs(),
+            [("cluster", seconds(200)), ("node_pools.gpu", seconds(400)), ("workloads.w", seconds(100))]
+        );
+        let aside = expected.changes.iter().find(|span| span.address.as_str() == "addons.a").expect("it takes time");
+        assert_eq!((aside.begin, aside.end, aside.critical), (seconds(200), seconds(230), false));
+        assert_eq!(aside.after.as_ref().map(Address::as_str), Some("cluster"));
+        assert!((expected.critical_path.iter().map(|step| step.share).sum::<f64>() - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn requests_wait_for_a_place() {
+        let objects = (0..100).map(|at| lasting(deleted(&format!("charts.x/ConfigMap/a/n{at:03}")), 1));
+        let plan = plan(objects.collect());
+        // Fifty turns of a tenth of a second, the last of which lasts its second.
+        assert_eq!(estimate(&plan, 2).total, Duration::from_millis(49 * 100 + 1000));
+        assert_eq!(estimate(&plan, 100).total, seconds(1));
+    }
+
+    #[test]
+    fn what_remains_shrinks_with_what_is_done_and_grows_with_what_is_late() {
+        let plan = diamond();
+        let task = |address| execution::half(&plan, &Address::new(address), Action::Create);
+        let mut forecast = Forecast::new(Course::of(&plan, 16));
+        assert_eq!(forecast.remaining(Duration::ZERO), seconds(700));
+        forecast.begin(&task("cluster"), Duration::ZERO);
+        assert_eq!(forecast.remaining(seconds(50)), seconds(650));
+        // It is a hundred seconds late, and nobody knows for how long yet.
+        assert_eq!(forecast.remaining(seconds(300)), seconds(530));
+        forecast.end(&task("cluster"));
+        assert_eq!(forecast.remaining(seconds(300)), seconds(500));
+        forecast.begin(&task("node_pools.gpu"), seconds(300));
+        forecast.end(&task("node_pools.gpu"));
+        // What was expected to be quick is what everything waits for now.
+        assert_eq!(forecast.remaining(seconds(310)), seconds(130));
+    }
+
+    #[test]
+    fn the_executed_path_is_what_was_waited_for_and_not_what_was_expected() {
+        let plan = diamond();
+        let at = |address: &str, begin: u64, end: u64| {
+            (execution::half(&plan, &Address::new(address), Action::Create), (seconds(begin), seconds(end)))
+        };
+        let spans = [
+            at("cluster", 0, 100),
+            at("node_pools.gpu", 100, 120),
+            at("addons.a", 100, 900),
+            at("workloads.w", 900, 950),
+        ];
+        let executed = Course::of(&plan, 16).executed(&BTreeMap::from(spans));
+        assert_eq!(
+            executed.legs(),
+            [("cluster", seconds(100)), ("addons.a", seconds(800)), ("workloads.w", seconds(50))]
+        );
+        assert_eq!(executed.total, seconds(950));
     }
 }

@@ -13,8 +13,10 @@ pub mod model;
 mod names;
 pub mod outputs;
 mod overlay;
+pub mod policy;
 mod reference;
 pub mod schema;
+mod serving;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -174,6 +176,10 @@ impl Reading {
                     checker.stack(&stack, &decoder.references);
                 }
             }
+        }
+        // What a rule asks for may be what is wrong with it.
+        if let Some(stack) = stack.as_ref().filter(|_| decoder.mistakes.is_empty()) {
+            checker.mistakes.extend(stack.policy.iter().filter_map(policy::Policy::mistake));
         }
         let warnings = check::unused_inputs(tree, &decoder.used);
         let (mut mistakes, mut gaps) = (decoder.mistakes, decoder.gaps);

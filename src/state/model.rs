@@ -155,7 +155,7 @@ impl State {
 }
 
 /// A place that state is bound to.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// `google`, `kubeconfig`, `simulator` or `none`.
@@ -201,7 +201,7 @@ fn is_null(value: &Value) -> bool {
 }
 
 /// What a run set out to do to a resource and has not finished.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pending {
     /// What.
@@ -217,7 +217,9 @@ pub struct Pending {
 }
 
 /// What an intent is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Intent {
     /// Making it.

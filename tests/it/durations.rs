@@ -127,17 +127,20 @@ fn lives(stack: &str) -> Vec<[Run; 2]> {
         let runtime = clock.runtime().expect("runtime");
         runtime.block_on(async {
             let shared: SharedClock = Arc::new(clock.clone());
+            let slow = |operation: &str, factor: f64, nth: u64, times: u64| {
+                json!({ "kind": "slow", "operation": operation, "factor": factor, "nth": nth, "times": times })
+            };
             let rules = json!({ "faults": [
-                { "kind": "slow", "operation": "CREATE_CLUSTER", "factor": 2.4, "times": 1 },
-                { "kind": "slow", "operation": "CREATE_CLUSTER", "factor": 2.0, "times": 1 },
-                { "kind": "slow", "operation": "CREATE_CLUSTER", "factor": 2.2 },
-                { "kind": "slow", "operation": "CREATE_NODE_POOL", "factor": 1.7, "times": 1 },
+                slow("CREATE_CLUSTER", 2.4, 1, 1),
+                slow("CREATE_CLUSTER", 2.0, 2, 1),
+                slow("CREATE_CLUSTER", 2.2, 3, 9),
+                slow("CREATE_NODE_POOL", 1.7, 1, 1),
                 // Once in a while a pool takes very long.
-                { "kind": "slow", "operation": "CREATE_NODE_POOL", "factor": 5.0, "times": 1 },
-                { "kind": "slow", "operation": "CREATE_NODE_POOL", "factor": 1.9 },
-                { "kind": "slow", "operation": "DELETE_NODE_POOL", "factor": 0.4 },
-                { "kind": "slow", "operation": "DELETE_CLUSTER", "factor": 2.5, "times": 2 },
-                { "kind": "slow", "operation": "DELETE_CLUSTER", "factor": 2.2 },
+                slow("CREATE_NODE_POOL", 5.0, 2, 1),
+                slow("CREATE_NODE_POOL", 1.9, 3, 9),
+                slow("DELETE_NODE_POOL", 0.4, 1, 9),
+                slow("DELETE_CLUSTER", 2.5, 1, 2),
+                slow("DELETE_CLUSTER", 2.2, 3, 9),
             ]});
             let (_simulator, serving) = simulate(World::in_memory(), &shared, Some(rules)).await;
             let platforms = platforms(&serving, &shared, Arc::new(SeededRandom::new(5)));

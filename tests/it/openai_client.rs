@@ -12,6 +12,7 @@ use stackwright::ops::platforms::Platforms;
 use stackwright::ops::serving::Served;
 use stackwright::ops::verify;
 use stackwright::platform::models::{Endpoint, Models, Patience, Question, refused};
+use stackwright::platform::{CompletionRequest, Prover};
 use stackwright::provider::openai::OpenAiClient;
 use stackwright::resource::error::{ErrorClass, ProviderError};
 use stackwright::sim::serving::arguments::Arguments;
@@ -352,6 +353,22 @@ fn a_cut_stream_says_how_far_it_came() {
             "not a completion",
             "something else",
         );
+    });
+}
+
+#[test]
+fn a_server_that_answers_in_one_piece_is_proven_but_has_no_first_token() {
+    run(async |client, _| {
+        let answer =
+            json!({"model": "m", "choices": [{"text": "hello"}], "usage": {"completion_tokens": 1}}).to_string();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
+        let port = script(vec![(0, head.to_owned()), (0, answer)]).await;
+        let there = endpoint("http", port, None);
+        refusal(listen(&client, &there, 1000).await, ErrorClass::Invalid, "answers in one piece", "collect streams");
+        let (url, model, prompt) = (there.url, "m".to_owned(), "hi".to_owned());
+        let request = CompletionRequest { url, model, ca_pem: None, server_name: None, api_key: None, prompt };
+        let answer = client.complete(&request).await.expect("a token");
+        assert_eq!((answer.text.as_str(), answer.completion_tokens, answer.first_token_millis), ("hello", 1, None));
     });
 }
 

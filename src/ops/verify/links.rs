@@ -48,7 +48,7 @@ pub(super) async fn cluster(course: &mut Course<'_>, sight: &Sight<'_>) {
         let facts = if facts.is_empty() { "there are no nodes".to_owned() } else { facts.join(", ") };
         if !missing.is_empty() {
             return Err(wrong(format!("no node of {}: {facts}", missing.join(", "))).hint(
-                "see `stackwright status` and the pool's instance group; a paused stack has none: `stackwright resume`",
+                "a paused stack has none: `stackwright resume`; else see the errors of the pool's instance group",
             ));
         }
         if pools.is_empty() || pools.values().any(|(ready, all)| ready < all) {

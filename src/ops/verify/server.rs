@@ -184,7 +184,13 @@ pub(super) async fn counts(course: &mut Course<'_>, served: &Served) {
     }
     for replica in &served.replicas {
         let name = format!("cache metrics of {}", replica.pod);
-        let read = async { fact(replica.counters(platforms).await?) };
+        let read = async {
+            let counters = replica.counters(platforms).await.map_err(|error| match error.hint {
+                Some(_) => error,
+                None => error.hint("see the pod and its logs; reading it needs the right to pods/proxy"),
+            })?;
+            fact(counters)
+        };
         course.take(&served.of, &name, read).await;
     }
 }

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use self::events::{Frames, Story};
 use self::road::{Goal, bracketed, goal};
 use crate::env::clock::{SharedClock, timeout};
+use crate::env::wire;
 use crate::platform::models::{Endpoint, Models, Patience, Presented, Question, Reply, Told, refused};
 use crate::platform::{Completion, CompletionRequest, Prover};
 use crate::resource::error::{ErrorClass, ProviderError};
@@ -77,10 +78,18 @@ impl OpenAiClient {
     ) -> Result<(Response<Incoming>, Drive), ProviderError> {
         let goal = goal(&endpoint.url)?;
         let message = message(&goal, endpoint, question)?;
-        match self.open(&goal, endpoint, question.patience).await? {
-            Link::Plain(stream) => exchange(stream, message, &goal).await,
-            Link::Secure(stream) => exchange(*stream, message, &goal).await,
+        let method = message.method().clone();
+        let wire = wire::Request::begin(&*self.clock, method.as_str(), &endpoint.url);
+        let answer = match self.open(&goal, endpoint, question.patience).await {
+            Ok(Link::Plain(stream)) => exchange(stream, message, &goal).await,
+            Ok(Link::Secure(stream)) => exchange(*stream, message, &goal).await,
+            Err(error) => Err(error),
+        };
+        match &answer {
+            Ok((response, _)) => wire.over(&response.status()),
+            Err(_) => wire.over(&"no answer"),
         }
+        answer
     }
 
     /// The rest of an answer, at once.
@@ -301,7 +310,7 @@ impl Prover for OpenAiClient {
             url: request.url.clone(),
             ca_pem: request.ca_pem.clone(),
             server_name: request.server_name.clone(),
-            api_key: None,
+            api_key: request.api_key.as_ref().map(|key| key.0.clone()),
         };
         let body = json!({"model": request.model, "prompt": request.prompt, "max_tokens": TOKENS, "temperature": 0,
             "stream": true, "stream_options": {"include_usage": true}});

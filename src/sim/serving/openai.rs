@@ -233,7 +233,8 @@ impl Frame {
     fn usage(&self, written: u64, stream: bool) -> Json {
         let mut usage = json!({"prompt_tokens": self.prompt_tokens, "total_tokens": self.prompt_tokens + written,
             "completion_tokens": written});
-        let details = json!({"cached_tokens": self.cached, "created_cache_tokens": null, "multimodal_tokens": null});
+        let created = if self.api == Api::Chat { json!(0) } else { Json::Null };
+        let details = json!({"cached_tokens": self.cached, "created_cache_tokens": created, "multimodal_tokens": null});
         match (self.details, stream) {
             (true, false) => usage["prompt_tokens_details"] = details,
             (true, true) => {
