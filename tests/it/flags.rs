@@ -31,6 +31,34 @@ const ELSEWHERE: &[(&str, &str, &str, &str)] = &[
     ("chart pull", "--version", "sources.rs", "one_chart_without_a_stack"),
     ("schema", "", "events.rs", "fn schema"),
     ("completions", "", "completion.rs", "bash_is_offered_what_the_stack_has"),
+    ("verify", "--server-name", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("verify", "--model", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("verify", "--junit", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("verify", "--json", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench cache", "--generate", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench cache", "--rounds", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench cache", "--warm", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench cache", "--parallel", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench cache", "--requests", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench cache", "--max-seconds", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench cache", "--seed", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench cache", "--require-proof", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench cache", "--html", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench cache", "--workload", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench routing", "--endpoint", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench routing", "--ca", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench routing", "--server-name", "verifying.rs", "a_stack_is_verified_and_measured"),
+    ("bench routing", "--prefix-tokens", "verifying.rs", "routing_is_proven_where_it_is_and_only_there"),
+    ("bench routing", "--prefixes", "verifying.rs", "routing_is_proven_where_it_is_and_only_there"),
+    ("bench routing", "--visits", "verifying.rs", "routing_is_proven_where_it_is_and_only_there"),
+    ("bench routing", "--requests", "verifying.rs", "routing_is_proven_where_it_is_and_only_there"),
+    ("bench routing", "--max-seconds", "verifying.rs", "routing_is_proven_where_it_is_and_only_there"),
+    ("bench routing", "--seed", "verifying.rs", "routing_is_proven_where_it_is_and_only_there"),
+    ("bench routing", "--require-proof", "verifying.rs", "routing_is_proven_where_it_is_and_only_there"),
+    ("bench routing", "--json", "verifying.rs", "routing_is_proven_where_it_is_and_only_there"),
+    ("bench routing", "--markdown", "verifying.rs", "routing_is_proven_where_it_is_and_only_there"),
+    ("bench routing", "--html", "verifying.rs", "routing_is_proven_where_it_is_and_only_there"),
+    ("bench routing", "--workload", "verifying.rs", "routing_is_proven_where_it_is_and_only_there"),
     ("", "--trace", "events.rs", "a_trace_says_the_same_as_the_lines"),
     ("", "--no-color", "terminal.rs", "a_terminal_shows_what_is_under_way_and_is_left_as_it_was"),
 ];
@@ -38,7 +66,8 @@ const ELSEWHERE: &[(&str, &str, &str, &str)] = &[
 const EVERY: &str = "every_command_that_runs_or_reports_writes_lines_that_fit";
 
 /// What all commands that have it hand to the same code: shown where one of them shows it.
-const SHARED: &[&str] = &["--sim", "--world", "--parallelism"];
+const SHARED: &[&str] =
+    &["--sim", "--world", "--parallelism", "--endpoint", "--ca", "--server-name", "--api-key-env", "--model"];
 
 /// A flag of many commands, a value that none of them takes, and the words of the refusal that only the flag brings about.
 const PROBES: &[(&str, &str, &str)] = &[

@@ -168,3 +168,35 @@ fn a_stack_is_verified_and_measured() {
     let found = json(folder, 1, &["verify", "--sim", "--json"]);
     assert_eq!(found["verified"], false);
 }
+
+/// Three replicas behind a scheduler that knows prefixes keep them; three that take turns do not.
+#[test]
+fn routing_is_proven_where_it_is_and_only_there() {
+    for (routing, verdict) in [("cache-aware", "proven"), ("round-robin", "not_proven")] {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let folder = folder.path();
+        let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks/gpu-t4-production.toml");
+        let stack = std::fs::read_to_string(stack).expect("a shipped stack");
+        let stack = stack.replace("routing = \"cache-aware\"", &format!("routing = \"{routing}\""));
+        std::fs::write(folder.join("stack.toml"), stack).expect("writable");
+        run(folder, 0, &["apply", "--sim", "--auto-approve"]);
+        let code = i32::from(routing == "round-robin");
+        let sizes = ["--prefixes", "3", "--prefix-tokens", "256", "--visits", "4", "--seed", "5"];
+        let limits = ["--requests", "100", "--max-seconds", "600", "--workload", "qwen-3b-gpu"];
+        let words =
+            [&["bench", "routing", "--sim", "--json", "--require-proof", "--html", "report.html"][..], &sizes, &limits];
+        let found = json(folder, code, &words.concat());
+        assert_eq!(found["verdict"], verdict, "{found:#}");
+        assert_eq!((&found["prefixes"], &found["stayed"][1]), (&Json::from(9), &Json::from(27)), "{found:#}");
+        let served =
+            found["replicas"].as_array().expect("replicas").iter().map(|r| r["requests"].as_u64().expect("a number"));
+        assert_eq!(served.sum::<u64>(), 36, "{found:#}");
+        let page = std::fs::read_to_string(folder.join("report.html")).expect("written");
+        assert!(page.contains("<svg") && page.contains("Requests by replica"), "{page}");
+        let said = run(folder, 0, &["bench", "routing", "--sim", "--markdown", "--requests", "20"]);
+        assert!(said.starts_with("## Routing by prefix: ") && said.contains("--requests 20"), "{said}");
+        // Each replica shows its own cache.
+        let said = run(folder, 0, &["verify", "--sim"]);
+        assert_eq!(said.matches("ok      cache metrics of qwen-3b-gpu-svc-kserve-").count(), 3, "{said}");
+    }
+}
