@@ -188,7 +188,8 @@ pub fn judge(cell: &Cell, server: &Server, seed: u64) -> Finding {
         let rounds = cell.rounds.iter().map(|round| (of(&round.cold), round.warm.iter().map(of).collect::<Vec<_>>()));
         saving(&rounds.collect::<Vec<_>>(), seed)
     };
-    let (first, whole): (fn(&Sample) -> f64, fn(&Sample) -> f64) = (|s| s.first_token, |s| s.whole);
+    let first: fn(&Sample) -> f64 = |s| s.first_token;
+    let whole: fn(&Sample) -> f64 = |s| s.whole;
     let prompt_tokens = median(&warms(|s| float(s.prompt_tokens)));
     let saved = paired(first);
     let counts = counts(cell);

@@ -98,7 +98,9 @@ async fn script(said: Vec<(u64, String)>) -> u16 {
             let said = said.clone();
             tokio::spawn(async move {
                 let mut request = [0; 65536];
-                stream.read(&mut request).await.ok();
+                if stream.read(&mut request).await.is_err() {
+                    return;
+                }
                 for (pause, text) in said {
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                     stream.write_all(text.as_bytes()).await.ok();
