@@ -218,6 +218,6 @@ mod tests {
         assert_eq!(at(1.0, 0.0).since(&at(3.0, 1.0)), None);
         let old = Counters { names: Names::Old, ..at(5.0, 5.0) };
         assert_eq!(old.since(&at(3.0, 1.0)), None);
-        assert_eq!(Counters::sum(&[at(1.0, 1.0), old]).complaint().is_some(), true);
+        assert!(Counters::sum(&[at(1.0, 1.0), old]).complaint().is_some());
     }
 }

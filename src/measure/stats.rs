@@ -81,14 +81,14 @@ pub fn estimate(sorted: &[f64], q: f64) -> Estimate {
     let n = sorted.len();
     let mut below = 0.0;
     let (mut low, mut high) = (None, None);
-    for k in 0..n {
+    for (k, observed) in sorted.iter().enumerate() {
         // After this, `below` is the chance that at most k observations are below the true quantile.
         below += binomial(n, k, q);
         if below <= TAIL {
-            low = Some(sorted[k]);
+            low = Some(*observed);
         }
         if 1.0 - below <= TAIL && high.is_none() {
-            high = Some(sorted[k]);
+            high = Some(*observed);
         }
     }
     Estimate { value: quantile(sorted, q), low, high }

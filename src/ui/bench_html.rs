@@ -85,7 +85,7 @@ fn bars(title: &str, bars: &[Bar]) -> String {
         }
         let _ = write!(out, "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>", end + 6.0, y + 14.0, escape(&bar.said));
     }
-    let _ = write!(out, "</svg><figcaption class=\"dim\">{}</figcaption></figure>\n", escape(title));
+    let _ = writeln!(out, "</svg><figcaption class=\"dim\">{}</figcaption></figure>", escape(title));
     out
 }
 
