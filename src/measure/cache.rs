@@ -179,6 +179,9 @@ fn counts(cell: &Cell) -> Counts {
     Counts::Known { cold, warm: both.iter().map(|(_, warm)| warm.hits).sum(), queries }
 }
 
+/// A figure of a sample.
+type Figure = fn(&Sample) -> f64;
+
 /// What a cell shows. `seed` is for resampling.
 pub fn judge(cell: &Cell, server: &Server, seed: u64) -> Finding {
     let colds = |of: fn(&Sample) -> f64| cell.rounds.iter().map(|round| of(&round.cold)).collect::<Vec<_>>();
@@ -188,8 +191,7 @@ pub fn judge(cell: &Cell, server: &Server, seed: u64) -> Finding {
         let rounds = cell.rounds.iter().map(|round| (of(&round.cold), round.warm.iter().map(of).collect::<Vec<_>>()));
         saving(&rounds.collect::<Vec<_>>(), seed)
     };
-    let first: fn(&Sample) -> f64 = |s| s.first_token;
-    let whole: fn(&Sample) -> f64 = |s| s.whole;
+    let (first, whole): (Figure, Figure) = (|s| s.first_token, |s| s.whole);
     let prompt_tokens = median(&warms(|s| float(s.prompt_tokens)));
     let saved = paired(first);
     let counts = counts(cell);
