@@ -1,9 +1,11 @@
 //! What a run tells whoever watches: one type, plain data, no secret values.
 //!
-//! The engine emits, views show; nothing is ever read back.
+//! The engine emits, views show; nothing is ever read back. What programs read of it is in `line`.
 
+pub mod line;
 pub mod timeline;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
@@ -11,8 +13,7 @@ use crate::plan::model::Action;
 use crate::resource::error::ErrorClass;
 
 /// Something happened.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A step of the command itself, before and after the resources: "refreshing 214 resources".
     Stage {
@@ -26,7 +27,6 @@ pub enum Event {
         /// What.
         action: Action,
         /// How long it usually takes, milliseconds.
-        #[serde(rename = "estimate_ms", serialize_with = "millis")]
         estimate: Duration,
     },
     /// The platform works on it under this name.
@@ -43,7 +43,6 @@ pub enum Event {
         /// For what.
         waiting_for: String,
         /// Since the change began.
-        #[serde(rename = "elapsed_ms", serialize_with = "millis")]
         elapsed: Duration,
     },
     /// A call is going to be repeated.
@@ -55,7 +54,6 @@ pub enum Event {
         /// The platform's words.
         message: String,
         /// In how long.
-        #[serde(rename = "delay_ms", serialize_with = "millis")]
         delay: Duration,
     },
     /// A change is complete.
@@ -65,7 +63,6 @@ pub enum Event {
         /// What.
         action: Action,
         /// How long it took.
-        #[serde(rename = "elapsed_ms", serialize_with = "millis")]
         elapsed: Duration,
     },
     /// A change did not succeed.
@@ -122,23 +119,10 @@ pub enum Event {
         /// Tokens it made.
         tokens: u64,
         /// How long it took.
-        #[serde(rename = "elapsed_ms", serialize_with = "millis")]
         elapsed: Duration,
         /// How long until its first token came.
-        #[serde(rename = "first_token_ms", serialize_with = "some_millis")]
         first_token: Option<Duration>,
     },
-}
-
-fn some_millis<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    match duration {
-        Some(duration) => millis(duration, serializer),
-        None => serializer.serialize_none(),
-    }
-}
-
-fn millis<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Where events go.
@@ -154,5 +138,17 @@ pub struct Collected(pub std::sync::Mutex<Vec<Event>>);
 impl Sink for Collected {
     fn emit(&self, event: Event) {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(event);
+    }
+}
+
+/// Tells each of several.
+pub struct Several(pub Vec<Arc<dyn Sink>>);
+
+impl Sink for Several {
+    fn emit(&self, event: Event) {
+        if let Some((last, others)) = self.0.split_last() {
+            others.iter().for_each(|sink| sink.emit(event.clone()));
+            last.emit(event);
+        }
     }
 }

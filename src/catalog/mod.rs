@@ -31,6 +31,7 @@ mod pieces;
 mod places;
 mod references;
 mod registries;
+pub mod schema;
 pub mod sources;
 mod text;
 mod timing;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::address::Address;
 use crate::cli::apply::{Job, run_job};
-use crate::cli::args::{AdoptArgs, PlanningArgs};
+use crate::cli::args::{AdoptArgs, PlanningArgs, SelectionArgs};
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::vars::Vars;
@@ -17,11 +17,12 @@ pub(super) fn adopt(args: &AdoptArgs, vars: &dyn Vars, terminal: &Terminal) -> R
             .into());
     }
     let planning = PlanningArgs {
-        target: vec![args.address.clone()],
-        replace: Vec::new(),
+        selection: SelectionArgs {
+            target: vec![args.address.clone()],
+            force_conflicts: true,
+            ..SelectionArgs::default()
+        },
         parallelism: args.parallelism,
-        force_conflicts: true,
-        no_hooks: false,
         lock_timeout: args.lock_timeout.clone(),
     };
     let job = Job {

@@ -38,9 +38,7 @@ use crate::plan::prior::{self, Known};
 use crate::plan::time::Course;
 use crate::platform::audit::Receipt;
 use crate::resource::kind::Observed;
-use crate::ui::events_json::JsonLines;
 use crate::ui::plan_text;
-use crate::ui::progress::Progress;
 use crate::ui::{summary, time_text, values};
 
 /// What to do with a stack.
@@ -147,16 +145,14 @@ async fn carry(
 ) -> Result<ExitCode, Diagnostics> {
     let rules = Rules::of(planned.stack(), job.policies)?;
     let interrupt = run::interrupts();
-    let mut options = run::options(job.planning, planned.stack(), job.destroy);
+    let mut options = run::options(&job.planning.selection, planned.stack(), job.destroy);
     options.adopt.clone_from(&job.adopt);
     options.abandon.clone_from(&job.abandon);
     options.refresh_only = job.refresh_only;
     if job.resume {
         options.pausing = Pausing::Resume;
     }
-    if !job.json {
-        terminal.say(&terminal.err.dim("Reading what is there..."));
-    }
+    terminal.say(&terminal.err.dim("Reading what is there..."));
     let (args, options) = (job.stack, &options);
     let matter = Planning { args, place, planned, options, terminal, vars, create_key: true };
     let matter = matter.matter(platforms, session.state()).await?;
@@ -185,9 +181,10 @@ async fn carry(
         }
     };
     if !job.json {
-        let view = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
+        let view = terminal.plan_view();
         terminal.print(&plan_text::plan(&plan, view));
     }
+    terminal.lines_of(&plan);
     check_adopted(job, &plan)?;
     let judgement = rules.judge(&plan, planned.stack());
     terminal.diagnostics(&judgement.said);
@@ -208,7 +205,7 @@ async fn carry(
     };
     if plan.is_empty() && plan.pause != Pause::Resumes {
         let renewals = renewals(job.extend);
-        renew(platforms, &renewals, job, terminal).await?;
+        renew(platforms, &renewals, terminal).await?;
         places::settle(session, &plan).await.map_err(|error| run::refused(&error))?;
         let code = finish_empty(job, terminal);
         if let Some(path) = job.report {
@@ -218,9 +215,7 @@ async fn carry(
         let probes = planned.stack().cluster.as_ref().and_then(|cluster| cluster.probe.as_ref());
         let probes = probes.is_some_and(|probe| probe.value) && !session.state().is_new();
         if job.destroy && (probes || !session.state().captured.is_empty()) {
-            if !job.json {
-                terminal.say("Looking once more for what clusters of this stack have left behind...");
-            }
+            terminal.say("Looking once more for what clusters of this stack have left behind...");
             let looking = Looking { job, platforms, interrupt, terminal, place, plan: &plan };
             let receipt = looking.look(session).await?;
             looking.tell(&receipt);
@@ -239,7 +234,7 @@ async fn carry(
     }
     capture::before(platforms, session, &plan, &observed).await.map_err(|error| uncaptured(&error))?;
     let renewals = renewals(true);
-    renew(platforms, &renewals, job, terminal).await?;
+    renew(platforms, &renewals, terminal).await?;
     let attempt = Attempt { job, platforms, terminal, place, interrupt: interrupt.clone(), wanted, ttl };
     let Outcome { plan, applied, timeline, clean } = attempt.carry_out(plan, observed, short, session).await?;
     if !plan.destroy
@@ -260,24 +255,17 @@ async fn carry(
 }
 
 /// Before anything else is done: a long run must not be overtaken by its own end.
-async fn renew(
-    platforms: &Platforms,
-    renewals: &[expiry::Renewal],
-    job: &Job<'_>,
-    terminal: &Terminal,
-) -> Result<(), Diagnostics> {
+async fn renew(platforms: &Platforms, renewals: &[expiry::Renewal], terminal: &Terminal) -> Result<(), Diagnostics> {
     for renewal in renewals {
         let expires = expiry::renew(platforms, renewal).await.map_err(|error| {
             let diagnostic = Diagnostic::error("until when the stack may live could not be written on its cluster");
             let hint = error.hint.unwrap_or_else(|| "nothing else was changed; run the same command again".to_owned());
             Diagnostics::from(diagnostic.detail(error.message).hint(hint))
         })?;
-        if !job.json {
-            terminal.say(&match expires {
-                Some(at) => format!("The stack may live until {}.", Timestamp(at * 1000)),
-                None => "The stack has no end to its time to live any more.".to_owned(),
-            });
-        }
+        terminal.say(&match expires {
+            Some(at) => format!("The stack may live until {}.", Timestamp(at * 1000)),
+            None => "The stack has no end to its time to live any more.".to_owned(),
+        });
     }
     Ok(())
 }
@@ -299,7 +287,6 @@ pub(super) struct Performance<'a> {
     pub secrets: BTreeMap<String, String>,
     pub ttl: Option<Duration>,
     pub parallelism: usize,
-    pub json: bool,
     pub interrupt: watch::Receiver<Interrupt>,
 }
 
@@ -318,22 +305,13 @@ pub(super) async fn perform(
     session: &mut dyn Session,
     terminal: &Terminal,
 ) -> Performed {
-    let Performance { plan, observed, secrets, ttl, parallelism, json, interrupt } = performance;
-    let progress = Arc::new(Progress::new(
-        plan,
-        Box::new(std::io::stderr()),
-        terminal.live && !json,
-        terminal.err,
-        terminal.verbose,
-        platforms.clock.clone(),
-    ));
-    let sink: Arc<dyn Sink> =
-        if json { Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone())) } else { progress.clone() };
-    let timeline = Arc::new(Timeline::new(platforms.clock.clone(), sink));
+    let Performance { plan, observed, secrets, ttl, parallelism, interrupt } = performance;
+    let watch = terminal.watch(plan, &platforms.clock);
+    let timeline = Arc::new(Timeline::new(platforms.clock.clone(), watch.sink.clone()));
     let sink: Arc<dyn Sink> = timeline.clone();
     let run = Apply { plan, observed, secrets, ttl, parallelism, sink, interrupt, shuffle: None };
     let applied = carry_out(platforms, session, run).await;
-    progress.finish();
+    watch.finish();
     Performed { result: applied.map_err(|error| run::stopped(&error, session)), timeline }
 }
 
@@ -366,7 +344,9 @@ pub(super) fn tally(applied: &Applied) -> summary::Tally<'_> {
 }
 
 fn finish_empty(job: &Job<'_>, terminal: &Terminal) -> ExitCode {
-    if !job.json {
+    if let Some(lines) = &terminal.lines {
+        lines.figures((0, 0, 0), 0, if job.destroy { "destroy" } else { "apply" });
+    } else {
         let word = if job.destroy { "Destroy" } else { "Apply" };
         let text = format!("\n{word} complete! Resources: 0 added, 0 changed, 0 destroyed.");
         terminal.say(&terminal.err.bold(&terminal.err.green(&text)));
@@ -537,18 +517,32 @@ fn conclude(
 ) -> Result<ExitCode, Diagnostics> {
     let Looking { job, terminal, plan, .. } = looking;
     let complete = applied.is_complete() && receipt.is_none_or(Receipt::is_clean);
-    if job.json {
-        let (added, changed, destroyed) = (applied.summary.added, applied.summary.changed, applied.summary.destroyed);
-        let line = serde_json::json!({
-            "complete": complete, "added": added, "changed": changed, "destroyed": destroyed,
-            "hooks_run": applied.summary.run, "noted": applied.noted,
-            "failed": applied.summary.failed.len(), "skipped": applied.summary.skipped,
-            "proofs": proofs(applied), "outputs": applied.outputs, "residue": receipt.map_or(0, |receipt| receipt.remaining.len()),
-        });
+    let run = &applied.summary;
+    if let Some(lines) = &terminal.lines {
+        let counts = (run.added, run.changed, run.destroyed);
+        for (component, failure) in &applied.unproved {
+            lines.unproved(component, failure.causes.join(": "), failure.hint.as_deref());
+        }
+        lines.figures(counts, run.run, if job.destroy { "destroy" } else { "apply" });
+        if !job.destroy {
+            lines.outputs(&applied.outputs);
+        }
         if let Some(receipt) = receipt {
             looking.tell(receipt);
         }
-        terminal.print(&format!("{}\n", serde_json::json!({ "summary": line })));
+        lines.summary(
+            complete,
+            serde_json::json!({
+                "complete": complete, "added": run.added, "changed": run.changed,
+                "destroyed": run.destroyed, "hooks_run": run.run, "noted": applied.noted,
+                "failed": run.failed.len(), "skipped": run.skipped, "proofs": proofs(applied),
+                "outputs": applied.outputs, "residue": receipt.map_or(0, |receipt| receipt.remaining.len()),
+                "elapsed_seconds": applied.elapsed.as_secs(),
+            }),
+        );
+        if !job.json && !job.destroy {
+            terminal.print(&summary::outputs(&applied.outputs, terminal.out));
+        }
     } else if job.refresh_only {
         terminal.say(&summary::noted(applied.noted, terminal.err));
     } else {

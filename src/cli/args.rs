@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::ui::plan_json::{self, Dialect};
 
@@ -13,11 +13,38 @@ pub(super) struct Cli {
     /// Show every object, operation and retry; twice for what goes over the wire.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// How to talk on standard error: in text, or in lines of JSON for programs.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
+    pub log_format: LogFormat,
+    /// Draw up what was done when, and what waited for what, for https://ui.perfetto.dev or chrome://tracing.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
     /// Never colour; NO_COLOR does the same.
     #[arg(long, global = true)]
     pub no_color: bool,
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The words that name the command of a command line: `state mv`.
+pub(super) fn command_of(arguments: &[std::ffi::OsString]) -> String {
+    let mut command = Cli::command();
+    let mut names = Vec::new();
+    for word in arguments.iter().skip(1).filter_map(|word| word.to_str()) {
+        let Some(next) = command.find_subcommand(word) else { continue };
+        names.push(word.to_owned());
+        command = next.clone();
+    }
+    names.join(" ")
+}
+
+/// How the program talks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs; see docs/events.md.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +59,8 @@ pub(super) enum Command {
     Fmt(FmtArgs),
     /// Show what apply would do.
     Plan(PlanArgs),
+    /// Show what others have changed since the last apply; changes nothing.
+    Drift(DriftArgs),
     /// Make the stack real, and prove that its model answers.
     Apply(ApplyArgs),
     /// Take everything away that the stack made.
@@ -76,14 +105,34 @@ pub(super) enum Command {
     Sim(SimArgs),
     /// Render Helm charts, look into them, fetch them.
     Chart(super::chart::ChartArgs),
-    /// Print the JSON Schema of stack files.
+    /// Print the JSON Schema of stack files, or of what commands print.
     Schema(SchemaArgs),
+    /// Say what a key, an attribute, a field of an object, a variable or an exit code is.
+    Explain(ExplainArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command.
+    Man(ManArgs),
+}
+
+impl Command {
+    /// Whether what it prints are lines of JSON, one for each thing that happens.
+    pub(super) fn prints_lines(&self) -> bool {
+        match self {
+            Command::Apply(args) => args.json,
+            Command::Destroy(args) => args.json,
+            Command::Reap(args) => args.json,
+            Command::Adopt(args) => args.json,
+            Command::Pause(args) => args.json,
+            Command::Resume(args) => args.pause.json,
+            Command::Forget(args) | Command::State(StateArgs { command: StateCommand::Rm(args) }) => args.json,
+            _ => false,
+        }
+    }
 }
 
 /// Which stack, with which inputs, and where.
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub(super) struct StackArgs {
     /// The stack file.
     #[arg(value_name = "STACK", default_value = "stack.toml")]
@@ -94,7 +143,7 @@ pub(super) struct StackArgs {
     pub place: PlaceArgs,
 }
 
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub(super) struct InputArgs {
     /// Set an input, as NAME=VALUE; may be repeated.
     #[arg(long = "var", value_name = "NAME=VALUE")]
@@ -104,7 +153,7 @@ pub(super) struct InputArgs {
     pub var_files: Vec<PathBuf>,
 }
 
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub(super) struct PlaceArgs {
     /// Use the simulator instead of a cloud: embedded, or the one that `sim serve` runs at URL.
     #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
@@ -189,22 +238,29 @@ pub(super) struct FmtArgs {
 
 /// What to plan.
 #[derive(Debug, Args, Clone, Default)]
-pub(super) struct PlanningArgs {
+pub(super) struct SelectionArgs {
     /// Only this resource or component and what it needs, or in a destroy what needs it; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub target: Vec<String>,
     /// Replace this resource even if nothing differs; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub replace: Vec<String>,
-    /// How many requests may be under way at a time.
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub parallelism: usize,
     /// Take fields of Kubernetes objects back that others have set since.
     #[arg(long)]
     pub force_conflicts: bool,
     /// Run no hooks of charts.
     #[arg(long)]
     pub no_hooks: bool,
+}
+
+/// What to plan, and how to carry it out.
+#[derive(Debug, Args, Clone, Default)]
+pub(super) struct PlanningArgs {
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    /// How many requests may be under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub parallelism: usize,
     /// Wait this long for another run to release the state, for example 5m.
     #[arg(long, value_name = "DURATION")]
     pub lock_timeout: Option<String>,
@@ -219,7 +275,7 @@ pub(super) struct PolicyArgs {
 }
 
 /// JSON, and in whose words.
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub(super) struct JsonArgs {
     /// Print JSON in the shape of Terraform's; with =terraform also in the words of its google and kubernetes providers,
     /// for rules that are written for them (docs/json.md).
@@ -253,14 +309,14 @@ impl Words {
     }
 }
 
-#[derive(Debug, Args, Clone)]
+#[derive(Debug, Args, Clone, Default)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
     pub stack: StackArgs,
     #[command(flatten)]
     pub charts: BundleArgs,
     #[command(flatten)]
-    pub planning: PlanningArgs,
+    pub planning: SelectionArgs,
     /// Save the plan for `apply FILE`.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -280,10 +336,30 @@ pub(super) struct PlanArgs {
     pub told: JsonArgs,
     #[command(flatten)]
     pub policy: PolicyArgs,
+    /// Print the plan as Markdown: a comment on a pull request, at most 60,000 characters.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Say what became different since an earlier plan: a saved one, or its JSON.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub compare: Option<PathBuf>,
     /// Plan the end of a pause with everything else.
     #[arg(long, conflicts_with_all = ["destroy", "refresh_only"])]
     pub resume: bool,
     /// Exit 2 when there are changes.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// What was changed outside.
+#[derive(Debug, Args, Clone)]
+pub(super) struct DriftArgs {
+    #[command(flatten)]
+    pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
+    #[command(flatten)]
+    pub told: JsonArgs,
+    /// Exit 2 when anything was changed.
     #[arg(long)]
     pub detailed_exitcode: bool,
 }
@@ -329,8 +405,18 @@ pub(super) struct ApplyArgs {
 pub(super) struct DestroyArgs {
     #[command(flatten)]
     pub stack: StackArgs,
-    #[command(flatten)]
-    pub planning: PlanningArgs,
+    /// Only this resource or component and what needs it; may be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    pub target: Vec<String>,
+    /// How many requests may be under way at a time.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub parallelism: usize,
+    /// Run no hooks of charts.
+    #[arg(long)]
+    pub no_hooks: bool,
+    /// Wait this long for another run to release the state, for example 5m.
+    #[arg(long, value_name = "DURATION")]
+    pub lock_timeout: Option<String>,
     /// Leave this resource or component where it is, and forget it: for what cannot be deleted; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub abandon: Vec<String>,
@@ -408,6 +494,12 @@ pub(super) struct ShowArgs {
     pub html: Option<PathBuf>,
     #[command(flatten)]
     pub told: JsonArgs,
+    /// Print a saved plan as Markdown: a comment on a pull request, at most 60,000 characters.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Say what became different since an earlier plan: a saved one, or its JSON.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    pub compare: Option<PathBuf>,
 }
 
 #[derive(Debug, Args, Clone)]
@@ -521,6 +613,9 @@ pub(super) struct ForgetArgs {
     /// Only say what would happen.
     #[arg(long)]
     pub dry_run: bool,
+    /// Print events as JSON lines.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args, Clone)]
@@ -711,6 +806,24 @@ pub(super) struct SchemaArgs {
     /// Which schema.
     #[arg(value_enum, default_value = "stack")]
     pub which: super::validate::Schema,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct ExplainArgs {
+    /// What to explain: cluster.location, gke.node_pool, deployment.spec.replicas, exit-codes. Without it, a list.
+    #[arg(value_name = "TOPIC")]
+    pub topic: Option<String>,
+    #[command(flatten)]
+    pub stack: StackArgs,
+    #[command(flatten)]
+    pub charts: BundleArgs,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(super) struct ManArgs {
+    /// Write a page for each command into this folder.
+    #[arg(short, long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args, Clone)]

@@ -4,16 +4,22 @@ use std::process::ExitCode;
 
 use crate::address::Address;
 use crate::cli::apply::{Job, run_job};
-use crate::cli::args::{BundleArgs, DestroyArgs};
+use crate::cli::args::{BundleArgs, DestroyArgs, PlanningArgs, SelectionArgs};
 use crate::cli::terminal::Terminal;
 use crate::diag::Diagnostics;
 use crate::env::vars::Vars;
 
 pub(super) fn destroy(args: &DestroyArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let planning = PlanningArgs {
+        // What goes is neither made anew nor given fields.
+        selection: SelectionArgs { target: args.target.clone(), no_hooks: args.no_hooks, ..SelectionArgs::default() },
+        parallelism: args.parallelism,
+        lock_timeout: args.lock_timeout.clone(),
+    };
     let job = Job {
         stack: &args.stack,
         charts: &BundleArgs::default(),
-        planning: &args.planning,
+        planning: &planning,
         auto_approve: args.auto_approve,
         json: args.json,
         destroy: true,

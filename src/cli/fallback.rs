@@ -135,17 +135,14 @@ impl Attempt<'_> {
         if trials.is_empty() {
             return Ok(None);
         }
-        if !self.job.json {
-            self.terminal.say(&preflight_text::trials(&trials, probe::price(&trials)));
-        }
+        self.terminal.say(&preflight_text::trials(&trials, probe::price(&trials)));
         let report = Report { checks: probe::probe(self.platforms, &trials).await };
         if let Some(shortfall) = places::shortfall(plan, &report.checks) {
             return Ok(Some(shortfall));
         }
         report.accept()?;
-        if self.job.json {
-            let line = serde_json::json!({ "probed": report.checks });
-            self.terminal.print(&format!("{line}\n"));
+        if let Some(lines) = &self.terminal.lines {
+            report.checks.iter().for_each(|check| lines.check(check));
         } else {
             self.terminal.say(preflight_text::probed(&report.checks, self.terminal.err).trim_end());
         }
@@ -164,7 +161,6 @@ impl Attempt<'_> {
             secrets: self.wanted.secrets.clone(),
             ttl: self.ttl,
             parallelism: self.job.planning.parallelism,
-            json: self.job.json,
             interrupt: self.interrupt.clone(),
         };
         let performed = perform(performance, self.platforms, session, self.terminal).await;
@@ -177,9 +173,8 @@ impl Attempt<'_> {
     fn tell(&self, plan: &Plan, reason: &str, made: bool, next: Option<&Plan>) {
         let location = |plan: &Plan| plan.placement.as_ref().map(|p| p.location.clone()).unwrap_or_default();
         let (here, there) = (location(plan), next.map(location));
-        if self.job.json {
-            let line = serde_json::json!({ "given_up": { "location": here, "reason": reason, "next": there } });
-            self.terminal.print(&format!("{line}\n"));
+        if let Some(lines) = &self.terminal.lines {
+            lines.given_up(&here, reason, there.as_deref());
         } else {
             let text = places_text::given_up(&here, reason, made, next, self.terminal.err);
             self.terminal.say(&text);
@@ -215,9 +210,7 @@ impl Attempt<'_> {
             })?;
             let (applied, _) = self.perform(&plan, observed, session).await?;
             if !applied.is_complete() {
-                if !self.job.json {
-                    self.terminal.say(&summary::text(&tally(&applied), true, self.terminal.err));
-                }
+                self.terminal.say(&summary::text(&tally(&applied), true, self.terminal.err));
                 return Err(stuck(location).detail("What is left of it is still paid for.").into());
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use crate::address::Address;
-use crate::cli::args::{GraphArgs, PlanningArgs};
+use crate::cli::args::{GraphArgs, SelectionArgs};
 use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
@@ -83,7 +83,7 @@ fn planned(args: &GraphArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<Pla
     let (synthesize, fetch) = (place.is_simulated(), place.fetches(terminal));
     let planned = source::planned(&args.stack, &args.charts, vars, synthesize, fetch, args.destroy)?;
     let state = Kept::of(&args.stack, &place, planned.stack())?.read(terminal)?;
-    let options = run::options(&PlanningArgs::default(), planned.stack(), args.destroy);
+    let options = run::options(&SelectionArgs::default(), planned.stack(), args.destroy);
     let (stack, options) = (&args.stack, &options);
     let planning =
         Planning { args: stack, place: &place, planned: &planned, options, terminal, vars, create_key: false };

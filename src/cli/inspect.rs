@@ -8,31 +8,36 @@ use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
-use crate::cli::{report, run, source};
+use crate::cli::{report, review, run, source};
 use crate::diag::{Diagnostic, Diagnostics, suggest};
+use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
 use crate::ops::status;
 use crate::plan::planner::Options;
 use crate::plan::time::PARALLELISM;
-use crate::ui::{plan_json, plan_text, state_text, summary, values};
+use crate::ui::{plan_json, state_text, summary, values};
 
 pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     if run::is_saved_plan(&args.stack.file) {
+        let bytes = RealDisk.read(&args.stack.file).unwrap_or_default();
         let plan = run::saved_plan(&args.stack.file)?;
+        let earlier = args.compare.as_deref().map(|file| review::earlier(file, &plan)).transpose()?;
         if let Some(path) = &args.html {
             report::of_plan(&plan, args.stack.place.sim.is_some(), PARALLELISM).write(path, terminal)?;
             return Ok(ExitCode::SUCCESS);
         }
         let text = match args.told.json {
             Some(words) => plan_json::plan(&plan, None, words.options(args.told.full)),
-            None => plan_text::plan(&plan, plan_text::Options { paint: terminal.out, verbose: terminal.verbose }),
+            None => review::shown(&plan, earlier.as_ref(), &review::hash(&bytes), args.markdown, terminal),
         };
         terminal.print(&text);
         return Ok(ExitCode::SUCCESS);
     }
-    if args.html.is_some() {
-        return Err(Diagnostic::error(format!("{} is not a saved plan", args.stack.file.display()))
-            .hint("save one with `plan --out FILE` and show that, or use `plan --html FILE`")
+    let flags = [("--html", args.html.is_some()), ("--markdown", args.markdown), ("--compare", args.compare.is_some())];
+    if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
+        return Err(Diagnostic::error(format!("{} is no saved plan", args.stack.file.display()))
+            .detail(format!("{flag} is for plans; without it, `show` shows the state."))
+            .hint(format!("save a plan with `stackwright plan --out FILE`, then `stackwright show FILE {flag}`"))
             .into());
     }
     let place = Place::of(&args.stack.place, &args.stack.file);
@@ -91,6 +96,13 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
         let matter = planning.matter(&platforms, &state).await?;
         status::status(&matter.keyed(&platforms), matter.subject(&state, false)).await
     })?;
+    if let Some(lines) = &terminal.lines {
+        status.resources.iter().for_each(|(address, readiness)| lines.readiness(address, readiness));
+        let (healthy, chain) = (status.is_healthy(), &status.chain);
+        let summary =
+            serde_json::json!({ "healthy": healthy, "pending_changes": status.pending_changes, "chain": chain });
+        lines.summary(healthy, summary);
+    }
     if args.json {
         let resources = status.resources.iter().map(|(a, r)| (a.to_string(), r)).collect::<BTreeMap<_, _>>();
         let json = serde_json::json!({

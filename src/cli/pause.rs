@@ -25,7 +25,6 @@ use crate::plan::model::Plan;
 use crate::plan::pause::Pausing;
 use crate::plan::planner::Options;
 use crate::resource::model::Desired;
-use crate::ui::events_json::JsonLines;
 use crate::ui::{cost_text, plan_text, summary};
 
 /// What the user is told before nodes are asked for again.
@@ -92,8 +91,9 @@ impl Turn<'_> {
             return Ok(ExitCode::SUCCESS);
         }
         let (plan, observed) = self.plan(platforms, session).await?;
+        terminal.lines_of(&plan);
         if !self.args.json {
-            let view = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
+            let view = terminal.plan_view();
             terminal.print(&plan_text::plan(&plan, view));
             if !self.is_pause() {
                 terminal.say(&terminal.err.yellow(CAPACITY));
@@ -112,9 +112,8 @@ impl Turn<'_> {
             return Ok(ExitCode::FAILURE);
         }
         let applied = if acts || self.is_pause() != was_paused {
-            let json = self.args.json;
             let (secrets, parallelism) = (Default::default(), self.args.parallelism);
-            let performance = Performance { plan: &plan, observed, secrets, ttl: None, parallelism, json, interrupt };
+            let performance = Performance { plan: &plan, observed, secrets, ttl: None, parallelism, interrupt };
             perform(performance, platforms, session, terminal).await.result?
         } else {
             Applied::default()
@@ -162,9 +161,9 @@ impl Turn<'_> {
         session: &dyn Session,
         terminal: &Terminal,
     ) -> Result<usize, Diagnostics> {
-        let sink: Arc<dyn Sink> = match self.args.json {
-            true => Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone())),
-            false => Arc::new(Collected::default()),
+        let sink: Arc<dyn Sink> = match &terminal.lines {
+            Some(lines) => lines.clone(),
+            None => Arc::new(Collected::default()),
         };
         let options = Options::default();
         let planning = Planning {
@@ -176,29 +175,30 @@ impl Turn<'_> {
             create_key: false,
             vars: self.vars,
         };
-        if !self.args.json {
-            terminal.say("The nodes are back. Waiting for the models to answer...");
-        }
+        terminal.say("The nodes are back. Waiting for the models to answer...");
         let matter = planning.matter(platforms, session.state()).await?;
         let platforms = &matter.keyed(platforms);
         let proofs = status::answers_again(platforms, matter.subject(session.state(), false), &sink).await?;
-        for (component, proof) in proofs.iter().filter(|_| !self.args.json) {
+        for (component, proof) in &proofs {
             match proof {
                 Ok(answer) => terminal.say(&summary::answered(component, &answer.text)),
-                Err(error) => terminal.say(&summary::silent(component, &error.message, terminal.err)),
+                Err(error) => match &terminal.lines {
+                    Some(lines) => lines.unproved(component, error.message.clone(), error.hint.as_deref()),
+                    None => terminal.say(&summary::silent(component, &error.message, terminal.err)),
+                },
             }
         }
         Ok(proofs.iter().filter(|(_, proof)| proof.is_err()).count())
     }
 
     fn report(&self, plan: &Plan, applied: &Applied, complete: bool, terminal: &Terminal) {
-        if self.args.json {
+        if let Some(lines) = &terminal.lines {
             let cost = plan.cost.as_ref().map(|cost| cost.after);
             let line = serde_json::json!({
                 "complete": complete, "paused": self.is_pause(), "changed": applied.summary.changed,
                 "failed": applied.summary.failed.len(), "cost": cost,
             });
-            terminal.print(&format!("{}\n", serde_json::json!({ "summary": line })));
+            lines.summary(complete, line);
             return;
         }
         if !applied.is_complete() {

@@ -1,15 +1,15 @@
-//! `plan`: what apply would do.
+//! `plan`: what apply would do; and `drift`: what others have done.
 
 use std::process::ExitCode;
 
 use crate::address::Address;
-use crate::cli::args::PlanArgs;
+use crate::cli::args::{DriftArgs, PlanArgs};
 use crate::cli::kept::Kept;
 use crate::cli::matter::Planning;
 use crate::cli::policy::{Judgement, Rules};
 use crate::cli::reach::{Place, with_platforms};
 use crate::cli::terminal::Terminal;
-use crate::cli::{report, run, source};
+use crate::cli::{report, review, run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::disk::{Disk, RealDisk};
 use crate::env::vars::Vars;
@@ -17,7 +17,15 @@ use crate::ops::preview::preview;
 use crate::plan::file;
 use crate::plan::pause::Pausing;
 use crate::plan::prior::{self, Known};
-use crate::ui::{plan_json, plan_text};
+use crate::plan::time::PARALLELISM;
+use crate::ui::plan_json;
+
+/// `drift`: what others have changed since the last apply; the plan to take note of it, not carried out.
+pub(super) fn drift(args: &DriftArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
+    let DriftArgs { stack, charts, told, detailed_exitcode } = args.clone();
+    let plan_args = PlanArgs { stack, charts, told, detailed_exitcode, refresh_only: true, ..PlanArgs::default() };
+    plan(&plan_args, vars, terminal)
+}
 
 pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let place = Place::of(&args.stack.place, &args.stack.file);
@@ -59,16 +67,19 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
             .say(&terminal.err.yellow(&format!("Note: planned without looking, as if nothing were there yet: {why}")));
     }
     let plan = preview.plan;
+    terminal.lines_of(&plan);
+    let earlier = args.compare.as_deref().map(|file| review::earlier(file, &plan)).transpose()?;
     let judgement = rules.judge(&plan, planned.stack());
     let verdicts = (!rules.is_empty()).then_some(judgement.verdicts);
     if let Some(words) = args.told.json {
         terminal.print(&plan_json::plan(&plan, verdicts, words.options(args.told.full)));
     } else {
-        let options = plan_text::Options { paint: terminal.out, verbose: terminal.verbose };
-        terminal.print(&plan_text::plan(&plan, options));
+        // Who reads the hash looks for the file.
+        let hash = args.out.as_ref().map(|_| review::hash(&file::encode(&plan))).unwrap_or_default();
+        terminal.print(&review::shown(&plan, earlier.as_ref(), &hash, args.markdown, terminal));
     }
     if let Some(path) = &args.html {
-        report::of_plan(&plan, place.is_simulated(), args.planning.parallelism).write(path, terminal)?;
+        report::of_plan(&plan, place.is_simulated(), PARALLELISM).write(path, terminal)?;
     }
     if let Some(out) = &args.out {
         RealDisk.write(out, &file::encode(&plan)).map_err(|error| {

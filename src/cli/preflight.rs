@@ -53,6 +53,10 @@ pub(super) fn preflight(args: &PreflightArgs, vars: &dyn Vars, terminal: &Termin
     })?;
     // It suffices if one of the locations does.
     let fine = reports.iter().any(|looked| looked.report.is_fine());
+    if let Some(lines) = &terminal.lines {
+        reports.iter().flat_map(|looked| &looked.report.checks).for_each(|check| lines.check(check));
+        lines.summary(fine, serde_json::json!({ "fine": fine }));
+    }
     if args.json {
         let first = reports.first().map(|looked| &looked.report.checks[..]).unwrap_or_default();
         let mut json = serde_json::json!({ "fine": fine, "checks": first });

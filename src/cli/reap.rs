@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use crate::backend::Session;
 use crate::cli::apply::ask;
@@ -15,7 +14,6 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
 use crate::env::clock::Timestamp;
 use crate::env::vars::Vars;
-use crate::event::Sink;
 use crate::ops::apply::{Apply, apply};
 use crate::ops::lookup::Found;
 use crate::ops::platforms::Platforms;
@@ -26,8 +24,6 @@ use crate::plan::planner::Options;
 use crate::platform::audit::{Receipt, Unseen};
 use crate::platform::expiry::Marked;
 use crate::resource::model::Desired;
-use crate::ui::events_json::JsonLines;
-use crate::ui::progress::Progress;
 use crate::ui::{reap_text, receipt_text};
 
 /// Calls under way at a time.
@@ -110,7 +106,7 @@ async fn all(
                 continue;
             }
         };
-        let destroyed = destroy(args, platforms, one, &interrupt, terminal).await;
+        let destroyed = destroy(platforms, one, &interrupt, terminal).await;
         if let Some(mut lease) = lease {
             lease.close().await;
         }
@@ -120,15 +116,15 @@ async fn all(
 }
 
 fn tell(args: &ReapArgs, marked: &[Marked], unseen: &[Unseen], now: Timestamp, terminal: &Terminal) {
-    if args.json {
+    if let Some(lines) = &terminal.lines {
         let stacks = marked.iter().map(|marked| {
             let mut line = serde_json::to_value(marked).unwrap_or_default();
             line["expired"] = marked.is_expired(now.seconds()).into();
             line
         });
-        let line = serde_json::json!({"stacks": stacks.collect::<Vec<_>>(), "unknown": unseen});
-        terminal.print(&format!("{line}\n"));
-    } else {
+        lines.stacks(stacks.collect(), unseen);
+    }
+    if !args.json {
         terminal.print(&reap_text::stacks(&args.project, marked, unseen, now, terminal.out));
     }
 }
@@ -153,7 +149,6 @@ async fn lease(
 
 /// Destroys one stack; whether nothing of it is left.
 async fn destroy(
-    args: &ReapArgs,
     platforms: &Platforms,
     marked: &Marked,
     interrupt: &tokio::sync::watch::Receiver<Interrupt>,
@@ -188,19 +183,10 @@ async fn destroy(
     capture::before(platforms, &mut session, &plan, &observed).await.map_err(|error| {
         failed("what it would leave behind could not be learned, so nothing was deleted", error.to_string())
     })?;
-    if !args.json {
-        terminal.say(&format!("\nDestroying {} ({}):", marked.stack, marked.stack_id));
-    }
-    let progress = Arc::new(Progress::new(
-        &plan,
-        Box::new(std::io::stderr()),
-        terminal.live && !args.json,
-        terminal.err,
-        terminal.verbose,
-        platforms.clock.clone(),
-    ));
-    let sink: Arc<dyn Sink> =
-        if args.json { Arc::new(JsonLines::new(std::io::stdout(), platforms.clock.clone())) } else { progress.clone() };
+    terminal.say(&format!("\nDestroying {} ({}):", marked.stack, marked.stack_id));
+    terminal.lines_of(&plan);
+    let watch = terminal.watch(&plan, &platforms.clock);
+    let sink = watch.sink.clone();
     let job = Apply {
         plan: &plan,
         observed,
@@ -212,15 +198,15 @@ async fn destroy(
         shuffle: None,
     };
     let applied = apply(platforms, &mut session, job).await;
-    progress.finish();
+    watch.finish();
     let applied = applied.map_err(|error| run::refused(&error))?;
     // What is left of a stack that is only half gone is its own: the next run takes it up by its labels.
     if !applied.is_complete() {
         return Ok(false);
     }
-    let receipt = settle(args, platforms, &session, Matter::of(&session, &plan), interrupt, terminal).await;
-    if args.json {
-        terminal.print(&format!("{}\n", serde_json::json!({ "receipt": receipt })));
+    let receipt = settle(platforms, &session, Matter::of(&session, &plan), interrupt, terminal).await;
+    if let Some(lines) = &terminal.lines {
+        lines.receipt(&receipt);
     } else {
         terminal.say(&receipt_text::receipt(&receipt, None, terminal.err));
     }
@@ -229,7 +215,6 @@ async fn destroy(
 
 /// Looks, and sweeps at once: without a state, nobody could prove later whose it was.
 async fn settle(
-    args: &ReapArgs,
     platforms: &Platforms,
     session: &dyn Session,
     matter: Matter,
@@ -237,9 +222,7 @@ async fn settle(
     terminal: &Terminal,
 ) -> Receipt {
     let mut say = |finding: &crate::platform::audit::Finding| {
-        if !args.json {
-            terminal.say(&format!("Sweeping {} {}...", finding.kind, finding.name));
-        }
+        terminal.say(&format!("Sweeping {} {}...", finding.kind, finding.name));
     };
     let found = match receipt::examine(platforms, &matter).await {
         Ok(found) if found.receipt.can_be_swept() => {

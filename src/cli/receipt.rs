@@ -51,9 +51,7 @@ impl Looking<'_> {
         // An apply sweeps nothing: who looks after a replaced cluster says so with `destroy --sweep`.
         if self.job.sweep && found.receipt.can_be_swept() && self.may_sweep(&found.receipt).await? {
             let mut say = |finding: &crate::platform::audit::Finding| {
-                if !self.job.json {
-                    self.terminal.say(&format!("Sweeping {} {}...", finding.kind, finding.name));
-                }
+                self.terminal.say(&format!("Sweeping {} {}...", finding.kind, finding.name));
             };
             let swept = receipt::sweep(self.platforms, session, &matter, found, &self.interrupt, &mut say).await;
             found = swept.map_err(|error| {
@@ -93,8 +91,8 @@ impl Looking<'_> {
 
     /// Shows the receipt.
     pub(super) fn tell(&self, receipt: &Receipt) {
-        if self.job.json {
-            self.terminal.print(&format!("{}\n", serde_json::json!({ "receipt": receipt })));
+        if let Some(lines) = &self.terminal.lines {
+            lines.receipt(receipt);
         } else {
             self.terminal.say(&receipt_text::receipt(receipt, Some(&self.command()), self.terminal.err));
         }

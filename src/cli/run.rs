@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::address::Address;
 use crate::backend::{BackendError, Session, Unpushed};
 use crate::catalog;
-use crate::cli::args::{PlanningArgs, StackArgs};
+use crate::cli::args::{SelectionArgs, StackArgs};
 use crate::cli::reach::Place;
 use crate::cli::source::Wanted;
 use crate::diag::{Diagnostic, Diagnostics};
@@ -177,7 +177,7 @@ pub(super) async fn recognise(
 }
 
 /// The planner's options from flags.
-pub(super) fn options(planning: &PlanningArgs, stack: &crate::stack::Stack, destroy: bool) -> Options {
+pub(super) fn options(planning: &SelectionArgs, stack: &crate::stack::Stack, destroy: bool) -> Options {
     let addresses = |texts: &[String]| texts.iter().map(Address::new).collect();
     Options {
         destroy,

@@ -1,10 +1,8 @@
-//! `init`, `new`, `completions`: what one runs once.
+//! `init`, `new`: what one runs once.
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-
-use crate::cli::args::{Cli, CompletionsArgs, InitArgs, NewArgs};
+use crate::cli::args::{InitArgs, NewArgs};
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::disk::{Disk, RealDisk, write_document};
@@ -72,12 +70,5 @@ pub(super) fn new(args: &NewArgs, terminal: &Terminal) -> Result<ExitCode, Diagn
     let text = text.collect::<Vec<_>>().join("\n").trim_start().to_owned() + "\n";
     write_document(&args.file, text.as_bytes()).map_err(|error| unwritable(&args.file, &error))?;
     terminal.say(&format!("Wrote {0}. Try it without a cloud: stackwright apply {0} --sim", args.file.display()));
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) fn completions(args: &CompletionsArgs, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "stackwright", &mut script);
-    terminal.print(&String::from_utf8_lossy(&script));
     Ok(ExitCode::SUCCESS)
 }

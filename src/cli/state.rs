@@ -42,8 +42,9 @@ pub(super) fn state(args: &StateArgs, vars: &dyn Vars, terminal: &Terminal) -> R
             let (kept, state) = look(stack, vars, terminal)?;
             let (from, to) = (find(&state, from)?, Address::new(to));
             let said = format!("{from} is called {to} from now on.");
-            let transition = Transition::Moved { from: from.identity(), to };
-            change(&kept, transition, "stackwright state mv", (*dry_run, &said), vars, terminal)?;
+            let transition = Transition::Moved { from: from.identity(), to: to.clone() };
+            let mending = Mending { address: &from, to: Some(&to), dry_run: *dry_run, said };
+            change(&kept, transition, "stackwright state mv", &mending, vars, terminal)?;
         }
         StateCommand::Rm(args) => return forget(args, vars, terminal),
         StateCommand::Push { pushed, stack, force, dry_run } => {
@@ -66,7 +67,8 @@ pub(super) fn forget(args: &ForgetArgs, vars: &dyn Vars, terminal: &Terminal) ->
     let address = find(&state, &args.address)?;
     let said = format!("{address} is forgotten: it stays where it is, and stackwright no longer manages it.");
     let transition = Transition::Forgotten(address.identity());
-    change(&kept, transition, "stackwright forget", (args.dry_run, &said), vars, terminal)?;
+    let mending = Mending { address: &address, to: None, dry_run: args.dry_run, said };
+    change(&kept, transition, "stackwright forget", &mending, vars, terminal)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -91,18 +93,36 @@ fn find(state: &State, text: &str) -> Result<Address, Diagnostics> {
     .into())
 }
 
+/// What is done to one resource's record.
+struct Mending<'a> {
+    address: &'a Address,
+    to: Option<&'a Address>,
+    dry_run: bool,
+    said: String,
+}
+
+impl Mending<'_> {
+    fn tell(&self, terminal: &Terminal) {
+        let said = if self.dry_run { format!("Dry run: {}", self.said) } else { self.said.clone() };
+        match &terminal.lines {
+            Some(lines) => lines.mended(self.address, self.to, self.dry_run, &said),
+            None => terminal.say(&said),
+        }
+    }
+}
+
 fn change(
     kept: &Kept,
     transition: Transition,
     command: &str,
-    (dry_run, said): (bool, &str),
+    mending: &Mending<'_>,
     vars: &dyn Vars,
     terminal: &Terminal,
 ) -> Result<(), Diagnostics> {
-    if dry_run {
+    if mending.dry_run {
         let mut state = kept.read(terminal)?;
         state.apply(&transition).map_err(|illegal| Diagnostic::error(illegal.to_string()))?;
-        terminal.say(&format!("Dry run: {said}"));
+        mending.tell(terminal);
         return Ok(());
     }
     let opening = Opening { lock_timeout: None, vars, command, terminal, even_departed: false };
@@ -112,6 +132,6 @@ fn change(
         session.close().await;
         changed.map_err(|error| run::refused(&error))
     })?;
-    terminal.say(said);
+    mending.tell(terminal);
     Ok(())
 }

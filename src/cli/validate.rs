@@ -4,12 +4,15 @@ use std::io::Read;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::catalog;
 use crate::cli::args::{FmtArgs, SchemaArgs, ValidateArgs};
 use crate::cli::source;
 use crate::cli::terminal::Terminal;
+use crate::cost;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::env::disk::write_document;
 use crate::env::vars::Vars;
+use crate::event::line;
 use crate::plan::dependencies;
 use crate::stack;
 use crate::ui::diagnostic::without_logins;
@@ -24,6 +27,8 @@ pub(super) enum Schema {
     Plan,
     /// What `show STACK --json` prints.
     State,
+    /// The lines of JSON that commands write with --json and --log-format json.
+    Events,
 }
 
 pub(super) fn validate(args: &ValidateArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
@@ -116,9 +121,31 @@ pub(super) fn fmt(args: &FmtArgs, terminal: &Terminal) -> Result<ExitCode, Diagn
 pub(super) fn schema(args: &SchemaArgs, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     let text = |schema: serde_json::Value| format!("{schema:#}\n");
     terminal.print(&match args.which {
-        Schema::Stack => stack::schema::json_schema_text(),
+        Schema::Stack => text(stack_schema()),
         Schema::Plan => text(plan_json::plan_schema()),
         Schema::State => text(plan_json::state_schema()),
+        Schema::Events => text(line::schema()),
     });
     Ok(ExitCode::SUCCESS)
+}
+
+/// The schema of stack files, with what the catalogue and the price table know.
+pub(super) fn stack_schema() -> serde_json::Value {
+    let mut schema = stack::schema::json_schema();
+    catalog::schema::complete(&mut schema, &cost::machine_types());
+    schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_in_docs_are_these_schemas() {
+        let stack = include_str!("../../docs/schema/stack.schema.json");
+        assert!(stack == format!("{:#}\n", stack_schema()), "run: stackwright schema > docs/schema/stack.schema.json");
+        let events = include_str!("../../docs/schema/events.schema.json");
+        let command = "run: stackwright schema events > docs/schema/events.schema.json";
+        assert!(events == format!("{:#}\n", line::schema()), "{command}");
+    }
 }

@@ -144,6 +144,11 @@ pub fn as_scaled(kind: &str, wanted: &Value, present: &Value) -> Option<Value> {
     }
 }
 
+/// The types of machines that have a price, in order.
+pub fn machine_types() -> Vec<&'static str> {
+    prices::PRICES.machine_types()
+}
+
 /// What one thing costs an hour that was found left over; `None` when the table has no price for it.
 pub fn residual(billed: &Billed) -> Option<f64> {
     let price = match billed {

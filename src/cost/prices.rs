@@ -122,6 +122,13 @@ impl Regional {
 }
 
 impl Prices {
+    /// The types of machines that have a price.
+    pub(super) fn machine_types(&'static self) -> Vec<&'static str> {
+        let types = self.machines.types.keys().chain(self.tpu_v6e_chip.machines.keys());
+        let sorted = types.map(String::as_str).collect::<std::collections::BTreeSet<_>>();
+        sorted.into_iter().collect()
+    }
+
     /// A machine an hour; a TPU machine with its chips.
     pub(super) fn machine(&'static self, machine: &str, region: &str, purchase: Purchase) -> super::Price {
         let Some(&chips) = self.tpu_v6e_chip.machines.get(machine) else {

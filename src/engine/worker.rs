@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument as _;
 
 use crate::address::{Address, Identity};
 use crate::backend::leash::Leash;
@@ -142,6 +143,12 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) async fn run(self, job: Job) {
+        // Requests that are made from here are this resource's.
+        let span = tracing::debug_span!("resource", address = %self.subject.address);
+        self.carry(job).instrument(span).await;
+    }
+
+    async fn carry(self, job: Job) {
         let lock = self.exclusive.clone();
         let _exclusive = match &lock {
             Some(lock) => Some(lock.lock().await),

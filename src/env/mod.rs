@@ -10,3 +10,4 @@ pub mod memory_disk;
 pub mod process;
 pub mod random;
 pub mod vars;
+pub mod wire;

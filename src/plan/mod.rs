@@ -4,6 +4,7 @@
 //! the imports). The same input gives the same bytes.
 
 pub mod admissible;
+pub mod compare;
 pub mod cost;
 pub mod dependencies;
 mod discretion;

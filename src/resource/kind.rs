@@ -57,10 +57,26 @@ pub enum Demise {
     WithConnection,
 }
 
+/// What is known of one attribute, whatever its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// Where it is.
+    pub path: &'static [&'static str],
+    /// It cannot be changed in place.
+    pub replaces: bool,
+    /// What changing it in place disturbs.
+    pub effect: Option<&'static str>,
+}
+
 /// The pure half of a kind.
 pub trait Kind: Send + Sync {
     /// The name that resources carry, `gke.node_pool`.
     fn name(&self) -> &'static str;
+
+    /// Its attributes, where they are a fixed set.
+    fn attributes(&self) -> Vec<Attribute> {
+        Vec::new()
+    }
 
     /// Mistakes in the attributes that can be seen without the platform.
     fn check(&self, resource: &Resource) -> Vec<Diagnostic> {

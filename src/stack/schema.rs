@@ -1,4 +1,4 @@
-//! The JSON Schema of a stack file, from the types that parse it.
+//! The JSON Schema of a stack file, from the types that parse it. What the catalogue knows is added in `catalog::schema`.
 //!
 //! Editors read it (`#:schema` in a file's first line). It knows tables, keys, types and words; what the
 //! parser finds beyond that (references, circles, settings that do not fit) has no place in a schema.
@@ -20,13 +20,6 @@ pub fn json_schema() -> serde_json::Value {
     // Names of add-ons are known, so that editors can offer them.
     schema["properties"]["addons"]["propertyNames"] = serde_json::json!({ "enum": ADDONS });
     schema
-}
-
-/// The schema as a file's text.
-pub fn json_schema_text() -> String {
-    let mut text = serde_json::to_string_pretty(&json_schema()).unwrap_or_default();
-    text.push('\n');
-    text
 }
 
 #[cfg(test)]
@@ -118,11 +111,5 @@ mod tests {
         for (name, definition) in schema["$defs"].as_object().unwrap() {
             walk(definition, name);
         }
-    }
-
-    #[test]
-    fn the_file_in_docs_is_this_schema() {
-        let file = include_str!("../../docs/schema/stack.schema.json");
-        assert!(file == json_schema_text(), "run: stackwright schema > docs/schema/stack.schema.json");
     }
 }

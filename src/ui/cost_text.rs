@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::cost::{Amount, Cost, Priced};
-use crate::ui::paint::{Paint, tame};
+use crate::ui::paint::{Paint, tame, tame_line};
+use crate::ui::wrap;
 
 /// `$1.16`, `at least $1.16`.
 pub fn dollars(amount: f64, complete: bool) -> String {
@@ -23,7 +24,33 @@ pub fn cost(cost: &Cost, detail: bool, paint: Paint) -> String {
     out
 }
 
-fn sums(cost: &Cost, paint: Paint, out: &mut String) {
+/// [`cost`] for terminals that its table does not fit.
+pub(crate) fn narrow(cost: &Cost, paint: Paint, columns: usize) -> String {
+    let mut out = format!("{} by list prices, without\ntraffic and taxes:\n", paint.bold("Cost"));
+    for (what, amount) in rows(cost) {
+        let (hour, day) = (dollars(amount.per_hour, amount.complete), dollars(amount.per_day, amount.complete));
+        out.push_str(&wrap::prose(&format!("{what}: {hour} an hour, {day} a day"), "  ", "    ", columns));
+        if what == "with this plan" {
+            out.push_str(&wrap::prose(&difference(cost), "    ", "    ", columns));
+        }
+    }
+    for (reason, whats) in missing(cost) {
+        let text = tame_line(&format!("unknown: {} ({reason})", whats.join(", ")));
+        out.push_str(&paint.yellow(&wrap::prose(&text, "  ", "    ", columns)));
+    }
+    out
+}
+
+/// `(+$14.29 a day)`
+fn difference(cost: &Cost) -> String {
+    let change = cost.after.per_day - cost.now.per_day;
+    let sign = if change < 0.0 { '-' } else { '+' };
+    let known = if cost.after.complete && cost.now.complete { "" } else { ", as far as prices are known" };
+    format!("({sign}${:.2} a day{known})", change.abs())
+}
+
+/// What it costs under which circumstances.
+pub(crate) fn rows(cost: &Cost) -> Vec<(&'static str, Amount)> {
     let mut rows = vec![("now", cost.now)];
     if cost.after != cost.now {
         rows.push(("with this plan", cost.after));
@@ -32,6 +59,11 @@ fn sums(cost: &Cost, paint: Paint, out: &mut String) {
     rows.extend(cost.most.map(|most| ("running, autoscaled to the most", most)));
     rows.extend(cost.paused.filter(|paused| cost.running != Some(*paused)).map(|paused| ("paused", paused)));
     rows.push(("destroyed", cost.destroyed));
+    rows
+}
+
+fn sums(cost: &Cost, paint: Paint, out: &mut String) {
+    let rows = rows(cost);
     let width = rows.iter().map(|(what, _)| what.len()).max().unwrap_or(0);
     let texts = |amount: &Amount| (dollars(amount.per_hour, amount.complete), dollars(amount.per_day, amount.complete));
     let hours = rows.iter().map(|(_, amount)| texts(amount).0.len()).max().unwrap_or(0);
@@ -41,10 +73,8 @@ fn sums(cost: &Cost, paint: Paint, out: &mut String) {
         let (hour, day) = texts(amount);
         out.push_str(&format!("  {what:width$}  {hour:>hours$} an hour  {day:>days$} a day"));
         if *what == "with this plan" {
+            let text = format!("  {}", difference(cost));
             let change = amount.per_day - cost.now.per_day;
-            let sign = if change < 0.0 { '-' } else { '+' };
-            let known = if amount.complete && cost.now.complete { "" } else { ", as far as prices are known" };
-            let text = format!("  ({sign}${:.2} a day{known})", change.abs());
             out.push_str(&if change > 0.0 { paint.yellow(&text) } else { paint.green(&text) });
         }
         out.push('\n');

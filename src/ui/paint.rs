@@ -46,21 +46,43 @@ impl Paint {
             "~" => self.yellow(symbol),
             "-" => self.red(symbol),
             "-/+" => format!("{}/{}", self.red("-"), self.green("+")),
+            "=" | ">" => self.with("36", symbol),
             other => other.to_owned(),
         }
     }
 }
 
+/// Whether a character can move the cursor, change colours, or make text read differently from what it is: control
+/// characters, marks that change the direction of writing, separators and tags that nobody sees.
+fn is_hostile(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// Text from outside with its control characters made visible, so that no name can move the cursor, change
 /// colours or forge a line. Line feeds and tabs stay.
 pub fn tame(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let hostile = (c.is_control() && c != '\n' && c != '\t')
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if hostile { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] }
-        })
-        .collect()
+    if !text.contains(is_hostile) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_hostile(c) {
+            true => out.extend(c.escape_unicode()),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// [`tame`], for what must stay on one line: line feeds and tabs are made visible too.
+pub fn tame_line(text: &str) -> String {
+    let text = tame(text);
+    if !text.contains(['\n', '\t']) {
+        return text;
+    }
+    text.replace('\n', "\\n").replace('\t', "\\t")
 }
 
 /// `7s`, `4m12s`, `1h05m`.
@@ -84,6 +106,9 @@ mod tests {
 
     #[test]
     fn hostile_text_is_made_visible() {
+        assert_eq!(tame("plain 名前 🚀\n"), "plain 名前 🚀\n");
+        assert_eq!(tame("\u{61c}\u{2028}\u{feff}\u{e0041}"), "\\u{61c}\\u{2028}\\u{feff}\\u{e0041}");
+        assert_eq!(tame_line("a\nb\tc\u{7}"), "a\\nb\\tc\\u{7}");
         assert_eq!(tame("a\u{1b}[31mb\rc\nd\u{202e}"), "a\\u{1b}[31mb\\u{d}c\nd\\u{202e}");
     }
 

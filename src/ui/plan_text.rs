@@ -1,15 +1,25 @@
 //! A plan for people, in Terraform's words: risk first, then groups per component.
 
-use std::collections::BTreeMap;
+mod attention;
+mod documents;
+mod lists;
+mod pen;
+mod resource;
+mod texts;
+mod tree;
 
-use crate::plan::model::{Action, Pause, Plan, Reason, ResourceChange};
-use crate::plan::time;
-use crate::resource::hook::MANIFEST;
-use crate::resource::kind::Change;
-use crate::ui::paint::{Paint, count, tame};
-use crate::ui::places_text::places;
-use crate::ui::{cost_text, time_text, values};
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::plan::model::{Action, OutputChange, Pause, Plan, Reason, ResourceChange};
+use crate::plan::{risk, time};
+use crate::ui::paint::{Paint, count, tame, tame_line};
+use crate::ui::{cost_text, places_text, time_text, wrap};
 use crate::value::Value;
+pub(crate) use attention::{sentence as risk_sentence, subject as risk_subject};
+use pen::{Mark, Pen};
 
 /// How to show it.
 #[derive(Clone, Copy, Debug)]
@@ -18,69 +28,198 @@ pub struct Options {
     pub paint: Paint,
     /// Every object instead of one line per component.
     pub verbose: bool,
+    /// The width of the reader's terminal; nothing where there is none.
+    pub columns: Option<usize>,
 }
 
 /// The whole plan; `No changes.` when there are none.
 pub fn plan(plan: &Plan, options: Options) -> String {
+    let mut pen = Pen::new(options.paint, options.columns, options.verbose);
     let paint = options.paint;
-    let mut out = String::new();
-    pause(plan, paint, &mut out);
-    drift(plan, paint, &mut out);
-    looked_up(plan, paint, &mut out);
-    if plan.is_empty() {
-        let matches = match plan.refresh_only {
-            true => "Everything is as the state has it.",
-            false => "Your stack matches what is there.",
-        };
-        out.push_str(&format!("{} {matches}\n", paint.bold(&paint.green("No changes."))));
-        cost(plan, paint, &mut out);
-        out.push_str(&places(plan, paint));
-        return out;
+    pause(plan, &mut pen);
+    if plan.refresh_only || plan.is_empty() {
+        drift(plan, &mut pen);
+        looked_up(plan, &mut pen);
+        without_actions(plan, &mut pen);
+        if plan.is_empty() {
+            pen.out.push_str(&places_text::places(plan, paint));
+        }
+        return pen.out;
     }
-    if plan.refresh_only {
-        let text =
-            "This is a refresh-only plan: applying it takes note of the above in the state, and changes nothing.\n";
-        out.push_str(&paint.yellow(text));
-        return out;
-    }
-    let acting = plan.changes.iter().filter(|c| c.action != Action::NoOp || c.moved_from.is_some() || c.resume);
-    // That a hook is noted for later, or no longer, changes nothing that anybody could see.
-    let quiet = |c: &ResourceChange| c.is_hook() && matches!(c.action, Action::Forget);
-    let acting = acting.filter(|c| options.verbose || !quiet(c));
-    let mut components: BTreeMap<&str, Vec<&ResourceChange>> = BTreeMap::new();
-    for change in acting {
-        components.entry(change.address.component()).or_default().push(change);
-    }
-    if !components.is_empty() {
-        out.push_str("stackwright will perform the following actions:\n\n");
-    }
-    let mut groups = components.into_iter().collect::<Vec<_>>();
-    groups.sort_by_key(|(name, changes)| (changes.iter().map(|c| risk(c.action)).min(), rank(name), *name));
-    for (component, changes) in groups {
-        group(component, &changes, plan.destroy, options, &mut out);
-    }
-    outputs(plan, paint, &mut out);
+    attention::attention(&mut pen, &plan.risks());
+    drift(plan, &mut pen);
+    looked_up(plan, &mut pen);
+    let is_acting = actions(plan, &mut pen);
     let counts = plan.counts();
+    let adopted = plan.changes.iter().filter(|c| c.action == Action::Adopt || c.reason == Reason::Wanted).count();
+    let adopted = if adopted > 0 { format!("{adopted} to adopt, ") } else { String::new() };
     let hooks = if counts.run > 0 { format!(" {} to run.", count(counts.run, "hook")) } else { String::new() };
-    out.push_str(&format!(
-        "{} {} to add, {} to change, {} to destroy.{hooks}\n",
-        paint.bold("Plan:"),
-        counts.add,
-        counts.change,
-        counts.destroy
-    ));
+    if is_acting {
+        let sums =
+            format!("{adopted}{} to add, {} to change, {} to destroy.", counts.add, counts.change, counts.destroy);
+        pen.out.push_str(&format!("{} {sums}{hooks}\n", paint.bold("Plan:")));
+    }
+    outputs(plan, is_acting, &mut pen);
+    if !is_acting {
+        let text = "You can apply this plan to save these new output values to the stackwright\nstate, without changing any \
+                    real infrastructure.\n";
+        let text = pen.paragraph(text);
+        pen.out.push_str(&format!("\n{text}"));
+    }
     if plan.partial && matches!(plan.pause, Pause::None | Pause::Paused) {
         let rest = if plan.destroy { "it leaves the rest of the stack" } else { "it does not make the whole stack" };
-        out.push_str(&paint.yellow(&format!("This is a partial plan (--target): {rest}.\n")));
+        pen.out.push_str(&paint.yellow(&format!("\nThis is a partial plan (--target): {rest}.\n")));
     }
-    out.push_str(&time_text::estimate(&time::estimate(plan, time::PARALLELISM), paint));
-    cost(plan, paint, &mut out);
-    out.push_str(&places(plan, paint));
-    out
+    estimate(plan, &mut pen);
+    cost(plan, &mut pen);
+    pen.out.push_str(&places_text::places(plan, paint));
+    pen.out
+}
+
+/// How long it takes.
+fn estimate(plan: &Plan, pen: &mut Pen) {
+    let text = time_text::estimate(&time::estimate(plan, time::PARALLELISM), pen.paint);
+    let text = match pen.columns {
+        Some(columns) if !text.is_empty() => wrap::prose(text.trim_end(), "", "  ", columns),
+        _ => text,
+    };
+    if !text.is_empty() {
+        pen.out.push_str(&format!("\n{text}"));
+    }
+}
+
+/// One resource as the plan shows it, for what colours differences: symbols of one character in the first column.
+pub(crate) fn one(change: &ResourceChange) -> String {
+    let mut pen = Pen::for_diff();
+    resource::resource(&mut pen, change);
+    pen.out
+}
+
+/// One output, in the manner of [`one`].
+pub(crate) fn one_output(name: &str, output: &OutputChange) -> String {
+    let mut pen = Pen::for_diff();
+    self::output(name, output, 0, &mut pen);
+    pen.out
+}
+
+/// What others have changed of one resource, in the manner of [`one`].
+pub(crate) fn one_drift(drift: &crate::plan::model::Drift, outcome: &str) -> String {
+    let mut pen = Pen::for_diff();
+    resource::drifted(&mut pen, drift, outcome);
+    pen.out
+}
+
+/// What happens to a resource, in words that follow its address.
+pub(crate) fn sentence(change: &ResourceChange) -> String {
+    resource::sentence(change).0
+}
+
+/// Plans that do nothing to any resource.
+fn without_actions(plan: &Plan, pen: &mut Pen) {
+    if !plan.is_empty() {
+        let text = "This is a refresh-only plan, so stackwright will not take any actions to undo\nthese. If you were \
+                    expecting these changes then you can apply this plan to\nrecord the updated values in the \
+                    stackwright state without changing any remote\nobjects.\n";
+        let text = pen.paint.yellow(&pen.paragraph(text));
+        pen.out.push_str(&text);
+        return;
+    }
+    let (matches, more) = match (plan.refresh_only, plan.destroy) {
+        (true, _) => (
+            "Your infrastructure still matches the configuration.",
+            "stackwright has checked that the real remote objects still match the result of\nyour most recent changes, \
+             and found no differences.",
+        ),
+        (_, true) => (
+            "No objects need to be destroyed.",
+            "Either you have not created any objects yet or the existing objects were\nalready deleted outside of \
+             stackwright.",
+        ),
+        _ => (
+            "Your infrastructure matches the configuration.",
+            "stackwright has compared your real infrastructure against your configuration\nand found no differences, \
+             so no changes are needed.",
+        ),
+    };
+    let none = pen.paint.bold(&pen.paint.green("No changes."));
+    let more = pen.paragraph(&format!("{more}\n"));
+    pen.out.push_str(&format!("{none} {matches}\n\n{more}"));
+    cost(plan, pen);
+}
+
+/// Whether it is worth a line.
+pub(crate) fn is_shown(change: &ResourceChange, verbose: bool) -> bool {
+    let acts = change.action != Action::NoOp || change.moved_from.is_some() || change.resume;
+    // That a hook is noted for later, or no longer, changes nothing that anybody could see.
+    acts && (verbose || !(change.is_hook() && change.action == Action::Forget))
+}
+
+/// The changes by component, the riskiest first; those that are shown one by one, and those that are only counted.
+fn actions(plan: &Plan, pen: &mut Pen) -> bool {
+    let mut components: BTreeMap<&str, Vec<&ResourceChange>> = BTreeMap::new();
+    for change in plan.changes.iter().filter(|change| is_shown(change, pen.verbose)) {
+        components.entry(change.address.component()).or_default().push(change);
+    }
+    if components.is_empty() {
+        return false;
+    }
+    legend(components.values().flatten().map(|change| change.action), pen);
+    pen.out.push_str("stackwright will perform the following actions:\n\n");
+    let mut groups = components.into_iter().collect::<Vec<_>>();
+    groups.sort_by_key(|(name, changes)| (changes.iter().map(|c| weight(c.action)).min(), rank(name), *name));
+    for (component, changes) in groups {
+        group(component, &changes, plan.destroy, pen);
+    }
+    true
+}
+
+/// What the symbols mean, of those in use.
+fn legend(actions: impl Iterator<Item = Action>, pen: &mut Pen) {
+    let mut used = actions.filter(|action| *action != Action::NoOp).collect::<Vec<_>>();
+    used.sort_by_key(|action| order(*action));
+    let mut words = used.into_iter().map(|action| (action.symbol(), meaning(action))).collect::<Vec<_>>();
+    let mut seen = BTreeSet::new();
+    words.retain(|(symbol, _)| seen.insert(*symbol));
+    if words.is_empty() {
+        return;
+    }
+    let title = pen.paragraph("Resource actions are indicated with the following symbols:\n");
+    pen.out.push_str(&title);
+    for (symbol, meaning) in words {
+        let pad = " ".repeat(3_usize.saturating_sub(symbol.len()));
+        let line = format!("{pad}{} {meaning}\n", pen.paint.symbol(symbol));
+        pen.out.push_str(&line);
+    }
+    pen.out.push('\n');
+}
+
+/// Terraform's order of symbols, and ours after that.
+fn order(action: Action) -> u8 {
+    match action {
+        Action::Create => 0,
+        Action::Update => 1,
+        Action::Delete => 2,
+        Action::Replace => 3,
+        Action::Adopt => 4,
+        Action::Run => 5,
+        Action::Forget | Action::Record | Action::NoOp => 6,
+    }
+}
+
+fn meaning(action: Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Update => "update in-place",
+        Action::Replace => "destroy and then create replacement",
+        Action::Delete => "destroy",
+        Action::Adopt => "adopt",
+        Action::Run => "run",
+        Action::Forget | Action::Record | Action::NoOp => "change nothing but the state",
+    }
 }
 
 /// What it has to do with a pause.
-fn pause(plan: &Plan, paint: Paint, out: &mut String) {
+fn pause(plan: &Plan, pen: &mut Pen) {
     let text = match plan.pause {
         Pause::None => return,
         Pause::Paused => {
@@ -89,18 +228,28 @@ fn pause(plan: &Plan, paint: Paint, out: &mut String) {
         Pause::Pauses => "This pauses the stack: its pools with accelerators lose their nodes, and the rest stays.",
         Pause::Resumes => "This ends the pause of the stack.",
     };
-    out.push_str(&format!("{}\n\n", paint.bold(&paint.yellow(text))));
+    let text = wrap::prose(text, "", "", pen.columns.unwrap_or(usize::MAX));
+    let text = pen.paint.bold(&pen.paint.yellow(text.trim_end()));
+    pen.out.push_str(&format!("{text}\n\n"));
 }
 
 /// What it costs, where anything does.
-fn cost(plan: &Plan, paint: Paint, out: &mut String) {
-    if let Some(cost) = &plan.cost {
-        out.push('\n');
-        out.push_str(&cost_text::cost(cost, false, paint));
+fn cost(plan: &Plan, pen: &mut Pen) {
+    let Some(cost) = &plan.cost else { return };
+    let text = cost_text::cost(cost, false, pen.paint);
+    let fits =
+        |columns| cost_text::cost(cost, false, Paint { color: false }).lines().all(|line| wrap::width(line) <= columns);
+    pen.out.push('\n');
+    if pen.columns.is_none_or(fits) {
+        pen.out.push_str(&text);
+        return;
     }
+    // The same without a table.
+    let text = cost_text::narrow(cost, pen.paint, pen.prose_columns());
+    pen.out.push_str(&text);
 }
 
-fn risk(action: Action) -> u8 {
+pub(crate) fn weight(action: Action) -> u8 {
     match action {
         Action::Replace => 0,
         Action::Delete => 1,
@@ -115,7 +264,7 @@ fn risk(action: Action) -> u8 {
 }
 
 /// The order in which people think of a stack: infrastructure first.
-fn rank(component: &str) -> u8 {
+pub(crate) fn rank(component: &str) -> u8 {
     match component.split('.').next().unwrap_or_default() {
         "cluster" => 0,
         "node_pools" => 1,
@@ -129,8 +278,11 @@ fn rank(component: &str) -> u8 {
 /// So many changes and deletions of one component are shown one by one without being asked for.
 const LOUD: usize = 12;
 
-fn group(component: &str, changes: &[&ResourceChange], destroy: bool, options: Options, out: &mut String) {
-    let folded = changes.len() > 1 && !options.verbose;
+/// So many of those that go are named where they are not shown one by one.
+const NAMED: usize = 50;
+
+fn group(component: &str, changes: &[&ResourceChange], destroy: bool, pen: &mut Pen) {
+    let folded = changes.len() > 1 && !pen.verbose;
     let is_risky =
         |c: &ResourceChange| matches!(c.action, Action::Replace | Action::Update | Action::Delete | Action::Run);
     let risky = changes.iter().filter(|c| is_risky(c)).count();
@@ -140,34 +292,45 @@ fn group(component: &str, changes: &[&ResourceChange], destroy: bool, options: O
         !folded || told || (is_risky(c) && risky <= LOUD && !destroy)
     };
     for change in changes.iter().filter(loud) {
-        resource(change, options, out);
+        resource::resource(pen, change);
     }
     if !folded {
         return;
     }
-    let mut by_action: BTreeMap<u8, (Action, usize)> = BTreeMap::new();
+    let mut by_action: BTreeMap<u8, Vec<&ResourceChange>> = BTreeMap::new();
     for change in changes.iter().filter(|c| !loud(c)) {
-        by_action.entry(risk(change.action)).or_insert((change.action, 0)).1 += 1;
+        by_action.entry(weight(change.action)).or_default().push(change);
     }
-    for (action, number) in by_action.into_values() {
+    let objects = changes.iter().all(|c| c.address.object_key().is_some());
+    for (_, these) in by_action {
+        let action = these[0].action;
         let hooks = matches!(action, Action::Run | Action::Record);
         let of = changes.iter().copied().filter(|c| c.action == action || !hooks).collect::<Vec<_>>();
-        let origin = origin(&of);
-        let noun = if hooks {
-            "hook"
-        } else if changes.iter().all(|c| c.address.object_key().is_some()) {
-            "object"
-        } else {
-            "resource"
+        let noun = match (hooks, objects) {
+            (true, _) => "hook",
+            (false, true) => "object",
+            (false, false) => "resource",
         };
-        out.push_str(&format!(
-            "  {} {}: {} {}{}\n\n",
-            options.paint.symbol(action.symbol()),
-            options.paint.bold(&tame(component)),
-            count(number, noun),
+        let line = format!(
+            "  {} {}: {} {}{}\n",
+            pen.paint.symbol(action.symbol()),
+            pen.paint.bold(&tame_line(component)),
+            count(these.len(), noun),
             verb(action),
-            options.paint.dim(&origin),
-        ));
+            pen.paint.dim(&origin(&of)),
+        );
+        pen.out.push_str(&line);
+        // What is lost has a name, but where everything is.
+        if matches!(action, Action::Delete | Action::Replace) && !destroy {
+            for change in these.iter().take(NAMED) {
+                let key = change.address.object_key().unwrap_or(change.address.as_str());
+                pen.out.push_str(&format!("      {}\n", tame_line(key)));
+            }
+            if these.len() > NAMED {
+                pen.out.push_str(&format!("      and {} more (-v shows them)\n", these.len() - NAMED));
+            }
+        }
+        pen.out.push('\n');
     }
 }
 
@@ -178,12 +341,12 @@ fn origin(changes: &[&ResourceChange]) -> String {
     origins.dedup();
     match origins[..] {
         [] => String::new(),
-        [one] => format!(" ({})", tame(one)),
+        [one] => format!(" ({})", tame_line(one)),
         _ => format!(" ({} sources)", origins.len()),
     }
 }
 
-fn verb(action: Action) -> &'static str {
+pub(crate) fn verb(action: Action) -> &'static str {
     match action {
         Action::Create => "to add",
         Action::Update => "to change",
@@ -197,206 +360,64 @@ fn verb(action: Action) -> &'static str {
     }
 }
 
-fn resource(change: &ResourceChange, options: Options, out: &mut String) {
-    let paint = options.paint;
-    let address = paint.bold(&tame(change.address.as_str()));
-    let (sentence, note) = sentence(change);
-    out.push_str(&format!("  # {address} {sentence}\n"));
-    for line in note.lines() {
-        out.push_str(&format!("  # {}\n", paint.dim(&tame(line))));
-    }
-    out.push_str(&format!("  {} {}", paint.symbol(change.action.symbol()), tame(&change.kind)));
-    match (&change.after, change.action) {
-        (Some(after), Action::Create) => {
-            out.push_str(" {\n");
-            let mut body = String::new();
-            values::block(after, "+", 6, &mut body);
-            out.push_str(&colour_lead(&body, "+", paint));
-            out.push_str("    }\n\n");
-        }
-        (Some(after), Action::Run | Action::Record) if options.verbose => {
-            let mut body = String::new();
-            values::block(after.get(MANIFEST).unwrap_or(&Value::Null), " ", 6, &mut body);
-            out.push_str(&format!(" {{\n{body}    }}\n\n"));
-        }
-        (_, Action::Update | Action::Replace) if !change.changes.is_empty() => {
-            out.push_str(" {\n");
-            for one in &change.changes {
-                attribute(one, paint, out);
-                holders(one, change.take, paint, out);
-            }
-            out.push_str("    }\n\n");
-        }
-        _ => out.push_str("\n\n"),
-    }
-}
+/// More than that is only counted, but where everything is shown.
+const DRIFTS: usize = 20;
 
-fn colour_lead(body: &str, lead: &str, paint: Paint) -> String {
-    let mut out = String::new();
-    for line in body.lines() {
-        let trimmed = line.trim_start();
-        let indent = line.len() - trimmed.len();
-        match trimmed.strip_prefix(lead) {
-            Some(rest) => out.push_str(&format!("{}{}{rest}\n", &line[..indent], paint.symbol(lead))),
-            None => out.push_str(&format!("{line}\n")),
-        }
-    }
-    out
-}
-
-fn attribute(change: &Change, paint: Paint, out: &mut String) {
-    let symbol = match (&change.before, &change.after) {
-        (None, _) => "+",
-        (_, None) => "-",
-        _ => "~",
-    };
-    let name = values::path(&change.path);
-    let mut notes = String::new();
-    if change.forces_replace {
-        notes.push_str(&paint.red(" # forces replacement"));
-    }
-    if let Some(effect) = &change.effect {
-        notes.push_str(&paint.yellow(&format!(" # {}", tame(effect))));
-    }
-    if let (Some(Value::String(before)), Some(Value::String(after))) = (&change.before, &change.after)
-        && (before.contains('\n') || after.contains('\n'))
-    {
-        out.push_str(&format!("      {} {name} = <<EOT{notes}\n", paint.symbol(symbol)));
-        for line in similar::TextDiff::from_lines(before.as_str(), after.as_str()).iter_all_changes() {
-            let text = tame(line.value().trim_end_matches('\n'));
-            let painted = match line.tag() {
-                similar::ChangeTag::Delete => format!("{} {text}", paint.red("-")),
-                similar::ChangeTag::Insert => format!("{} {text}", paint.green("+")),
-                similar::ChangeTag::Equal => format!("  {text}"),
-            };
-            out.push_str(&format!("          {painted}\n"));
-        }
-        out.push_str("        EOT\n");
-        return;
-    }
-    let text = match (&change.before, &change.after) {
-        // It is the author that changes, not the value.
-        (Some(before), Some(after)) if before == after => values::inline(before),
-        (Some(before), Some(after)) => format!("{} -> {}", values::inline(before), values::inline(after)),
-        (None, Some(after)) => values::inline(after),
-        (Some(before), None) => format!("{} -> null", values::inline(before)),
-        (None, None) => String::new(),
-    };
-    out.push_str(&format!("      {} {name} = {text}{notes}\n", paint.symbol(symbol)));
-}
-
-/// Who else has set an attribute, and what becomes of that.
-fn holders(change: &Change, take: bool, paint: Paint, out: &mut String) {
-    if change.held_by.is_empty() {
-        return;
-    }
-    let names = change.held_by.iter().map(|name| format!("\"{}\"", tame(name))).collect::<Vec<_>>().join(", ");
-    let text = match take {
-        true => format!("taken from {names}"),
-        false => format!("set by {names}: apply stops here, unless --force-conflicts takes it back"),
-    };
-    out.push_str(&format!("        {}\n", paint.yellow(&format!("# {text}"))));
-}
-
-fn sentence(change: &ResourceChange) -> (String, String) {
-    let mut note = match &change.reason {
-        Reason::Same | Reason::New | Reason::Changed | Reason::Forced(_) => String::new(),
-        Reason::Vanished => "it was there after the last apply and is not any more".to_owned(),
-        Reason::Unfinished => "an earlier run began it and was stopped".to_owned(),
-        Reason::SecretChanged(names) => {
-            let names = names.iter().map(String::as_str).collect::<Vec<_>>();
-            format!("{} {} another value", values::secrets(&names), if names.len() == 1 { "has" } else { "have" })
-        }
-        Reason::Requested => "asked for with --replace".to_owned(),
-        Reason::ConnectionReplaced(address) => format!("{address}, which it lives in, is made anew"),
-        Reason::Removed => "the stack does not have it any more".to_owned(),
-        Reason::Destroyed => String::new(),
-        Reason::Kept => "helm.sh/resource-policy says that it, or what is in it, is to stay".to_owned(),
-        Reason::Abandoned => {
-            "it stays where it is, and nothing deletes it later: what it costs, it goes on costing".to_owned()
-        }
-        Reason::Wanted => "it is there and becomes this stack's".to_owned(),
-        Reason::Found => "it carries this stack's labels, and the state does not know it".to_owned(),
-    };
-    if let Some(from) = &change.moved_from {
-        note.push_str(&format!("{}it was called {from}", if note.is_empty() { "" } else { "\n" }));
-    }
-    if let Some(origin) = &change.origin
-        && change.action == Action::Create
-    {
-        note.push_str(&format!("{}from {origin}", if note.is_empty() { "" } else { "\n" }));
-    }
-    if change.is_hook() {
-        note = match (&change.reason, change.origin.as_deref()) {
-            (Reason::Unfinished, _) => note,
-            (_, Some(origin)) => format!("from {origin}"),
-            (_, None) => String::new(),
-        };
-    }
-    let sentence = match change.action {
-        Action::Create => "will be created",
-        Action::Update if change.reason == Reason::Wanted => "will be adopted",
-        Action::Update => "will be updated in-place",
-        Action::Replace => "must be replaced",
-        Action::Delete => "will be destroyed",
-        Action::Forget => "will be forgotten",
-        Action::Adopt => "will be adopted",
-        Action::Run => "will be run",
-        Action::Record => "will be kept for later",
-        Action::NoOp if change.is_hook() => "will be cleared away",
-        Action::NoOp if change.resume => "will be waited for",
-        Action::NoOp => "has moved",
-    };
-    (sentence.to_owned(), note)
-}
-
-fn drift(plan: &Plan, paint: Paint, out: &mut String) {
+fn drift(plan: &Plan, pen: &mut Pen) {
     if plan.drift.is_empty() {
         return;
     }
-    out.push_str(&paint.yellow("Note: things have changed outside of stackwright since the last apply:\n\n"));
-    for drift in plan.drift.iter().take(20) {
-        let address = tame(drift.address.as_str());
-        if drift.changes.is_empty() {
-            out.push_str(&format!("  # {address} is not there any more\n"));
-            continue;
-        }
-        out.push_str(&format!("  # {address} has changed\n"));
-        drift.changes.iter().for_each(|change| attribute(change, paint, out));
+    let title = pen.paint.yellow("Note: Objects have changed outside of stackwright");
+    let affects = if plan.refresh_only { "" } else { " which may have affected this plan" };
+    let text = pen.paragraph(&format!(
+        "stackwright detected the following changes made outside of stackwright since the\nlast \"stackwright apply\"{affects}:\n"
+    ));
+    pen.out.push_str(&format!("{title}\n\n{text}\n"));
+    let outcomes = risk::outcomes(plan);
+    let most = if pen.verbose { usize::MAX } else { DRIFTS };
+    for (drift, outcome) in outcomes.iter().take(most) {
+        resource::drifted(pen, drift, outcome.words());
     }
-    if plan.drift.len() > 20 {
-        out.push_str(&format!("  # and {} more\n", plan.drift.len() - 20));
+    if outcomes.len() > most {
+        pen.out.push_str(&format!("  # and {} more (-v shows them)\n\n", outcomes.len() - most));
     }
-    out.push('\n');
 }
 
 /// What charts have been told of the cluster: another answer could have made another plan.
-fn looked_up(plan: &Plan, paint: Paint, out: &mut String) {
+fn looked_up(plan: &Plan, pen: &mut Pen) {
     if plan.looked_up.is_empty() {
         return;
     }
-    out.push_str("Charts have looked these up in the cluster:\n\n");
+    pen.out.push_str("Charts have looked these up in the cluster:\n\n");
     for (question, there) in &plan.looked_up {
         let answer = if *there { "is there" } else { "is not there" };
-        out.push_str(&format!("  # {} {}\n", tame(question), paint.dim(answer)));
+        let line = format!("  # {} {}\n", tame(question), pen.paint.dim(answer));
+        pen.out.push_str(&line);
     }
-    out.push('\n');
+    pen.out.push('\n');
 }
 
-fn outputs(plan: &Plan, paint: Paint, out: &mut String) {
+fn outputs(plan: &Plan, is_below: bool, pen: &mut Pen) {
     let changed = plan.outputs.iter().filter(|(_, o)| !o.sensitive && o.before != o.after).collect::<Vec<_>>();
     if changed.is_empty() {
         return;
     }
-    out.push_str("Changes to Outputs:\n");
-    let width = changed.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    for (name, output) in changed {
-        let (symbol, text) = match (&output.before, &output.after) {
-            (None, Some(after)) => ("+", values::inline(after)),
-            (Some(before), Some(after)) => ("~", format!("{} -> {}", values::inline(before), values::inline(after))),
-            (before, None) => ("-", before.as_ref().map(values::inline).unwrap_or_default()),
-        };
-        out.push_str(&format!("  {} {:width$} = {text}\n", paint.symbol(symbol), tame(name)));
+    pen.out.push_str(if is_below { "\nChanges to Outputs:\n" } else { "Changes to Outputs:\n" });
+    let columns = changed.iter().map(|(name, _)| wrap::width(&tame_line(name))).max().unwrap_or(0);
+    for (name, change) in changed {
+        output(name, change, columns, pen);
     }
-    out.push('\n');
+}
+
+fn output(name: &str, output: &OutputChange, columns: usize, pen: &mut Pen) {
+    let head = format!("{} = ", wrap::pad(&tame_line(name), columns));
+    let null = Value::Null;
+    match (&output.before, &output.after) {
+        (None, Some(after)) => tree::whole(pen, 2, Mark::Add, &head, after, ""),
+        (Some(before), after) if before != after.as_ref().unwrap_or(&null) => {
+            let pair = tree::Pair { before: Some(before), after: after.as_ref() };
+            tree::differing(pen, 2, &head, &pair, &[], "");
+        }
+        _ => {}
+    }
 }

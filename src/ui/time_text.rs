@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::plan::time::Schedule;
-use crate::ui::paint::{Paint, duration, tame};
+use crate::ui::paint::{Paint, duration, tame_line};
 
 /// So many legs of the critical path are named.
 const NAMED: usize = 6;
@@ -50,6 +50,6 @@ fn path(schedule: &Schedule) -> String {
     longest.sort_by_key(|(at, (_, took))| (std::cmp::Reverse(*took), *at));
     let mut named = longest.iter().take(NAMED).map(|(at, _)| *at).collect::<Vec<_>>();
     named.sort_unstable();
-    let named = named.into_iter().map(|at| format!("{} {}", tame(legs[at].0), duration(legs[at].1)));
+    let named = named.into_iter().map(|at| format!("{} {}", tame_line(legs[at].0), duration(legs[at].1)));
     named.collect::<Vec<_>>().join(" → ")
 }

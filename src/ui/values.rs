@@ -1,6 +1,6 @@
 //! Attribute values as text, in Terraform's manner. Secrets never get here as values, only as their names.
 
-use crate::ui::paint::tame;
+use crate::ui::paint::{tame, tame_line};
 use crate::value::{Template, Value, is_input};
 
 /// A value on one line: strings quoted, large structures folded.
@@ -15,7 +15,7 @@ pub fn inline(value: &Value) -> String {
             if text.chars().count() > 100 { format!("[… {} items]", items.len()) } else { text }
         }
         Value::Map(map) => {
-            let entries = map.iter().map(|(k, v)| format!("{} = {}", tame(k), inline(v)));
+            let entries = map.iter().map(|(k, v)| format!("{} = {}", tame_line(k), inline(v)));
             let text = format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "));
             if text.chars().count() > 100 { format!("{{… {} attributes}}", map.len()) } else { text }
         }
@@ -29,7 +29,7 @@ pub fn deferred(template: &Template) -> String {
     if template.is_sensitive() {
         "(sensitive value)".to_owned()
     } else {
-        format!("(known after apply: {})", tame(&template.source()))
+        format!("(known after apply: {})", tame_line(&template.source()))
     }
 }
 
@@ -56,7 +56,7 @@ fn quoted(text: &str) -> String {
 pub fn path(keys: &[String]) -> String {
     let mut out = String::new();
     for key in keys {
-        let key = tame(key);
+        let key = tame_line(key);
         if key.parse::<usize>().is_ok() {
             out.push_str(&format!("[{key}]"));
         } else if key.starts_with('[') {
@@ -82,7 +82,7 @@ pub fn block(value: &Value, lead: &str, indent: usize, out: &mut String) {
     };
     let width = map.keys().map(|key| key.chars().count()).max().unwrap_or(0).min(28);
     for (key, value) in map {
-        let name = tame(key);
+        let name = tame_line(key);
         match value {
             Value::Map(inner) if !inner.is_empty() && inline(value).starts_with("{…") => {
                 out.push_str(&format!("{pad}{lead} {name} = {{\n"));

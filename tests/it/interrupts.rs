@@ -46,7 +46,7 @@ fn command(folder: &Path, words: &[&str]) -> Command {
 
 /// Starts an apply and waits until it has begun to change something.
 fn begun(folder: &Path) -> (Child, BufReader<std::process::ChildStderr>) {
-    let mut run = command(folder, &["apply", "--auto-approve"]);
+    let mut run = command(folder, &["apply", "--auto-approve", "--trace", "trace.json"]);
     let mut child = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("started");
     let mut said = BufReader::new(child.stderr.take().expect("standard error"));
     let mut line = String::new();
@@ -101,6 +101,12 @@ fn a_signal_ends_a_run_in_order() {
         let (folder, status, text) = met(&[signal]);
         assert_eq!(status.code(), Some(1), "{signal}: {text}");
         assert!(text.contains("nterrupted"), "{signal}: {text}");
+        // What was done until then is drawn up, and the file is whole.
+        let trace = std::fs::read_to_string(folder.path().join("trace.json")).expect("a trace");
+        let trace = serde_json::from_str::<Vec<serde_json::Value>>(&trace).expect("JSON");
+        let count = |phase: &str| trace.iter().filter(|event| event["ph"] == phase).count();
+        assert!(trace.iter().any(|event| event["name"] == "interrupted: finishing"), "{signal}");
+        assert!(count("B") > 1 && count("B") == count("E"), "{signal}");
         // Nothing is pending: what was begun has ended.
         let state = command(folder.path(), &["state", "pull"]).output().expect("ran");
         let state = String::from_utf8_lossy(&state.stdout).into_owned();

@@ -1,21 +1,12 @@
 //! The mistakes of the scripts that this program takes the place of, each with the name of what went wrong there.
 //!
 //! Those that take a whole stack are scenarios: `stock-out`, `second-run`, `failed-delete`, `running-is-not-ready`,
-//! `fallback`.
+//! `fallback`. That health was checked with `curl -k`, which believes any certificate: `openai_client`.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
-use axum::body::Body;
-use axum::http::Response;
-use stackwright::env::clock::{SharedClock, WallClock};
 use stackwright::env::disk::RealDisk;
-use stackwright::platform::{CompletionRequest, Prover};
-use stackwright::provider::openai::OpenAiProver;
-use stackwright::sim::net::authority::PublicAuthority;
-use stackwright::sim::net::{Answering, bind, serve};
 use stackwright::sim::world::World;
 
 const STACK: &str = r#"
@@ -84,43 +75,4 @@ fn a_clean_up_that_failed_is_not_called_complete() {
     assert_eq!(books(folder.path()).0, 1, "it is still there");
     let (fine, text) = run(folder.path(), "destroy --sim --auto-approve");
     assert!(fine && text.contains("0 residual resources"), "{text}");
-}
-
-/// Health was checked with `curl -k`, which believes any certificate.
-#[tokio::test]
-async fn a_model_behind_a_certificate_of_nobody_has_not_answered() {
-    let authority = |world: &World| PublicAuthority::of(world).expect("an authority");
-    let (own, other) = (authority(&World::in_memory()), authority(&World::in_memory()));
-    let answering: Answering = Arc::new(|_| {
-        let answer = r#"{"model": "m", "choices": [{"message": {"role": "assistant", "content": "hello"},
-            "text": "hello", "index": 0, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}"#;
-        let answer = Response::builder().header("content-type", "application/json").body(Body::from(answer));
-        Box::pin(async move { Ok(answer.expect("an answer")) })
-    });
-    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bound");
-    let tls = own.acceptor("models.example").expect("a certificate");
-    let serving = serve(listener, Some(tls), answering).expect("served");
-    let clock: SharedClock = Arc::new(WallClock::new());
-    let prover = OpenAiProver::new(clock, None).expect("a prover");
-    let ask = async |ca: Option<&str>, name: &str| {
-        let request = CompletionRequest {
-            url: format!("https://{}", serving.address),
-            model: "m".to_owned(),
-            ca_pem: ca.map(str::to_owned),
-            server_name: Some(name.to_owned()),
-            prompt: "hi".to_owned(),
-        };
-        prover.complete(&request).await
-    };
-    let answer = ask(Some(&own.ca_pem), "models.example").await.expect("trusted");
-    assert_eq!(answer.text, "hello");
-    for (what, ca, name) in [
-        ("of another authority", Some(other.ca_pem.as_str()), "models.example"),
-        ("of no authority that is known", None, "models.example"),
-        ("for another name", Some(own.ca_pem.as_str()), "elsewhere.example"),
-    ] {
-        let refused = ask(ca, name).await.expect_err(what);
-        assert!(refused.message.to_lowercase().contains("certificate"), "{what}: {refused:?}");
-    }
 }

@@ -203,6 +203,12 @@ fn bare(version: &str) -> &str {
     version.trim_start_matches('v')
 }
 
+/// The tested versions of an add-on: (distribution, version).
+pub(super) fn versions(addon: &str) -> Vec<(&'static str, &'static str)> {
+    let sets = sets::SETS.iter().filter(|set| set.addon == addon);
+    sets.map(|set| (if set.distribution == Upstream { "upstream" } else { "rhaii" }, set.version)).collect()
+}
+
 /// Builds of different makers are not tested together.
 fn mixed(expansion: &mut Expansion<'_>) {
     let of = |wanted| {

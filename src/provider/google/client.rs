@@ -18,6 +18,7 @@ use super::login::Login;
 use crate::env::clock::{SharedClock, timeout};
 use crate::env::disk::RealDisk;
 use crate::env::vars::ProcessVars;
+use crate::env::wire::Request;
 use crate::resource::error::{ErrorClass, ProviderError};
 
 /// How long one request may take.
@@ -95,13 +96,21 @@ impl GoogleClient {
     {
         let manager = self.manager().await?;
         let busy = self.clock.busy();
+        // Google's client does not tell its address; what is asked for says enough.
+        let wanted = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
+        let wire = Request::begin(&*self.clock, "GKE", wanted);
         let answer = timeout(&*self.clock, ATTEMPT, request(manager)).await;
         drop(busy);
-        match answer {
+        let answer = match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(failed_call(&error)),
             Err(_) => Err(late()),
+        };
+        match &answer {
+            Ok(_) => wire.over(&"ok"),
+            Err(error) => wire.over(&format_args!("{:?}", error.class)),
         }
+        answer
     }
 
     async fn manager(&self) -> Result<ClusterManager, ProviderError> {
@@ -203,6 +212,7 @@ impl GoogleClient {
             })
         });
         let http = http.await?;
+        let verb = method.to_string();
         let _busy = self.clock.busy();
         let exchange = async {
             let request = http.request(method, &url).bearer_auth(token);
@@ -215,7 +225,13 @@ impl GoogleClient {
             let status = answer.status().as_u16();
             Ok::<_, reqwest::Error>((status, answer.bytes().await?))
         };
-        let (status, body) = match timeout(&*self.clock, ATTEMPT, exchange).await {
+        let wire = Request::begin(&*self.clock, &verb, &url);
+        let answer = timeout(&*self.clock, ATTEMPT, exchange).await;
+        match &answer {
+            Ok(Ok((status, _))) => wire.over(status),
+            _ => wire.over(&"no answer"),
+        }
+        let (status, body) = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 let error = error.without_url();

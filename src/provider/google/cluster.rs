@@ -57,7 +57,7 @@ use crate::address::Address;
 use crate::diag::Diagnostic;
 use crate::resource::driver::{Ack, ApplyRequest, Driver, Found, Mark, Ownership, Poll, Subject};
 use crate::resource::error::{ErrorClass, ProviderError};
-use crate::resource::kind::{Change, Kind, Observed, Prior};
+use crate::resource::kind::{Attribute, Change, Kind, Observed, Prior};
 use crate::resource::model::{Ceded, Resource};
 use crate::resource::readiness::Readiness;
 use crate::value::{Map, Value};
@@ -107,6 +107,10 @@ pub struct ClusterKind;
 impl Kind for ClusterKind {
     fn name(&self) -> &'static str {
         "gke.cluster"
+    }
+
+    fn attributes(&self) -> Vec<Attribute> {
+        difference::attributes(FIELDS)
     }
 
     fn check(&self, resource: &Resource) -> Vec<Diagnostic> {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::resource::kind::{Change, Prior};
+use crate::resource::kind::{Attribute, Change, Prior};
 use crate::value::{Map, Value};
 
 /// When two values of an attribute are the same.
@@ -60,6 +60,12 @@ impl Field {
     pub const fn rolling(path: &'static [&'static str], same: Same) -> Self {
         Field { path, same, replaces: false, effect: Some("rolls the pool's nodes"), goes: false }
     }
+}
+
+/// What a table says of each attribute, whatever its value.
+pub fn attributes(fields: &[Field]) -> Vec<Attribute> {
+    let attribute = |field: &Field| Attribute { path: field.path, replaces: field.replaces, effect: field.effect };
+    fields.iter().map(attribute).collect()
 }
 
 /// Says, once, what a replacement takes along.

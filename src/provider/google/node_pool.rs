@@ -47,7 +47,7 @@ use crate::address::Address;
 use crate::diag::Diagnostic;
 use crate::resource::driver::{Ack, ApplyRequest, Driver, Found, Mark, Ownership, Poll, Subject};
 use crate::resource::error::{ErrorClass, ProviderError};
-use crate::resource::kind::{Change, Demise, Kind, Observed, Prior};
+use crate::resource::kind::{Attribute, Change, Demise, Kind, Observed, Prior};
 use crate::resource::model::{Ceded, Resource};
 use crate::resource::readiness::Readiness;
 use crate::value::{Map, Value};
@@ -93,6 +93,10 @@ pub struct NodePoolKind;
 impl Kind for NodePoolKind {
     fn name(&self) -> &'static str {
         "gke.node_pool"
+    }
+
+    fn attributes(&self) -> Vec<Attribute> {
+        difference::attributes(FIELDS)
     }
 
     fn check(&self, resource: &Resource) -> Vec<Diagnostic> {

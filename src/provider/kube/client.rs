@@ -21,6 +21,7 @@ use super::live::Page;
 use super::refusal::Refusal;
 use super::transport;
 use crate::env::clock::{SharedClock, timeout};
+use crate::env::wire;
 use crate::provider::google::client::GoogleClient;
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
@@ -366,17 +367,22 @@ impl Cluster {
         let request = request.body(Body::from(bytes)).map_err(|error| not_a_path(path, &error))?;
         // Simulated time stands still until the whole answer is read.
         let _busy = self.clock.busy();
-        tracing::debug!(method = %request.method(), path, "asking the API server");
+        let verb = request.method().to_string();
+        let wire = wire::Request::begin(&*self.clock, &verb, path);
         let exchange = async {
             let answer = self.client().send(request).await.map_err(|error| unreachable(&error))?;
             let status = answer.status();
-            tracing::debug!(status = status.as_u16(), path, "the API server answered");
             let wait =
                 answer.headers().get(http::header::RETRY_AFTER).and_then(|text| text.to_str().ok()?.parse().ok());
             let body = answer.into_body().collect().await.map_err(|error| unreachable(&error))?.to_bytes();
             Ok::<_, Refusal>((status, wait, body))
         };
-        let (status, wait, bytes) = timeout(&*self.clock, ATTEMPT, exchange).await.map_err(|_| {
+        let answer = timeout(&*self.clock, ATTEMPT, exchange).await;
+        match &answer {
+            Ok(Ok((status, ..))) => wire.over(&status.as_u16()),
+            _ => wire.over(&"no answer"),
+        }
+        let (status, wait, bytes) = answer.map_err(|_| {
             let text = format!("the API server did not answer within {} s", ATTEMPT.as_secs());
             Refusal::failed(ErrorClass::Unavailable, text)
         })??;

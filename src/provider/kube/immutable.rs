@@ -56,6 +56,13 @@ const RULES: &[Rule] = &[
     ("Pod", "", &[&["spec"]], &[&["spec", "tolerations"], &["spec", "activeDeadlineSeconds"]]),
 ];
 
+/// Whether a field of a kind can be changed at all.
+pub fn is_immutable(group: &str, kind: &str, path: &[&str]) -> bool {
+    let below = |prefixes: &[&[&str]]| prefixes.iter().any(|prefix| path.starts_with(prefix));
+    let rule = RULES.iter().find(|(name, of, ..)| *name == kind && *of == group);
+    rule.is_some_and(|(_, _, immutable, except)| below(immutable) && !below(except))
+}
+
 /// Marks a change that cannot be made in place.
 pub fn judge(live: &Value, change: &mut Change) {
     let text = |path: &[&str]| live.at(path).and_then(Value::as_str).unwrap_or_default();

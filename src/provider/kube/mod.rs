@@ -15,7 +15,7 @@ mod fields;
 mod find;
 pub mod given;
 pub mod hook;
-mod immutable;
+pub mod immutable;
 mod live;
 pub mod look;
 pub mod object;

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use self::events::{Frames, Story};
 use self::road::{Goal, bracketed, goal};
 use crate::env::clock::{SharedClock, timeout};
+use crate::env::wire;
 use crate::platform::models::{Endpoint, Models, Patience, Presented, Question, Reply, Told, refused};
 use crate::platform::{Completion, CompletionRequest, Prover};
 use crate::resource::error::{ErrorClass, ProviderError};
@@ -77,10 +78,18 @@ impl OpenAiClient {
     ) -> Result<(Response<Incoming>, Drive), ProviderError> {
         let goal = goal(&endpoint.url)?;
         let message = message(&goal, endpoint, question)?;
-        match self.open(&goal, endpoint, question.patience).await? {
-            Link::Plain(stream) => exchange(stream, message, &goal).await,
-            Link::Secure(stream) => exchange(*stream, message, &goal).await,
+        let method = message.method().clone();
+        let wire = wire::Request::begin(&*self.clock, method.as_str(), &endpoint.url);
+        let answer = match self.open(&goal, endpoint, question.patience).await {
+            Ok(Link::Plain(stream)) => exchange(stream, message, &goal).await,
+            Ok(Link::Secure(stream)) => exchange(*stream, message, &goal).await,
+            Err(error) => Err(error),
+        };
+        match &answer {
+            Ok((response, _)) => wire.over(&response.status()),
+            Err(_) => wire.over(&"no answer"),
         }
+        answer
     }
 
     /// The rest of an answer, at once.
