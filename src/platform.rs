@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod expiry;
+pub mod metrics;
 pub mod models;
 pub mod preflight;
 
@@ -13,6 +14,16 @@ use self::audit::{Audit, Captured, Finding, Unseen};
 use self::expiry::Marked;
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
+
+/// A secret on its way to a server. Shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Concealed(pub String);
+
+impl std::fmt::Debug for Concealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
 
 /// A proof, fully resolved.
 #[derive(Clone, Debug)]
@@ -25,6 +36,8 @@ pub struct CompletionRequest {
     pub ca_pem: Option<String>,
     /// The name to verify the server's certificate against, when it is not the URL's host.
     pub server_name: Option<String>,
+    /// The key to show, if the server wants one.
+    pub api_key: Option<Concealed>,
     /// The prompt.
     pub prompt: String,
 }

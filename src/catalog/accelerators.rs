@@ -33,10 +33,26 @@ pub struct Accelerator {
     pub hosts: i64,
     /// Machine types that GKE takes this accelerator on, by prefix.
     pub machine_prefixes: &'static [&'static str],
+    /// Memory of one GPU or chip in MiB, as its driver reports it.
+    pub memory_mib: i64,
+    /// What the hardware computes in: NVIDIA's compute capability, 75 for 7.5; 0 for TPUs. bfloat16 begins at 80.
+    pub capability: i64,
     /// Zones that offer it; empty where they are not known here.
     pub zones: &'static [&'static str],
     /// What vLLM is told unless the workload says otherwise.
     pub serving: Serving,
+}
+
+impl Accelerator {
+    /// Whether it computes in bfloat16.
+    pub fn has_bfloat16(&self) -> bool {
+        self.family == Family::Tpu || self.capability >= 80
+    }
+
+    /// Whether vLLM runs on it; it wants compute capability 7.0 of GPUs.
+    pub fn runs_vllm(&self) -> bool {
+        self.family == Family::Tpu || self.capability >= 70
+    }
 }
 
 /// Defaults of a workload on the accelerator.
@@ -54,6 +70,8 @@ pub struct Serving {
 
 const T4: Serving =
     Serving { max_model_len: Some(4096), memory_percent: Some(85), dtype: Some("half"), first_probe: 180 };
+/// GPUs before Ampere have no bfloat16.
+const HALF: Serving = Serving { max_model_len: None, memory_percent: Some(90), dtype: Some("half"), first_probe: 180 };
 const GPU: Serving = Serving { max_model_len: None, memory_percent: Some(90), dtype: None, first_probe: 180 };
 const V6E: Serving = Serving { max_model_len: Some(2048), memory_percent: None, dtype: Some("half"), first_probe: 240 };
 
@@ -62,6 +80,8 @@ const fn gpu(
     machine_type: &'static str,
     kind: &'static str,
     machine_prefixes: &'static [&'static str],
+    memory_mib: i64,
+    capability: i64,
 ) -> Accelerator {
     Accelerator {
         name,
@@ -72,6 +92,8 @@ const fn gpu(
         topology: None,
         hosts: 1,
         machine_prefixes,
+        memory_mib,
+        capability,
         zones: &[],
         serving: GPU,
     }
@@ -93,6 +115,8 @@ const fn v6e(
         topology: Some(topology),
         hosts,
         machine_prefixes: &["ct6e-"],
+        memory_mib: 32_000,
+        capability: 0,
         zones: V6E_ZONES,
         serving: V6E,
     }
@@ -100,13 +124,20 @@ const fn v6e(
 
 /// All rows.
 pub static ACCELERATORS: &[Accelerator] = &[
-    Accelerator { zones: T4_ZONES, serving: T4, ..gpu("nvidia-t4", "n1-standard-4", "nvidia-tesla-t4", &["n1-"]) },
-    gpu("nvidia-l4", "g2-standard-8", "nvidia-l4", &["g2-"]),
-    gpu("nvidia-v100", "n1-standard-8", "nvidia-tesla-v100", &["n1-"]),
-    gpu("nvidia-p100", "n1-standard-8", "nvidia-tesla-p100", &["n1-"]),
-    gpu("nvidia-a100-40gb", "a2-highgpu-1g", "nvidia-tesla-a100", &["a2-highgpu-"]),
-    gpu("nvidia-a100-80gb", "a2-ultragpu-1g", "nvidia-a100-80gb", &["a2-ultragpu-"]),
-    Accelerator { per_node: 8, ..gpu("nvidia-h100-80gb", "a3-highgpu-8g", "nvidia-h100-80gb", &["a3-highgpu-"]) },
+    Accelerator {
+        zones: T4_ZONES,
+        serving: T4,
+        ..gpu("nvidia-t4", "n1-standard-4", "nvidia-tesla-t4", &["n1-"], 15_360, 75)
+    },
+    gpu("nvidia-l4", "g2-standard-8", "nvidia-l4", &["g2-"], 23_034, 89),
+    Accelerator { serving: HALF, ..gpu("nvidia-v100", "n1-standard-8", "nvidia-tesla-v100", &["n1-"], 16_160, 70) },
+    Accelerator { serving: HALF, ..gpu("nvidia-p100", "n1-standard-8", "nvidia-tesla-p100", &["n1-"], 16_280, 60) },
+    gpu("nvidia-a100-40gb", "a2-highgpu-1g", "nvidia-tesla-a100", &["a2-highgpu-"], 40_960, 80),
+    gpu("nvidia-a100-80gb", "a2-ultragpu-1g", "nvidia-a100-80gb", &["a2-ultragpu-"], 81_920, 80),
+    Accelerator {
+        per_node: 8,
+        ..gpu("nvidia-h100-80gb", "a3-highgpu-8g", "nvidia-h100-80gb", &["a3-highgpu-"], 81_559, 90)
+    },
     v6e("tpu-v6e-1", "ct6e-standard-1t", 1, "1x1", 1),
     v6e("tpu-v6e-4", "ct6e-standard-4t", 4, "2x2", 1),
     v6e("tpu-v6e-8", "ct6e-standard-8t", 8, "2x4", 1),

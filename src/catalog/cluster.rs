@@ -102,6 +102,7 @@ fn add_cluster(
         attrs["labels"] = cluster.labels.iter().map(|(key, label)| (key.clone(), Json::from(&*label.0))).collect();
     }
     put(&mut attrs, "private", cluster.private.as_ref().map(|private| private.value));
+    put(&mut attrs, "network_policy", cluster.network_policy.as_ref().map(|on| on.value));
     put(&mut attrs, "workload_identity", cluster.workload_identity.as_ref().map(|on| on.value));
     put(&mut attrs, "maintenance_window", cluster.maintenance_window.as_ref().map(maintenance));
     if !cluster.node_locations.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::address::{Address, Identity, ObjectKey};
 use crate::catalog::{ceded, documents, timing};
 use crate::diag::{Diagnostic, Severity, Span};
-use crate::resource::model::{Ceded, Need, Proof, Resource};
+use crate::resource::model::{Ceded, Crowded, Need, Proof, Resource};
 use crate::stack::model::{Addon, Distribution};
 use crate::stack::{AddressText, Spanned, Stack};
 use crate::value::{Template, Value};
@@ -19,6 +19,7 @@ pub(super) struct Expansion<'a> {
     pub(super) stack: &'a Stack,
     pub(super) resources: Vec<Resource>,
     pub(super) proofs: Vec<Proof>,
+    pub(super) crowded: BTreeMap<Address, Crowded>,
     pub(super) found: Vec<Diagnostic>,
     /// What the user says of his own objects: each, and what it waits for.
     pub(super) depending: Vec<(Address, &'a [Spanned<AddressText>])>,
@@ -47,6 +48,7 @@ impl<'a> Expansion<'a> {
             stack,
             resources: Vec::new(),
             proofs: Vec::new(),
+            crowded: BTreeMap::new(),
             found: Vec::new(),
             depending: Vec::new(),
             outputs: BTreeMap::new(),

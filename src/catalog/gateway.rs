@@ -28,6 +28,12 @@ pub(super) fn place(expansion: &Expansion<'_>) -> (String, String) {
     )
 }
 
+/// The Secret with the gateway's certificate, and with that of the authority that issued it.
+pub(super) fn certificate(expansion: &Expansion<'_>) -> String {
+    let (_, name) = place(expansion);
+    format!("{name}-tls")
+}
+
 /// The name that the gateway's certificate is for: its address is not known before it exists.
 pub(super) fn server_name(expansion: &Expansion<'_>) -> String {
     match expansion.stack.gateway.as_ref().and_then(|gateway| gateway.hostname.as_ref()) {
@@ -46,8 +52,18 @@ pub(super) fn expand(expansion: &mut Expansion<'_>) {
     }
     let (namespace, name) = place(expansion);
     expansion.namespace(COMPONENT, &namespace, &[]);
-    let certificate = format!("{name}-tls");
-    if gateway.tls() == GatewayTls::Issued {
+    let certificate = certificate(expansion);
+    let issuer = match gateway.tls() {
+        GatewayTls::Issued => Some(CA_ISSUER.to_owned()),
+        GatewayTls::Issuer(name) => Some(name),
+        GatewayTls::Secret(_) | GatewayTls::Off => None,
+    };
+    if let Some(issuer) = issuer {
+        if gateway.tls() != GatewayTls::Issued && expansion.addon("cert-manager").is_none() && !given {
+            let hint = "add [addons.cert-manager], or write tls = \"secret:NAME\"";
+            let what = "the gateway's certificate needs the add-on cert-manager";
+            expansion.report(mistake(what, &gateway.span, "nobody would issue it").hint(hint));
+        }
         expansion.own(
             COMPONENT,
             &json!({
@@ -57,7 +73,7 @@ pub(super) fn expand(expansion: &mut Expansion<'_>) {
                     "secretName": certificate,
                     "dnsNames": [server_name(expansion)],
                     "privateKey": {"algorithm": "ECDSA", "size": 256},
-                    "issuerRef": {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": CA_ISSUER},
+                    "issuerRef": {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": issuer},
                 },
             }),
         );
@@ -99,6 +115,10 @@ pub(super) fn expand(expansion: &mut Expansion<'_>) {
 /// The authority's certificate, PEM: a public field that the Certificate's outputs hold, see `docs` of the
 /// Kubernetes provider; no key is ever read.
 pub(super) fn ca(expansion: &Expansion<'_>) -> Option<Value> {
+    let given = expansion.stack.gateway.as_ref().and_then(|gateway| gateway.ca_certificate.as_ref());
+    if let Some(given) = given {
+        return Some(given.value.0.clone());
+    }
     let issued = expansion.stack.gateway.as_ref().is_some_and(|gateway| gateway.tls() == GatewayTls::Issued);
     let authority = expansion.find(&format!("Certificate.cert-manager.io/cert-manager/{CA}")).filter(|_| issued)?;
     Some(field(&authority, &["secret", "ca.crt"]).into())
@@ -118,7 +138,7 @@ fn listeners(gateway: &Gateway, certificate: &str) -> Vec<serde_json::Value> {
     if let Some(port) = gateway.https_port() {
         let secret = match gateway.tls() {
             GatewayTls::Secret(name) => name,
-            GatewayTls::Issued | GatewayTls::Off => certificate.to_owned(),
+            GatewayTls::Issued | GatewayTls::Issuer(_) | GatewayTls::Off => certificate.to_owned(),
         };
         let tls = json!({"mode": "Terminate", "certificateRefs": [{"group": "", "kind": "Secret", "name": secret}]});
         listeners.push(json!({"name": "https", "port": port, "protocol": "HTTPS", "tls": tls}));

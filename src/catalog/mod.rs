@@ -24,8 +24,10 @@ mod charts;
 mod cluster;
 mod documents;
 mod expansion;
+mod fit;
 mod gateway;
 mod manifests;
+pub mod models;
 mod own_charts;
 mod pieces;
 mod places;
@@ -138,6 +140,7 @@ pub fn expand(stack: &Stack, options: &ExpandOptions<'_>) -> Result<(Desired, Ve
         outputs,
         secrets: origins.collect(),
         proofs,
+        crowded: expansion.crowded,
         resources: expansion.resources,
         places: places::of(stack),
     };

@@ -1,4 +1,4 @@
-//! The catalogue as a whole: the objects of the four stacks, their order, and what is said about bad ones.
+//! The catalogue as a whole: the objects of the shipped stacks, their order, and what is said about bad ones.
 
 use std::sync::{Arc, LazyLock};
 
@@ -12,11 +12,13 @@ use crate::plan::edges;
 use crate::stack::inputs::Given;
 use crate::stack::{self, NoLoader};
 
-const STACKS: [(&str, &str); 4] = [
+const STACKS: [(&str, &str); 6] = [
     ("gpu-t4", include_str!("../../stacks/gpu-t4.toml")),
     ("tpu-v6e", include_str!("../../stacks/tpu-v6e.toml")),
     ("rhaii-gpu-t4", include_str!("../../stacks/rhaii-gpu-t4.toml")),
     ("rhaii-tpu-v6e", include_str!("../../stacks/rhaii-tpu-v6e.toml")),
+    ("gpu-t4-production", include_str!("../../stacks/gpu-t4-production.toml")),
+    ("tpu-v6e-production", include_str!("../../stacks/tpu-v6e-production.toml")),
 ];
 
 /// Files by name.
@@ -29,7 +31,10 @@ impl Loader for Files {
     }
 }
 
-fn try_expand(text: &str, loader: &dyn Loader) -> Result<(Desired, Vec<Diagnostic>), Diagnostics> {
+pub(in crate::catalog) fn try_expand(
+    text: &str,
+    loader: &dyn Loader,
+) -> Result<(Desired, Vec<Diagnostic>), Diagnostics> {
     let source = Arc::new(Source { name: "stack.toml".to_owned(), text: text.to_owned() });
     let given = Given { synthesize: true, ..Given::default() };
     let vars = BTreeMap::<String, String>::new();
@@ -47,7 +52,7 @@ fn try_expand(text: &str, loader: &dyn Loader) -> Result<(Desired, Vec<Diagnosti
     )
 }
 
-fn expanded(text: &str) -> Desired {
+pub(in crate::catalog) fn expanded(text: &str) -> Desired {
     match try_expand(text, &NoLoader) {
         Ok((desired, warnings)) => {
             assert_eq!(warnings, [], "no warnings");
@@ -57,8 +62,8 @@ fn expanded(text: &str) -> Desired {
     }
 }
 
-/// One of the four stacks, expanded once.
-fn named(name: &str) -> &'static Desired {
+/// One of the shipped stacks, expanded once.
+pub(in crate::catalog) fn named(name: &str) -> &'static Desired {
     static EXPANDED: LazyLock<BTreeMap<&str, Desired>> =
         LazyLock::new(|| STACKS.iter().map(|(name, text)| (*name, expanded(text))).collect());
     &EXPANDED[name]
@@ -76,7 +81,7 @@ fn needed(graph: &Graph<Address>, by: &Address) -> BTreeSet<Address> {
 }
 
 /// Summaries of the mistakes of the T4 stack with one text replaced by another.
-fn mistakes(name: &str, from: &str, to: &str) -> Vec<String> {
+pub(in crate::catalog) fn mistakes(name: &str, from: &str, to: &str) -> Vec<String> {
     let text = STACKS.iter().find(|(known, _)| *known == name).expect("a stack").1;
     assert!(text.contains(from), "{from}");
     match try_expand(&text.replace(from, to), &NoLoader) {
@@ -85,7 +90,7 @@ fn mistakes(name: &str, from: &str, to: &str) -> Vec<String> {
     }
 }
 
-fn find<'d>(desired: &'d Desired, part: &str) -> &'d Resource {
+pub(in crate::catalog) fn find<'d>(desired: &'d Desired, part: &str) -> &'d Resource {
     let mut found = desired.resources.iter().filter(|resource| resource.address.as_str().contains(part));
     let first = found.next().unwrap_or_else(|| panic!("no {part}"));
     assert!(found.next().is_none(), "more than one {part}");
@@ -334,7 +339,11 @@ fn parts_that_do_not_fit_are_named() {
             "gpu-t4",
             "replicas = 1",
             "replicas = 1\nrouting = \"cache-aware\"",
-            &["cache-aware routing is not supported yet"],
+            &[
+                "workloads.qwen-3b-gpu needs [addons.inference-extension]",
+                "cache-aware routing has nothing to choose from",
+                "nobody enforces the network policies of workloads.qwen-3b-gpu",
+            ],
         ),
         (
             "gpu-t4",
@@ -455,7 +464,7 @@ fn a_namespace_belongs_to_whoever_declares_it() {
     ]));
     let text = STACKS[0].1.replace("[gateway]", "[gateway]\nnamespace = \"front\"");
     let text = text.replace("[workloads.qwen-3b-gpu]", "[workloads.qwen-3b-gpu]\nnamespace = \"models\"");
-    let second = "[workloads.more]\nmodel = \"hf://a/b\"\nnode_pool = \"gpu\"\nreplicas = 0\nnamespace = \"more\"\n";
+    let second = "[workloads.more]\nmodel = \"hf://Qwen/Qwen2.5-0.5B-Instruct\"\nnode_pool = \"gpu\"\nreplicas = 0\nnamespace = \"more\"\n";
     let with = |files: &str| {
         format!("{text}\n{second}[manifests.spaces]\nfiles = [{files}]\ndepends_on = [\"addons.kserve\"]\n")
     };
@@ -497,7 +506,14 @@ fn slices_and_ways_of_buying() {
 #[test]
 fn the_stacks_cost_what_their_comments_say() {
     let per_day = |name: &str| crate::cost::estimate(&named(name).resources).per_day();
-    for (name, expected) in [("gpu-t4", 28.0), ("tpu-v6e", 300.0), ("rhaii-gpu-t4", 28.0), ("rhaii-tpu-v6e", 300.0)] {
+    for (name, expected) in [
+        ("gpu-t4", 28.0),
+        ("tpu-v6e", 300.0),
+        ("rhaii-gpu-t4", 28.0),
+        ("rhaii-tpu-v6e", 300.0),
+        ("gpu-t4-production", 57.0),
+        ("tpu-v6e-production", 870.0),
+    ] {
         let found = per_day(name);
         assert!((found - expected).abs() < expected * 0.03, "{name}: {found}");
     }

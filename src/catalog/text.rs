@@ -1,5 +1,7 @@
 //! Texts that are partly known only later: joined, encoded, taken apart.
 
+use sha2::Digest as _;
+
 use crate::value::{Encoding, Part, Template, Value};
 
 /// One text of several values, each a text, a number, a boolean or deferred.
@@ -43,6 +45,11 @@ pub(super) fn base64(value: &Value) -> Value {
         Value::Deferred(template) => Template { encoding: Encoding::Base64, ..(**template).clone() }.into(),
         known => Value::String(encode(&known.scalar_text().unwrap_or_default())),
     }
+}
+
+/// The SHA-256 of a text, in hexadecimal digits.
+pub(super) fn sha256_hex(text: &str) -> String {
+    sha2::Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn encode(text: &str) -> String {

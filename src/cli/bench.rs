@@ -252,7 +252,8 @@ where
                 let platforms = &matter.keyed(&platforms);
                 let Preview { plan, observed, .. } = preview(platforms, matter.subject(&state, false)).await?;
                 let proof = chosen(&plan.proofs, args.workload.as_deref())?;
-                let sight = Sight::new(platforms, &matter.wanted().desired, &plan, &observed);
+                let wanted = matter.wanted();
+                let sight = Sight::new(platforms, &wanted.desired, &plan, &observed).knowing(&wanted.secrets);
                 let served = &Served::of_stack(&sight, proof).await.map_err(unreachable)?;
                 // All of the stack: whoever serves one model pays for its cluster as well.
                 let per_hour = plan.cost.as_ref().map(|cost| cost.now.per_hour).filter(|dollars| *dollars > 0.0);

@@ -94,7 +94,7 @@ pub(super) fn status(args: &StatusArgs, vars: &dyn Vars, terminal: &Terminal) ->
         Planning { args: stack, place: &place, planned: &planned, options, terminal, vars, create_key: false };
     let status = with_platforms(&place, planned.site(), async |platforms| {
         let matter = planning.matter(&platforms, &state).await?;
-        status::status(&matter.keyed(&platforms), matter.subject(&state, false)).await
+        status::status(&matter.keyed(&platforms), matter.subject(&state, false), &matter.wanted().secrets).await
     })?;
     if let Some(lines) = &terminal.lines {
         status.resources.iter().for_each(|(address, readiness)| lines.readiness(address, readiness));

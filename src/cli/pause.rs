@@ -178,7 +178,8 @@ impl Turn<'_> {
         terminal.say("The nodes are back. Waiting for the models to answer...");
         let matter = planning.matter(platforms, session.state()).await?;
         let platforms = &matter.keyed(platforms);
-        let proofs = status::answers_again(platforms, matter.subject(session.state(), false), &sink).await?;
+        let secrets = &matter.wanted().secrets;
+        let proofs = status::answers_again(platforms, matter.subject(session.state(), false), secrets, &sink).await?;
         for (component, proof) in &proofs {
             match proof {
                 Ok(answer) => terminal.say(&summary::answered(component, &answer.text)),

@@ -14,6 +14,10 @@ pub(super) enum Template {
     GpuT4,
     /// One TPU v6e host, upstream charts and images.
     TpuV6e,
+    /// Three T4s with cache-aware routing, upstream charts and images.
+    GpuT4Production,
+    /// Three TPU v6e hosts with cache-aware routing, upstream charts and images.
+    TpuV6eProduction,
     /// One T4, Red Hat's distribution.
     RhaiiGpuT4,
     /// One TPU v6e host, Red Hat's distribution.
@@ -25,6 +29,8 @@ impl Template {
         match self {
             Template::GpuT4 => include_str!("../../stacks/gpu-t4.toml"),
             Template::TpuV6e => include_str!("../../stacks/tpu-v6e.toml"),
+            Template::GpuT4Production => include_str!("../../stacks/gpu-t4-production.toml"),
+            Template::TpuV6eProduction => include_str!("../../stacks/tpu-v6e-production.toml"),
             Template::RhaiiGpuT4 => include_str!("../../stacks/rhaii-gpu-t4.toml"),
             Template::RhaiiTpuV6e => include_str!("../../stacks/rhaii-tpu-v6e.toml"),
         }

@@ -93,7 +93,9 @@ fn of_stack(
         let matter = planning.matter(&platforms, &state).await?;
         let platforms = matter.keyed(&platforms);
         let Preview { plan, observed, .. } = preview(&platforms, matter.subject(&state, false)).await?;
-        let checks = verify::stack(&Sight::new(&platforms, &matter.wanted().desired, &plan, &observed), tell).await;
+        let wanted = matter.wanted();
+        let sight = Sight::new(&platforms, &wanted.desired, &plan, &observed).knowing(&wanted.secrets);
+        let checks = verify::stack(&sight, tell).await;
         Ok((plan.stack.clone(), checks))
     })
 }

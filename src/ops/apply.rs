@@ -81,15 +81,19 @@ pub fn check_basis(plan: &Plan, session: &dyn Session) -> Result<(), Diagnostics
     Ok(())
 }
 
-struct Outputs<'a>(&'a BTreeMap<Address, Value>);
+/// What the end of a run may refer to. Secrets are for proofs alone; outputs are stored.
+struct Outputs<'a> {
+    known: &'a BTreeMap<Address, Value>,
+    secrets: Option<&'a BTreeMap<String, String>>,
+}
 
 impl Scope for Outputs<'_> {
     fn output(&self, reference: &Reference) -> Option<Value> {
-        self.0.get(&reference.address)?.at(&reference.path).cloned()
+        self.known.get(&reference.address)?.at(&reference.path).cloned()
     }
 
-    fn secret(&self, _input: &str) -> Option<String> {
-        None
+    fn secret(&self, input: &str) -> Option<String> {
+        self.secrets?.get(input).cloned()
     }
 }
 
@@ -150,6 +154,7 @@ pub async fn apply(
         session.compact().await?;
         return Ok(Applied { noted: plan.drift.len(), ..Applied::default() });
     }
+    let secrets = apply.secrets.clone();
     let run = Run {
         kinds: dispatcher::shared_kinds(&platforms.kinds),
         drivers: &platforms.drivers,
@@ -179,7 +184,7 @@ pub async fn apply(
     if applied.summary.is_complete() && gone && session.state().placing.is_some() {
         session.commit(vec![Transition::Unplaced]).await?;
     }
-    let scope = Outputs(&applied.summary.outputs);
+    let scope = Outputs { known: &applied.summary.outputs, secrets: None };
     if applied.summary.is_complete() {
         for (name, output) in plan.outputs.iter().filter(|(_, output)| !output.sensitive) {
             if let Some(value) = output.after.as_ref().and_then(|after| after.resolve(&scope).ok()) {
@@ -190,6 +195,7 @@ pub async fn apply(
             session.commit(vec![Transition::Outputs(applied.outputs.clone())]).await?;
         }
         for proof in plan.proofs.iter().filter(|_| !plan.partial) {
+            let scope = Outputs { secrets: Some(&secrets), ..scope };
             match prove(platforms, proof, &scope, &apply.sink).await {
                 Ok(completion) => applied.completions.push((proof.component.clone(), completion)),
                 Err(error) => applied.unproved.push((proof.component.clone(), error.into())),

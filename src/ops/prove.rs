@@ -7,7 +7,7 @@ use crate::engine::retry::is_retryable;
 use crate::event::{Event, Sink};
 use crate::ops::platforms::Platforms;
 use crate::plan::model::PlannedProof;
-use crate::platform::{Completion, CompletionRequest};
+use crate::platform::{Completion, CompletionRequest, Concealed};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::{Scope, Value};
 
@@ -37,6 +37,7 @@ pub async fn prove(
         model: proof.model.clone(),
         ca_pem: proof.ca.as_ref().map(&text).transpose()?,
         server_name: proof.server_name.clone(),
+        api_key: proof.api_key.as_ref().map(&text).transpose()?.map(Concealed),
         prompt: PROMPT.to_owned(),
     };
     let begun = platforms.clock.now();

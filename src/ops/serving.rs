@@ -149,7 +149,7 @@ pub fn endpoint(sight: &Sight<'_>, proof: &PlannedProof) -> Result<Endpoint, Pro
         url: resolve(&proof.url)?,
         ca_pem: proof.ca.as_ref().map(resolve).transpose()?,
         server_name: proof.server_name.clone(),
-        api_key: None,
+        api_key: proof.api_key.as_ref().map(resolve).transpose()?,
     })
 }
 

@@ -14,23 +14,27 @@ use crate::resource::model::{Desired, Resource};
 use crate::value::{Reference, Scope, Value};
 
 /// What references can read of everything that is there.
-#[derive(Debug, Default)]
-pub struct Outputs(BTreeMap<Address, Value>);
+#[derive(Default)]
+pub struct Outputs {
+    known: BTreeMap<Address, Value>,
+    /// The values of secret inputs, for keys that models want to see.
+    secrets: BTreeMap<String, String>,
+}
 
 impl Outputs {
     /// Those of one resource.
     pub fn of(&self, address: &Address) -> Option<&Value> {
-        self.0.get(address)
+        self.known.get(address)
     }
 }
 
 impl Scope for Outputs {
     fn output(&self, reference: &Reference) -> Option<Value> {
-        self.0.get(&reference.address)?.at(&reference.path).cloned()
+        self.known.get(&reference.address)?.at(&reference.path).cloned()
     }
 
-    fn secret(&self, _input: &str) -> Option<String> {
-        None
+    fn secret(&self, input: &str) -> Option<String> {
+        self.secrets.get(input).cloned()
     }
 }
 
@@ -75,10 +79,16 @@ impl<'a> Sight<'a> {
         for change in &plan.changes {
             let kind = platforms.kinds.get(&change.kind);
             if let (Some(kind), Some(observed)) = (kind, observed.get(&change.address.identity())) {
-                outputs.0.insert(change.address.clone(), kind.outputs(observed));
+                outputs.known.insert(change.address.clone(), kind.outputs(observed));
             }
         }
         Sight { platforms, desired, plan, outputs }
+    }
+
+    /// The same, with the values of the secret inputs: of them models' keys are made.
+    pub fn knowing(mut self, secrets: &BTreeMap<String, String>) -> Self {
+        self.outputs.secrets.clone_from(secrets);
+        self
     }
 
     /// How the cluster of a resource is reached; nothing for the one of a kubeconfig.

@@ -1,5 +1,6 @@
 //! Is everything there and ready, and does the model answer? Reads only.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -45,7 +46,7 @@ impl Status {
 /// A completion of each model, by component, or why there is none.
 pub type Proofs = Vec<(String, Result<Completion, ProviderError>)>;
 
-/// Waits until every model answers again, once its nodes are back: for as long as its workload may take, and then as
+/// Waits until every model answers again (`secrets` are the values of the inputs, for keys that models want), once its nodes are back: for as long as its workload may take, and then as
 /// long as the proof of an apply may.
 ///
 /// # Errors
@@ -53,11 +54,12 @@ pub type Proofs = Vec<(String, Result<Completion, ProviderError>)>;
 pub async fn answers_again(
     platforms: &Platforms,
     subject: Subject<'_>,
+    secrets: &BTreeMap<String, String>,
     sink: &Arc<dyn Sink>,
 ) -> Result<Proofs, Diagnostics> {
     let desired = subject.desired;
     let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
-    let sight = Sight::new(platforms, desired, &plan, &observed);
+    let sight = Sight::new(platforms, desired, &plan, &observed).knowing(secrets);
     let mut proofs = Vec::new();
     for proof in &plan.proofs {
         let part = plan.changes.iter().filter(|change| change.address.component() == proof.component);
@@ -72,10 +74,14 @@ pub async fn answers_again(
 ///
 /// # Errors
 /// When nothing can be read at all.
-pub async fn status(platforms: &Platforms, subject: Subject<'_>) -> Result<Status, Diagnostics> {
+pub async fn status(
+    platforms: &Platforms,
+    subject: Subject<'_>,
+    secrets: &BTreeMap<String, String>,
+) -> Result<Status, Diagnostics> {
     let (state, desired) = (subject.state, subject.desired);
     let Preview { plan, observed, .. } = preview::preview(platforms, subject).await?;
-    let sight = Sight::new(platforms, desired, &plan, &observed);
+    let sight = Sight::new(platforms, desired, &plan, &observed).knowing(secrets);
     let connection = |address: &Option<Address>| Some(Arc::new(sight.outputs.of(address.as_ref()?)?.clone()));
     // Hooks are run, not kept.
     let polls = plan.changes.iter().filter(|change| !change.is_hook()).map(|change| {

@@ -314,6 +314,9 @@ pub struct PlannedProof {
     pub ca: Option<Value>,
     /// Name to verify the certificate against.
     pub server_name: Option<String>,
+    /// The key to show, over secret inputs: their names, never their values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<Value>,
     /// Deadline, seconds.
     pub timeout_seconds: u64,
 }

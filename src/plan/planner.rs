@@ -22,7 +22,7 @@ use crate::plan::pause::{self, Pausing};
 use crate::plan::places;
 use crate::resource::hook;
 use crate::resource::kind::{Demise, Kind, KindTable, Observed, Prior};
-use crate::resource::model::{Desired, Resource};
+use crate::resource::model::{Crowded, Desired, Resource};
 use crate::state::model::{Intent, Recorded, State, Target};
 use crate::value::{Reference, Scope, Value};
 
@@ -180,6 +180,7 @@ fn proof(proof: &crate::resource::model::Proof) -> PlannedProof {
         model: proof.model.clone(),
         ca: proof.ca.clone(),
         server_name: proof.server_name.clone(),
+        api_key: proof.api_key.clone(),
         timeout_seconds: proof.timeout.as_secs(),
     }
 }
@@ -371,6 +372,9 @@ impl<'a> Planner<'a> {
             self.unchanged.insert(resource.address.clone());
         }
         discretion::of_recorded(&mut changes, recorded);
+        if let Some(crowded) = self.request.desired.crowded.get(&resource.address) {
+            make_way(&mut changes, crowded);
+        }
         let (action, reason) = self.decide(resource, recorded, observed, replaced, &changes);
         let resume = recorded.and_then(|r| r.pending.as_ref()).is_some_and(|p| p.action != Intent::Delete)
             && matches!(action, Action::Create | Action::NoOp | Action::Update);
@@ -657,6 +661,16 @@ impl<'a> Planner<'a> {
             });
         }
         outputs
+    }
+}
+
+/// What makes new pods waits for the old ones to go.
+fn make_way(changes: &mut [crate::resource::kind::Change], crowded: &Crowded) {
+    for change in changes {
+        if crowded.paths.iter().any(|path| change.path.starts_with(path)) {
+            change.forces_replace = true;
+            change.effect = Some(crowded.why.clone());
+        }
     }
 }
 

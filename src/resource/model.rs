@@ -20,6 +20,8 @@ pub struct Desired {
     pub secrets: BTreeMap<String, String>,
     /// How the finished stack proves that it works; empty for a stack without workloads.
     pub proofs: Vec<Proof>,
+    /// Objects whose new version would find no room beside the old one.
+    pub crowded: BTreeMap<Address, Crowded>,
     /// The locations that the stack may be in, in the order in which they are tried; none for a cluster that is given. The
     /// resources above are those of the first.
     pub places: Vec<Place>,
@@ -51,6 +53,16 @@ pub struct Place {
     pub notes: Vec<String>,
 }
 
+/// Why an object is made anew where others are changed: the pods of its new version would wait for what the old ones
+/// hold, and the old ones for the new.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crowded {
+    /// Changes below these paths make new pods.
+    pub paths: Vec<Vec<String>>,
+    /// In words, for the plan.
+    pub why: String,
+}
+
 /// One output of a stack.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
@@ -75,6 +87,8 @@ pub struct Proof {
     pub ca: Option<Value>,
     /// The host name the server's certificate is for, when the URL holds an address.
     pub server_name: Option<String>,
+    /// The key that the server wants to see, over secret inputs.
+    pub api_key: Option<Value>,
     /// How long to keep trying.
     pub timeout: Duration,
 }

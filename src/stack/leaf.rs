@@ -477,16 +477,21 @@ pub enum GatewayTls {
     Off,
     /// A Secret of type `kubernetes.io/tls` in the gateway's namespace, made by somebody else.
     Secret(String),
+    /// Issued by a ClusterIssuer of cert-manager's that somebody else has made.
+    Issuer(String),
 }
 
 impl Decode for GatewayTls {
     fn decode(tree: &Tree, decoder: &mut Decoder<'_>) -> Option<Self> {
-        const WORDS: [&str; 3] = ["issued", "off", "secret:NAME"];
+        const WORDS: [&str; 4] = ["issued", "off", "secret:NAME", "issuer:NAME"];
         let text = decoder.known_text(tree, "a string", "issued")?;
         match (text.as_str(), text.strip_prefix("secret:")) {
             ("issued", _) => Some(GatewayTls::Issued),
             ("off", _) => Some(GatewayTls::Off),
             (_, Some(name)) if names::label(name).is_ok() => Some(GatewayTls::Secret(name.to_owned())),
+            _ if text.strip_prefix("issuer:").is_some_and(|name| names::label(name).is_ok()) => {
+                Some(GatewayTls::Issuer(text.trim_start_matches("issuer:").to_owned()))
+            }
             _ => {
                 decoder.mistake(super::decode::not_a_choice(tree, &text, &WORDS));
                 None
@@ -497,7 +502,7 @@ impl Decode for GatewayTls {
     fn schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [
             { "enum": ["issued", "off"] },
-            { "type": "string", "pattern": r"^secret:.+|\$\{.+\}" },
+            { "type": "string", "pattern": r"^(secret|issuer):.+|\$\{.+\}" },
         ] })
     }
 }

@@ -16,6 +16,7 @@ mod overlay;
 pub mod policy;
 mod reference;
 pub mod schema;
+mod serving;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};

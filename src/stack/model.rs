@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use crate::stack::decode::{Decode, Decoder, Entry, Spanned, choice, table};
 use crate::stack::leaf::{
-    AddressText, Autoscale, BackendUrl, Block, ChartSource, Digest, Dollars, Fraction, GatewayTls, GkeName,
-    GoogleLabel, HostName, KubernetesLabel, LabelKey, LabelName, Location, ModelUri, Moment, NonEmpty, ProjectId,
-    Provisioning, Quantity, Recurrence, Text, TimeOfDay, Topology, Url, Values, VariableName, Whole,
+    AddressText, Autoscale, BackendUrl, Block, ChartSource, Digest, Dollars, GatewayTls, GkeName, GoogleLabel,
+    HostName, KubernetesLabel, LabelKey, LabelName, Location, Moment, NonEmpty, ProjectId, Provisioning, Recurrence,
+    Text, TimeOfDay, Topology, Url, Values, VariableName, Whole,
 };
 use crate::stack::names;
 use crate::stack::policy::Policy;
+pub use crate::stack::serving::{
+    Cache, CacheDtype, Credentials, Dtype, Monitoring, Mtls, Probes, Resources, Routing, Runner, Size, Workload,
+};
 use crate::stack::tree::Tree;
 use crate::value::Value;
 
@@ -232,6 +235,8 @@ table! {
         pub authorized_networks: Vec<AuthorizedNetwork>,
         /// Whether pods may act as Google service accounts, through the project's workload identity pool.
         pub workload_identity: Option<Spanned<bool>>,
+        /// Whether NetworkPolicies are enforced, which takes Dataplane V2. Not by default.
+        pub network_policy: Option<Spanned<bool>>,
         /// When GKE may upgrade the cluster, as { daily = "03:00" }. At any time without it.
         pub maintenance_window: Option<MaintenanceWindow>,
         /// Whether containers start before their image is there as a whole; images from Artifact Registry only. For all pools that do not say otherwise.
@@ -381,8 +386,10 @@ table! {
         pub namespace: Option<Spanned<LabelName>>,
         /// The GatewayClass. "istio" by default.
         pub class: Option<Spanned<LabelName>>,
-        /// Where its certificate comes from: issued (the stack's own authority), secret:NAME, or off. Issued by default.
+        /// Where its certificate comes from: issued (the stack's own authority), issuer:NAME (a ClusterIssuer), secret:NAME, or off. Issued by default.
         pub tls: Option<Spanned<GatewayTls>>,
+        /// The authority that the certificate of issuer:NAME or secret:NAME is checked with, PEM. By default those that this machine trusts.
+        pub ca_certificate: Option<Spanned<Text>>,
         /// The host name that listeners answer to. Any by default.
         pub hostname: Option<Spanned<HostName>>,
         /// The port for HTTPS. 443 by default.
@@ -429,122 +436,6 @@ table! {
     pub struct Registry in "[registries]" {
         /// The content of a Docker configuration file (`{"auths": …}`); refer to a secret input.
         pub pull_secret: Spanned<Text>,
-    }
-}
-
-choice! {
-    /// How requests are spread over replicas.
-    pub enum Routing {
-        /// By the Service, without regard to their content.
-        Direct = "direct",
-        /// To the replica that has most of the prompt in its cache.
-        CacheAware = "cache-aware",
-    }
-}
-
-choice! {
-    /// The number format of a model's weights and activations, in vLLM's words.
-    pub enum Dtype {
-        /// As the model's configuration says.
-        Auto = "auto",
-        /// 16 bits, IEEE.
-        Half = "half",
-        /// The same.
-        Float16 = "float16",
-        /// 16 bits with the exponent of 32. Not on T4.
-        Bfloat16 = "bfloat16",
-        /// 32 bits.
-        Float = "float",
-        /// The same.
-        Float32 = "float32",
-    }
-}
-
-table! {
-    /// What a container asks for and may use at most.
-    pub struct Resources in "resources" {
-        /// What the scheduler sets aside, as { cpu = "4", memory = "16Gi" }.
-        pub requests: BTreeMap<String, Spanned<Quantity>>,
-        /// What it may use at most.
-        pub limits: BTreeMap<String, Spanned<Quantity>>,
-    }
-}
-
-table! {
-    /// A model that is served by vLLM.
-    pub struct Workload in "[workloads]" {
-        /// Where the model is: hf://OWNER/NAME, s3://…, pvc://…, oci://….
-        pub model: Spanned<ModelUri>,
-        /// The name that clients ask for. By default the model's, without the scheme.
-        pub served_name: Option<Spanned<NonEmpty>>,
-        /// The pool whose machines it runs on.
-        pub node_pool: Option<Spanned<NonEmpty>>,
-        /// The accelerator, where the cluster is given by a kubeconfig and no pool of this stack holds it.
-        pub accelerator: Option<Spanned<NonEmpty>>,
-        /// How many copies. 1 by default.
-        pub replicas: Option<Spanned<Whole<0, 1000>>>,
-        /// How requests are spread over replicas: direct or cache-aware. Direct by default.
-        pub routing: Option<Spanned<Routing>>,
-        /// Who builds the image: upstream or rhaii. By default as the kserve add-on.
-        pub distribution: Option<Spanned<Distribution>>,
-        /// The container image. By default the tested one for the accelerator.
-        pub image: Option<Spanned<NonEmpty>>,
-        /// The namespace.
-        pub namespace: Option<Spanned<LabelName>>,
-        /// The longest context in tokens, prompt and answer together.
-        pub max_model_len: Option<Spanned<Whole<1, 100_000_000>>>,
-        /// The number format: auto, half, float16, bfloat16, float or float32.
-        pub dtype: Option<Spanned<Dtype>>,
-        /// The share of the GPU's memory that vLLM takes, above 0 and up to 1. GPUs only.
-        pub gpu_memory_utilization: Option<Spanned<Fraction>>,
-        /// How many accelerators one copy is spread over. By default all of a node.
-        pub tensor_parallel: Option<Spanned<Whole<1, 1024>>>,
-        /// The most requests that are worked on at once.
-        pub max_num_seqs: Option<Spanned<Whole<1, 1_000_000>>>,
-        /// Whether prompts that begin alike share their cache. True by default.
-        pub prefix_caching: Option<Spanned<bool>>,
-        /// More arguments for vLLM, after the catalogue's.
-        pub args: Vec<Spanned<Text>>,
-        /// More environment variables.
-        pub env: BTreeMap<String, Spanned<Text>>,
-        /// The Hugging Face token; refer to a secret input.
-        pub hf_token: Option<Spanned<Text>>,
-        /// What the container asks for besides accelerators.
-        pub resources: Option<Resources>,
-        /// The port that vLLM listens on. 8000 by default.
-        pub port: Option<Spanned<Whole<1, 65535>>>,
-        /// How long to wait until it answers, as "30m".
-        pub timeout: Option<Spanned<Duration>>,
-    }
-}
-
-impl Workload {
-    /// How many copies.
-    pub fn replicas(&self) -> i64 {
-        self.replicas.as_ref().map_or(1, |count| count.get())
-    }
-
-    /// How requests are spread.
-    pub fn routing(&self) -> Routing {
-        self.routing.as_ref().map_or(Routing::Direct, |routing| routing.value)
-    }
-
-    /// Whether prompts that begin alike share their cache.
-    pub fn prefix_caching(&self) -> bool {
-        self.prefix_caching.as_ref().is_none_or(|on| on.value)
-    }
-
-    /// The port that vLLM listens on.
-    pub fn port(&self) -> i64 {
-        self.port.as_ref().map_or(8000, |port| port.get())
-    }
-
-    /// The name that clients ask for.
-    pub fn served_name(&self) -> &str {
-        match &self.served_name {
-            Some(name) => name,
-            None => self.model.split_once("://").map_or(&**self.model, |(_, name)| name),
-        }
     }
 }
 

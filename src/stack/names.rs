@@ -228,7 +228,7 @@ pub(crate) fn hostname(text: &str) -> Checked {
 
 /// Where KServe fetches a model: the schemes that its storage initializer knows.
 pub(crate) fn model(text: &str) -> Checked {
-    const SCHEMES: [&str; 5] = ["hf", "s3", "pvc", "oci", "oci+native"];
+    const SCHEMES: [&str; 6] = ["hf", "gs", "s3", "pvc", "oci", "oci+native"];
     match text.split_once("://") {
         Some((scheme, rest)) if SCHEMES.contains(&scheme) && !rest.is_empty() => Ok(()),
         Some((scheme, _)) if !SCHEMES.contains(&scheme) => {

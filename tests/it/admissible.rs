@@ -19,7 +19,7 @@ use stackwright::sim::world::World;
 use stackwright::value::Value;
 
 use crate::kube_server::Silent;
-use crate::lab::{STACKS, is_long, shipped};
+use crate::lab::{PRODUCTION, STACKS, is_long, shipped};
 
 fn told(desired: &Desired) -> Vec<String> {
     admissible::check(desired).into_iter().map(|one| format!("{one} ({}; {:?})", one.detail, one.hint)).collect()
@@ -55,7 +55,7 @@ fn definitions(folder: &Path) -> BTreeMap<String, Json> {
 
 #[test]
 fn the_shipped_stacks_are_clean() {
-    for name in STACKS {
+    for name in STACKS.into_iter().chain(PRODUCTION) {
         assert_eq!(told(&shipped(name).0), Vec::<String>::new(), "{name}");
     }
 }
@@ -64,7 +64,7 @@ fn the_shipped_stacks_are_clean() {
 fn the_shipped_stacks_are_clean_against_the_real_definitions() {
     let Some(real) = real() else { return };
     let mut wrong = Vec::new();
-    for name in STACKS {
+    for name in STACKS.into_iter().chain(PRODUCTION) {
         let (mut desired, _) = shipped(name);
         let mut replaced = 0;
         for resource in &mut desired.resources {

@@ -22,7 +22,7 @@ use stackwright::plan::time::estimate;
 use stackwright::resource::model::Desired;
 use stackwright::sim::world::World;
 
-use crate::lab::{STACKS, expanded, failures, shipped, simulate, trusting, with_room};
+use crate::lab::{PRODUCTION, STACKS, expanded, failures, shipped, simulate, trusting, with_room};
 
 /// What a bring-up took and what was expected, and how each step of the chain went.
 struct Raised {
@@ -98,7 +98,7 @@ fn raise(desired: &Desired, secrets: &BTreeMap<String, String>, trusted: bool) -
 #[test]
 fn the_shipped_stacks_take_as_long_as_their_critical_path() {
     let mut off = Vec::new();
-    for name in STACKS {
+    for name in STACKS.into_iter().chain(PRODUCTION) {
         let (desired, secrets) = shipped(name);
         let raised = raise(&desired, &secrets, true);
         assert_eq!(raised.failures, Vec::<String>::new(), "{name}");

@@ -32,6 +32,9 @@ use stackwright::stack;
 /// The shipped stacks.
 pub const STACKS: [&str; 4] = ["gpu-t4", "tpu-v6e", "rhaii-gpu-t4", "rhaii-tpu-v6e"];
 
+/// The shipped stacks with several copies of a model.
+pub const PRODUCTION: [&str; 2] = ["gpu-t4-production", "tpu-v6e-production"];
+
 /// Whether the long forms of suites were asked for.
 pub fn is_long() -> bool {
     std::env::var_os("STACKWRIGHT_LONG").is_some()

@@ -50,6 +50,7 @@ mod plan_json;
 mod policies;
 mod pools;
 mod probing;
+mod production;
 mod real_charts;
 mod reaping;
 mod receipts;

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::lab::{Conditions, STACKS, bring_up, is_long, shipped};
+use crate::lab::{Conditions, PRODUCTION, STACKS, bring_up, is_long, shipped};
 
 #[test]
 fn random_orders_succeed_with_slow_admission() {
     let seeds = if is_long() { 500 } else { 2 };
-    for name in STACKS {
+    for (name, seeds) in STACKS.map(|name| (name, seeds)).into_iter().chain(PRODUCTION.map(|name| (name, seeds / 2))) {
         let (desired, secrets) = shipped(name);
         for seed in 0..seeds {
             let conditions = Conditions {

@@ -6,12 +6,14 @@ use std::process::{Command, Output};
 use stackwright::env::disk::RealDisk;
 use stackwright::sim::world::World;
 
-use crate::lab::STACKS;
+use crate::lab::{PRODUCTION, STACKS};
 
 /// A folder with a stack, and where its charts are.
-struct Place<'p> {
-    folder: &'p Path,
-    charts: Option<&'p Path>,
+pub struct Place<'p> {
+    /// The folder.
+    pub folder: &'p Path,
+    /// Where its charts are; stand-ins without.
+    pub charts: Option<&'p Path>,
 }
 
 fn stackwright(place: &Place<'_>, arguments: &[&str]) -> Output {
@@ -27,7 +29,7 @@ fn stackwright(place: &Place<'_>, arguments: &[&str]) -> Output {
 }
 
 /// Runs and wants success; returns standard output and standard error.
-fn done(place: &Place<'_>, arguments: &[&str]) -> (String, String) {
+pub fn done(place: &Place<'_>, arguments: &[&str]) -> (String, String) {
     let output = stackwright(place, arguments);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
@@ -71,12 +73,14 @@ pub fn life(name: &str, charts: Option<&Path>) {
     lose_and_rebuild(&place, &file);
     let text = std::fs::read_to_string(folder.join(&file)).expect("readable");
     let pool = text.find("[node_pools.").expect("a pool");
-    let edited = format!("{}{}", &text[..pool], text[pool..].replacen("nodes = 1", "nodes = 2", 1));
+    let nodes = if text[pool..].contains("nodes = 1") { 1 } else { 3 };
+    let (from, to) = (format!("nodes = {nodes}"), format!("nodes = {}", nodes + 1));
+    let edited = format!("{}{}", &text[..pool], text[pool..].replacen(&from, &to, 1));
     assert_ne!(text, edited);
     std::fs::write(folder.join(&file), edited).expect("writable");
     let (out, _) = done(&place, &["plan", &file, "--sim"]);
     assert!(out.contains("Plan: 0 to add, 1 to change, 0 to destroy."), "{out}");
-    assert!(out.contains("nodes = 1 -> 2"), "{out}");
+    assert!(out.contains(&format!("nodes = {nodes} -> {}", nodes + 1)), "{out}");
     let (_, err) = done(&place, &["apply", &file, "--sim", "--auto-approve"]);
     assert!(err.contains("Resources: 0 added, 1 changed, 0 destroyed."), "{err}");
     let (_, err) = done(&place, &["destroy", &file, "--sim", "--auto-approve"]);
@@ -128,8 +132,18 @@ fn rhaii_tpu_v6e() {
 }
 
 #[test]
+fn gpu_t4_production() {
+    life(PRODUCTION[0], None);
+}
+
+#[test]
+fn tpu_v6e_production() {
+    life(PRODUCTION[1], None);
+}
+
+#[test]
 fn each_is_short() {
-    for name in STACKS {
+    for name in STACKS.into_iter().chain(PRODUCTION) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks").join(format!("{name}.toml"));
         let lines = std::fs::read_to_string(path).expect("readable").lines().count();
         assert!(lines < 80, "{name} has {lines} lines");

@@ -63,6 +63,9 @@ const fn part(release: &'static str, place: Place, version: &'static str, values
     Part { release, place, version, namespace: None, values }
 }
 
+/// What stands in for KServe's preset of a scheduler.
+pub(super) const SCHEDULER: &str = include_str!("../standins/upstream/kserve-scheduler.yaml");
+
 use Distribution::{Rhaii, Upstream};
 use Place::{Chart, Manifest};
 

@@ -16,6 +16,7 @@
 //! | `gateway_api`? | text | `disabled` or `standard`: GKE's own Gateway API CRDs; in place |
 //! | `workload_identity`? | boolean | pool `<project>.svc.id.goog`; in place |
 //! | `private`? | boolean | nodes without public addresses, control plane by its DNS endpoint only; replaces |
+//! | `network_policy`? | boolean | Dataplane V2, which enforces NetworkPolicies; replaces |
 //! | `authorized_networks`? | list of `{cidr, name}` | who may reach the control plane's address; in place |
 //! | `maintenance_window`? | `{daily}` or `{start, end, recurrence}` | when GKE may upgrade it; in place |
 //! | `logging`? `monitoring`? | list of text | component names, `SYSTEM_COMPONENTS`, `WORKLOADS`; in place |
@@ -38,11 +39,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use google_cloud_container_v1::model::{
-    AddonsConfig, Cluster, ClusterUpdate, DnsCacheConfig, GatewayAPIConfig, GcePersistentDiskCsiDriverConfig,
-    GcpFilestoreCsiDriverConfig, GcsFuseCsiDriverConfig, HorizontalPodAutoscaling, HttpLoadBalancing,
-    IPAllocationPolicy, LoggingComponentConfig, LoggingConfig, MaintenancePolicy, MonitoringComponentConfig,
-    MonitoringConfig, NetworkConfig, Operation, ReleaseChannel, WorkloadIdentityConfig, cluster::Status,
-    gateway_api_config, logging_component_config, monitoring_component_config,
+    AddonsConfig, Cluster, ClusterUpdate, DatapathProvider, DnsCacheConfig, GatewayAPIConfig,
+    GcePersistentDiskCsiDriverConfig, GcpFilestoreCsiDriverConfig, GcsFuseCsiDriverConfig, HorizontalPodAutoscaling,
+    HttpLoadBalancing, IPAllocationPolicy, LoggingComponentConfig, LoggingConfig, MaintenancePolicy,
+    MonitoringComponentConfig, MonitoringConfig, NetworkConfig, Operation, ReleaseChannel, WorkloadIdentityConfig,
+    cluster::Status, gateway_api_config, logging_component_config, monitoring_component_config,
 };
 
 use super::access;
@@ -80,6 +81,7 @@ const FIELDS: &[Field] = &[
     Field::in_place(&["gateway_api"], Same::Exact),
     Field::in_place(&["workload_identity"], Same::Exact),
     Field::replacing(&["private"], Same::Exact),
+    Field::replacing(&["network_policy"], Same::Exact),
     Field::switched(&["authorized_networks"], Same::Exact),
     Field::switched(&["maintenance_window"], Same::Exact),
     Field::in_place(&["logging"], Same::Set),
@@ -251,6 +253,9 @@ fn build(attrs: &Value, ownership: &Ownership) -> Cluster {
     if let Some(channel) = text(attrs, "gateway_api") {
         network = network.set_gateway_api_config(gateway_api_of(channel));
     }
+    if attrs.get("network_policy").and_then(Value::as_bool) == Some(true) {
+        network = network.set_datapath_provider(DatapathProvider::AdvancedDatapath);
+    }
     if private {
         network = network.set_default_enable_private_nodes(true);
         cluster = cluster.set_control_plane_endpoints_config(access::by_name_only());
@@ -377,6 +382,8 @@ fn attributes(place: &Place, cluster: &Cluster, system_pool: Option<Map>) -> Val
     let gateway = cluster.network_config.as_ref().and_then(|config| config.gateway_api_config.as_ref());
     let standard = gateway.is_some_and(|config| config.channel == gateway_api_config::Channel::Standard);
     put("gateway_api", if standard { "standard" } else { "disabled" }.into());
+    let datapath = cluster.network_config.as_ref().map(|config| config.datapath_provider.clone());
+    put("network_policy", (datapath == Some(DatapathProvider::AdvancedDatapath)).into());
     let workload_pool = cluster.workload_identity_config.as_ref().map(|config| config.workload_pool.as_str());
     put("workload_identity", workload_pool.is_some_and(|pool| !pool.is_empty()).into());
     let logging = cluster.logging_config.as_ref().and_then(|config| config.component_config.as_ref());

@@ -287,7 +287,7 @@ impl Prover for OpenAiClient {
             url: request.url.clone(),
             ca_pem: request.ca_pem.clone(),
             server_name: request.server_name.clone(),
-            api_key: None,
+            api_key: request.api_key.as_ref().map(|key| key.0.clone()),
         };
         let body = json!({"model": request.model, "prompt": request.prompt, "max_tokens": TOKENS, "temperature": 0,
             "stream": true, "stream_options": {"include_usage": true}});

@@ -64,12 +64,51 @@ fn managed() -> Json {
     json!({"addonmanager.kubernetes.io/mode": "Reconcile", "kubernetes.io/cluster-service": "true"})
 }
 
+/// The kind by which managed Prometheus is told what to collect; as much of its schema as says what is wrong.
+fn pod_monitoring() -> Json {
+    let text = json!({"type": "string"});
+    let secret = json!({"type": "object", "properties": {"secret": {
+        "type": "object", "required": ["name", "key"], "properties": {"name": text, "key": text, "namespace": text}}}});
+    let endpoint = json!({
+        "type": "object", "required": ["port"], "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "port": {"x-kubernetes-int-or-string": true}, "path": text, "interval": text,
+            "scheme": {"type": "string", "enum": ["http", "https"]},
+            "tls": {"type": "object", "properties": {
+                "ca": secret, "cert": secret, "key": secret, "serverName": text,
+                "insecureSkipVerify": {"type": "boolean"}, "minVersion": text, "maxVersion": text}},
+        },
+    });
+    let spec = json!({
+        "type": "object", "required": ["endpoints", "selector"], "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "selector": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            "endpoints": {"type": "array", "minItems": 1, "items": endpoint},
+        },
+    });
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "podmonitorings.monitoring.googleapis.com", "labels": managed()},
+        "spec": {
+            "group": "monitoring.googleapis.com", "scope": "Namespaced",
+            "names": {"plural": "podmonitorings", "singular": "podmonitoring", "kind": "PodMonitoring", "listKind": "PodMonitoringList"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "required": ["spec"], "properties": {
+                    "apiVersion": text, "kind": text, "metadata": {"type": "object"}, "spec": spec,
+                    "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}},
+            }],
+        },
+    })
+}
+
 /// All of GKE's objects.
 pub fn objects(ingress_uid: &str) -> Vec<Json> {
     let mut all = Vec::new();
     for name in ["gke-managed-cim", "gke-managed-system", "gke-managed-volumepopulator", "gmp-public", "gmp-system"] {
         all.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": managed()}}));
     }
+    all.push(pod_monitoring());
     all.push(json!({
         "apiVersion": "v1", "kind": "ResourceQuota",
         "metadata": {"name": "gcp-critical-pods", "namespace": SYSTEM, "labels": managed()},

@@ -11,7 +11,7 @@ use super::connection::{self, Certificates, Response, respond};
 use super::openai::{self, Answer, Request};
 use super::plane::DataPlane;
 use super::routes::{self, Asking, Chosen, Filtered};
-use super::{asked, tokens, upstream};
+use super::{network, picking, upstream};
 use crate::sim::controllers::addons::istio::attach::{self, Backend};
 use crate::sim::controllers::addons::istio::{PROXY_CONTAINER, certificate, gateway_api};
 use crate::sim::controllers::addons::objects::{core, label, list, number, text};
@@ -207,6 +207,11 @@ async fn deliver(plane: &Arc<DataPlane>, proxy: &Json, chosen: &Chosen, request:
                        connection failure, transport failure reason: delayed connect error: Connection refused";
         return envoy(plane, 503, refused);
     };
+    if !network::connects(&*plane.api, proxy, &pod, i64::from(port)) {
+        let late = "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection \
+                    timeout";
+        return envoy(plane, 503, late);
+    }
     if let Err(why) = upstream::connect(plane, proxy, &backend.service, backend.port, &instance) {
         return envoy(plane, 503, &why);
     }
@@ -222,7 +227,7 @@ async fn deliver(plane: &Arc<DataPlane>, proxy: &Json, chosen: &Chosen, request:
     answer
 }
 
-/// The endpoint for a request: by the endpoint picker of a pool, else in turn.
+/// The endpoint for a request: by the endpoint picker of a pool, else as the Service's rule says.
 fn pick(
     plane: &DataPlane,
     proxy: &Json,
@@ -231,41 +236,41 @@ fn pick(
     request: &Request,
 ) -> Option<(Arc<Json>, u16)> {
     let in_turn = || plane.next_of(endpoints).cloned();
-    let Some(pool) = &backend.pool else { return in_turn() };
+    let Some(pool) = &backend.pool else {
+        return if upstream::takes_turns(plane, proxy, &backend.service, backend.port) {
+            in_turn()
+        } else {
+            least(plane, endpoints)
+        };
+    };
     let reference = pool.pointer("/spec/endpointPickerRef").or_else(|| pool.pointer("/spec/extensionRef"))?;
     let port = number(reference, "/port/number").or_else(|| number(reference, "/portNumber")).unwrap_or(9002);
     let service = plane.api.get(&core("Service"), text(pool, "/metadata/namespace"), text(reference, "/name"));
-    let picks = service.is_some_and(|service| {
+    let picker = service.and_then(|service| {
         let pickers = attach::endpoints(&*plane.api, &service, port);
-        pickers.iter().any(|(picker, _)| upstream::reaches_picker(plane, proxy, &service, port, picker))
+        let mut reached = pickers.into_iter().map(|(picker, _)| picker);
+        reached.find(|picker| upstream::reaches_picker(plane, proxy, &service, port, picker))
     });
-    if !picks {
+    match picker.and_then(|picker| picking::choose(plane, &picker, endpoints, request)) {
+        Some(chosen) => Some(chosen),
         // A picker out of reach goes unnoticed where the pool fails open.
-        return if text(reference, "/failureMode") == "FailOpen" { in_turn() } else { None };
+        None if text(reference, "/failureMode") == "FailOpen" => in_turn(),
+        None => None,
     }
-    let (salt, prompt) = prompt_of(request);
-    endpoints
-        .iter()
-        .max_by_key(|(pod, port)| {
-            let model = plane.model(pod, *port).map(|(_, model)| model);
-            let known = model.as_ref().map_or(0, |m| m.known(&salt, &prompt));
-            let running = model.map_or(u64::MAX, |m| m.counters().0.running);
-            // Equal scores go to the first by name.
-            (known, std::cmp::Reverse(running), std::cmp::Reverse(text(pod, "/metadata/name").to_owned()))
-        })
-        .cloned()
 }
 
-/// The prompt of a request as a picker sees it.
-fn prompt_of(request: &Request) -> (String, Vec<tokens::Token>) {
-    let body = asked::parse(Some("application/json"), &request.body).unwrap_or_default();
-    let salt = text(&body, "/cache_salt").to_owned();
-    let messages: Vec<(String, String)> = list(&body, "/messages")
-        .iter()
-        .map(|m| (text(m, "/role").to_owned(), text(m, "/content").to_owned()))
-        .collect();
-    if messages.is_empty() {
-        return (salt, tokens::tokens(text(&body, "/prompt")));
+/// Envoy's way of its own: of two endpoints by chance, the one with fewer requests under way.
+fn least(plane: &DataPlane, endpoints: &[(Arc<Json>, u16)]) -> Option<(Arc<Json>, u16)> {
+    let count = endpoints.len();
+    if count < 2 {
+        return endpoints.first().cloned();
     }
-    (salt, tokens::conversation(&messages))
+    let chance = plane.chance();
+    let first = chance % count;
+    let second = (first + 1 + chance / count % (count - 1)) % count;
+    let busy = |at: usize| {
+        let (pod, port) = &endpoints[at];
+        plane.model(pod, *port).map_or(u64::MAX, |(_, model)| model.counters().0.running)
+    };
+    endpoints.get(if busy(second) < busy(first) { second } else { first }).cloned()
 }

@@ -10,7 +10,9 @@ pub mod connection;
 pub mod gateway;
 pub mod metrics;
 pub mod model;
+pub mod network;
 pub mod openai;
+pub mod picking;
 pub mod plane;
 pub mod routes;
 pub mod tokens;
@@ -18,5 +20,7 @@ pub mod upstream;
 
 pub use plane::DataPlane;
 
+#[cfg(test)]
+mod spread;
 #[cfg(test)]
 mod tests;

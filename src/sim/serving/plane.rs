@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value as Json;
 
 use super::model::Model;
+use super::picking::Memory;
 use crate::env::clock::SharedClock;
 use crate::sim::controllers::addons::istio::attach;
 use crate::sim::controllers::addons::objects::{core, list, number, pod_ready, text, uid};
@@ -24,12 +25,14 @@ pub struct DataPlane {
     pub clock: SharedClock,
     models: Mutex<BTreeMap<String, Arc<Model>>>,
     turn: AtomicU64,
+    /// What endpoint pickers remember, by the uids of their pods.
+    pickers: Mutex<BTreeMap<String, Memory>>,
 }
 
 impl DataPlane {
     /// The data plane of the cluster behind `api`, which is only read.
     pub fn new(api: Arc<dyn Api>, clock: SharedClock) -> Arc<Self> {
-        Arc::new(DataPlane { api, clock, models: Mutex::default(), turn: AtomicU64::new(0) })
+        Arc::new(DataPlane { api, clock, models: Mutex::default(), turn: AtomicU64::new(0), pickers: Mutex::default() })
     }
 
     /// Whether somebody accepts connections at this address of a load balancer.
@@ -48,6 +51,22 @@ impl DataPlane {
         })?;
         let endpoints = attach::endpoints(&*self.api, service, port);
         self.next_of(&endpoints).cloned()
+    }
+
+    /// A number that looks like one by chance, the same sequence in every run.
+    pub fn chance(&self) -> usize {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        // SplitMix64, by Sebastiano Vigna.
+        let mut mixed = turn.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) >> 1).unwrap_or(0)
+    }
+
+    /// What a picker, by the uid of its pod, remembers.
+    pub fn remembering<T>(&self, picker: &str, with: impl FnOnce(&mut Memory) -> T) -> T {
+        let mut pickers = self.pickers.lock().unwrap_or_else(PoisonError::into_inner);
+        with(pickers.entry(picker.to_owned()).or_default())
     }
 
     /// The next of several, in turn.

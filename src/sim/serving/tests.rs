@@ -23,14 +23,14 @@ use crate::sim::kube::api::{Api, Gvk, Status};
 use crate::sim::kube::{admission, server};
 use crate::sim::world::World;
 
-struct Cluster {
-    api: Arc<dyn Api>,
-    clock: DiscreteClock,
-    runtime: tokio::runtime::Runtime,
+pub(super) struct Cluster {
+    pub(super) api: Arc<dyn Api>,
+    pub(super) clock: DiscreteClock,
+    pub(super) runtime: tokio::runtime::Runtime,
     _keep: (Handle, Arc<ServiceWebhooks>),
 }
 
-fn cluster() -> Cluster {
+pub(super) fn cluster() -> Cluster {
     let clock = DiscreteClock::new(Timestamp::parse("2026-11-22T10:00:00Z").expect("time"));
     let runtime = clock.runtime().expect("runtime");
     let shared: SharedClock = Arc::new(clock.clone());
@@ -64,7 +64,7 @@ fn cluster() -> Cluster {
     Cluster { api, clock, runtime, _keep: (handle, webhooks) }
 }
 
-fn documents(text: &str) -> Vec<Json> {
+pub(super) fn documents(text: &str) -> Vec<Json> {
     text.split("\n---")
         .map(|document| serde_saphyr::from_str::<Json>(document).expect("YAML"))
         .filter(Json::is_object)
@@ -73,7 +73,7 @@ fn documents(text: &str) -> Vec<Json> {
 
 impl Cluster {
     /// Applies objects one after the other, each as often as it takes.
-    async fn apply(&self, objects: Vec<Json>) {
+    pub(super) async fn apply(&self, objects: Vec<Json>) {
         for object in objects {
             let mut last = None;
             for _ in 0..60 {
@@ -92,7 +92,7 @@ impl Cluster {
         }
     }
 
-    async fn until(&self, what: &str, minutes: u64, holds: impl Fn() -> bool) {
+    pub(super) async fn until(&self, what: &str, minutes: u64, holds: impl Fn() -> bool) {
         for _ in 0..minutes * 12 {
             if holds() {
                 return;
@@ -133,7 +133,7 @@ impl Cluster {
         lines.join("\n")
     }
 
-    async fn node(&self, name: &str, labels: Json, taints: Json) -> Result<(), Status> {
+    pub(super) async fn node(&self, name: &str, labels: Json, taints: Json) -> Result<(), Status> {
         let number = self.api.list(&core("Node"), None).len() + 1;
         let mut labels = labels;
         labels["kubernetes.io/os"] = json!("linux");
@@ -153,7 +153,7 @@ impl Cluster {
     }
 
     /// One request over TLS to a load balancer's address: status and body.
-    async fn request(
+    pub(super) async fn request(
         &self,
         plane: &Arc<DataPlane>,
         address: &str,
@@ -306,7 +306,7 @@ async fn nodes(cluster: &Cluster, own_plugin: bool) {
     cluster.node("gpu-1", gpu, taint).await.expect("node");
 }
 
-async fn upstream(cluster: &Cluster) {
+pub(super) async fn upstream(cluster: &Cluster) {
     nodes(cluster, true).await;
     for crds in [
         stand_in!("crds/cert-manager"),
@@ -415,7 +415,7 @@ async fn red_hat(cluster: &Cluster) {
     cluster.apply(own).await;
 }
 
-fn service(cluster: &Cluster) -> Json {
+pub(super) fn service(cluster: &Cluster) -> Json {
     let gvk = Gvk::new("serving.kserve.io", "v1alpha2", "LLMInferenceService");
     cluster.api.get(&gvk, "models", "qwen").map(|s| (*s).clone()).unwrap_or_default()
 }

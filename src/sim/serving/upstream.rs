@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::network;
 use super::plane::DataPlane;
 use crate::sim::controllers::addons::istio::{PROXY_CONTAINER, networking, served};
+use crate::sim::controllers::addons::kserve::negotiates_http2;
 use crate::sim::controllers::addons::objects::{core, list, name, namespace, number, secret_text, selects, text};
 use crate::sim::controllers::addons::{pki, vllm};
 use crate::sim::controllers::image::Image;
@@ -61,8 +63,19 @@ fn host_is(rule: &Json, service: &str, home: &str) -> bool {
         || host == "*"
 }
 
+/// Whether DestinationRules have a Service's requests spread one after the other, and not by load.
+pub fn takes_turns(plane: &DataPlane, proxy: &Json, service: &Json, port: i64) -> bool {
+    let way = policy_of(&*plane.api, namespace(proxy), service, port, "loadBalancer");
+    way.is_some_and(|way| text(&way, "/simple") == "ROUND_ROBIN")
+}
+
 /// The TLS settings that DestinationRules give for a Service's port, seen from a namespace.
 fn rule_for(api: &dyn Api, client: &str, service: &Json, port: i64) -> Option<Json> {
+    policy_of(api, client, service, port, "tls")
+}
+
+/// A part of the traffic policy that DestinationRules give for a Service's port, seen from a namespace.
+fn policy_of(api: &dyn Api, client: &str, service: &Json, port: i64, part: &str) -> Option<Json> {
     let (own, home) = (name(service), namespace(service));
     let root = root_namespace(api);
     let rules = served(api, &networking("DestinationRule"));
@@ -81,8 +94,8 @@ fn rule_for(api: &dyn Api, client: &str, service: &Json, port: i64) -> Option<Js
         found.first().copied().cloned()
     })?;
     let ports = list(&rule, "/spec/trafficPolicy/portLevelSettings");
-    let own_port = ports.iter().find(|p| number(p, "/port/number") == Some(port)).and_then(|p| p.get("tls"));
-    own_port.or_else(|| rule.pointer("/spec/trafficPolicy/tls")).cloned()
+    let own_port = ports.iter().find(|p| number(p, "/port/number") == Some(port)).and_then(|p| p.get(part));
+    own_port.or_else(|| rule.pointer("/spec/trafficPolicy")?.get(part)).cloned()
 }
 
 /// The BackendTLSPolicy of a Service: roots and name.
@@ -238,8 +251,25 @@ pub fn connect(plane: &DataPlane, proxy: &Json, service: &Json, port: i64, serve
 }
 
 /// Whether the proxy gets through to an endpoint picker, which always speaks TLS and needs HTTP/2 in it.
-pub fn reaches_picker(plane: &DataPlane, proxy: &Json, service: &Json, port: i64, picker: &Json) -> bool {
-    let images = list(picker, "/spec/containers").iter().filter_map(|c| Image::parse(text(c, "/image")).ok());
-    let speaks = images.into_iter().any(|image| crate::sim::controllers::addons::kserve::negotiates_http2(&image));
-    speaks && matches!(mode(plane, proxy, service, port, picker), Ok(Mode::Tls { roots: None, .. }))
+pub fn reaches_picker(plane: &DataPlane, proxy: &Json, service: &Json, port: i64, picker: &Arc<Json>) -> bool {
+    let api = &*plane.api;
+    let Some(instance) = Instance::of(picker, "main") else { return false };
+    if !negotiates_http2(&instance.image) || !network::connects(api, proxy, picker, port) {
+        return false;
+    }
+    let presents = instance
+        .argument("cert-path")
+        .filter(|path| !path.is_empty())
+        .and_then(|path| file(api, picker, "main", &format!("{}/tls.crt", path.trim_end_matches('/'))));
+    match (mode(plane, proxy, service, port, picker), presents) {
+        (Ok(Mode::Tls { roots: None, .. }), _) => true,
+        // Without files it presents a certificate that it signed itself.
+        (Ok(Mode::Tls { roots: Some(roots), names }), Some(chain)) => {
+            let has = pki::names(&chain);
+            let candidates = if names.is_empty() { has.clone() } else { names };
+            let named = candidates.iter().find(|name| has.contains(name));
+            named.is_some_and(|name| verify(&chain, &roots, name, plane.clock.now()).is_ok())
+        }
+        _ => false,
+    }
 }

@@ -355,6 +355,15 @@ impl Checker<'_> {
         {
             self.mistake(&port.span, "`https_port` needs TLS, which is off", "remove it, or remove `tls`", None);
         }
+        let tls = gateway.tls.as_ref().and_then(Spanned::known);
+        if let (Some(ca), None | Some(GatewayTls::Issued | GatewayTls::Off)) = (&gateway.ca_certificate, tls) {
+            let hint = "remove it, or write tls = \"secret:NAME\" or \"issuer:NAME\"".to_owned();
+            self.mistake(&ca.span, "`ca_certificate` is for certificates of others", "known already", Some(hint));
+        }
+        if let (Some(GatewayTls::Issuer(_)), None) = (tls, &gateway.hostname) {
+            let hint = "write hostname = \"models.example.com\"".to_owned();
+            self.mistake(&gateway.span, "an issuer needs a name to vouch for", "`hostname` belongs here", Some(hint));
+        }
         if let (Some(http), Some(https)) = (&gateway.http_port, gateway.https_port())
             && http.known().is_some_and(|port| port.get() == https)
         {
@@ -373,6 +382,13 @@ impl Checker<'_> {
     fn workload(&mut self, name: &str, workload: &Workload, stack: &Stack) {
         if let Some(token) = &workload.hf_token {
             self.is_secret(token, "the Hugging Face token");
+        }
+        if let Some(key) = &workload.api_key {
+            self.is_secret(key, "the API key");
+        }
+        if let Some(credentials) = &workload.credentials {
+            self.is_secret(&credentials.access_key, "the access key");
+            self.is_secret(&credentials.secret_key, "the secret key");
         }
         let made = self.tree.get("cluster").is_some() && !self.is_given();
         let table = format!("workloads.{name}");

@@ -133,7 +133,7 @@ fn pictures_fit_whatever_the_terminal_and_the_names() {
         }
     }
     let small = frame(&course, Timestamp(60_000), look(9, 39, true)).join("\n");
-    for part in ["0/35", " left", "»", "└", "then: workloads.a", "…"] {
+    for part in ["0/35", " left", "»", "└", "then: gateway, workloads.a", "…"] {
         assert!(small.contains(part), "{part}:\n{small}");
     }
     let folded = frame(&course, Timestamp(60_000), look(4, 79, true)).join("\n");

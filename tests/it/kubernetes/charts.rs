@@ -43,13 +43,17 @@ fn accelerate(plane: &ControlPlane, name: &str) {
             "cloud.google.com/gke-accelerator-count": "1", "gke-no-default-nvidia-gpu-device-plugin": "true"});
         (labels, "nvidia.com/gpu", "cos.gcr.io/cos-cloud/cos-gpu-installer:v2")
     };
-    plane.node("accelerated", &labels, &json!([{"key": taint, "value": "present", "effect": "NoSchedule"}]));
-    plane.api.post(
-        "/api/v1/namespaces/kube-system/pods",
-        &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "accelerator", "namespace": "kube-system"},
-            "spec": {"nodeName": "accelerated", "tolerations": [{"operator": "Exists"}],
-                "containers": [{"name": "plugin", "image": plugin}]}}),
-    );
+    for number in 1..=if name.contains("production") { 3 } else { 1 } {
+        let node = format!("accelerated-{number}");
+        plane.node(&node, &labels, &json!([{"key": taint, "value": "present", "effect": "NoSchedule"}]));
+        let name = format!("accelerator-{number}");
+        plane.api.post(
+            "/api/v1/namespaces/kube-system/pods",
+            &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "kube-system"},
+                "spec": {"nodeName": node, "tolerations": [{"operator": "Exists"}],
+                    "containers": [{"name": "plugin", "image": plugin}]}}),
+        );
+    }
 }
 
 /// Everything in a cluster but what comes and goes by itself: kind, namespace, name.
@@ -124,7 +128,9 @@ fn definitions() -> Option<Vec<String>> {
 /// gateway and the model as ever.
 #[test]
 fn stand_ins_and_real_definitions() {
-    let (desired, _) = crate::lab::shipped("gpu-t4");
+    // With everything that the smaller stacks have, and a scheduler, a pool and policies.
+    const STACK: &str = "gpu-t4-production";
+    let (desired, _) = crate::lab::shipped(STACK);
     let real = definitions();
     let text = |manifest: &Json, key: &str| manifest[key].as_str().unwrap_or_default().to_owned();
     let (mut all, mut settings) = (Vec::new(), Vec::new());
@@ -138,8 +144,8 @@ fn stand_ins_and_real_definitions() {
             if is_first { settings.push(manifest.to_string()) } else { all.push(manifest.to_string()) }
         }
     }
-    on_a_control_plane("gpu-t4", |plane, addons, arena| {
-        let stack = on_a_given_cluster("gpu-t4");
+    on_a_control_plane(STACK, |plane, addons, arena| {
+        let stack = on_a_given_cluster(STACK);
         let mut stack: toml_edit::DocumentMut = stack.parse().expect("TOML");
         stack.remove("addons");
         // Without the add-on nobody is known to issue its certificate.
@@ -244,6 +250,11 @@ fn gpu_t4() {
 #[test]
 fn tpu_v6e() {
     life("tpu-v6e");
+}
+
+#[test]
+fn gpu_t4_production() {
+    life("gpu-t4-production");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::kserve::weights;
+use super::kserve::{is_gated, weights};
 use super::objects::{core, label, list, secret_text, text};
 use crate::env::clock::Timestamp;
 use crate::sim::controllers::image::Image;
@@ -113,6 +113,13 @@ fn prepare(instance: &Instance, api: &dyn Api, now: Timestamp) -> Result<Prepare
                 .to_owned()
         });
     };
+    if *capability > 0 && *capability < 70 {
+        return Err(format!(
+            "RuntimeError: GPUs with compute capability below 7.0 are not supported: {product} has {}.{}.",
+            capability / 10,
+            capability % 10
+        ));
+    }
     if arguments.dtype == "bfloat16" && *capability > 0 && *capability < 80 {
         return Err(format!(
             "ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0. Your {product} GPU has \
@@ -143,6 +150,14 @@ fn prepare(instance: &Instance, api: &dyn Api, now: Timestamp) -> Result<Prepare
             arguments.model
         ));
     };
+    // What it fetches itself it fetches with its own token.
+    let token = instance.variable("HF_TOKEN", api).filter(|token| !token.trim().is_empty());
+    if !arguments.model.starts_with('/') && is_gated(&repository) && token.is_none() {
+        return Err(format!(
+            "huggingface_hub.errors.GatedRepoError: 401 Client Error. Cannot access gated repo for url \
+             https://huggingface.co/{repository}/resolve/main/config.json. Access to model {repository} is restricted."
+        ));
+    }
     let certificate = match &arguments.tls {
         None => None,
         Some((certificate, key)) => {
@@ -261,6 +276,9 @@ impl Program for Vllm {
             (true, false) => return Err(format!("Get \"{url}\": http: server gave HTTP response to HTTPS client")),
             (false, true) => return Err(format!("Get \"{url}\": EOF")),
             _ => {}
+        }
+        if path.starts_with("/v1") && !arguments.api_keys.is_empty() {
+            return Err("HTTP probe failed with statuscode: 401".to_owned());
         }
         if matches!(path, "/health" | "/ping" | "/v1/models" | "/version" | "/metrics" | "/load") {
             Ok(())

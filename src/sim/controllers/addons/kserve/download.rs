@@ -6,6 +6,7 @@ use super::super::objects::list;
 use crate::sim::controllers::image::Image;
 use crate::sim::controllers::programs::{Instance, Program, Start};
 use crate::sim::controllers::{Surroundings, durations};
+use crate::sim::serving::network;
 use serde_json::Value as Json;
 
 /// The init container that downloads a model.
@@ -16,7 +17,7 @@ const GATED: [&str; 3] = ["meta-llama/", "google/gemma", "mistralai/Mistral-7B-I
 
 /// Size of a model's weights in half precision, in MB, told by the number of parameters in its name.
 pub fn megabytes(repository: &str) -> u64 {
-    let words = repository.split(['-', '_', '/']);
+    let words = repository.split(['-', '_', '/', ':']);
     let mut billions = words.filter_map(|word| {
         let number = word.strip_suffix(['b', 'B'])?;
         number.parse::<f64>().ok().filter(|n| *n > 0.0 && *n < 2000.0)
@@ -24,6 +25,11 @@ pub fn megabytes(repository: &str) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below four million")]
     let megabytes = (billions.next_back().unwrap_or(3.0) * 2050.0) as u64;
     megabytes
+}
+
+/// Whether a Hugging Face repository is behind a licence click.
+pub fn is_gated(repository: &str) -> bool {
+    GATED.iter().any(|prefix| repository.starts_with(prefix))
 }
 
 impl Program for StorageInitializer {
@@ -45,10 +51,21 @@ impl Program for StorageInitializer {
             return Start::fails(Duration::from_secs(1), "Usage: initializer-entrypoint src_uri dest_path");
         };
         let Some(repository) = uri.strip_prefix("hf://") else {
+            // Nothing of an object store is public here.
+            if uri.starts_with("s3://") && instance.variable("AWS_ACCESS_KEY_ID", &*around.api).is_none() {
+                let missing = "botocore.exceptions.NoCredentialsError: Unable to locate credentials";
+                return Start::fails(Duration::from_secs(3), missing);
+            }
             return Start::completes(durations::download(3000));
         };
+        if !network::reaches_outside(&*around.api, &instance.pod, 443) {
+            return Start::fails(
+                Duration::from_secs(60),
+                "huggingface_hub.errors.LocalEntryNotFoundError: Connection to huggingface.co timed out.",
+            );
+        }
         let token = instance.variable("HF_TOKEN", &*around.api).filter(|token| !token.trim().is_empty());
-        let gated = GATED.iter().any(|prefix| repository.starts_with(prefix));
+        let gated = is_gated(repository);
         if let Some(token) = &token
             && token.contains(char::is_whitespace)
         {
@@ -92,5 +109,6 @@ mod tests {
         assert_eq!(megabytes("Qwen/Qwen2.5-3B-Instruct"), 6150);
         assert_eq!(megabytes("Qwen/Qwen2.5-0.5B"), 1025);
         assert_eq!(megabytes("meta-llama/Llama-3.1-8B-Instruct"), 16400);
+        assert_eq!(megabytes("Qwen/Qwen2.5-7B:0f3c"), 14350);
     }
 }

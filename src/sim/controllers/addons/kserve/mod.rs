@@ -16,9 +16,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-pub use download::{StorageInitializer, megabytes as weights};
-pub use picker::EndpointPicker;
-pub use picker::negotiates_http2;
+pub use download::{StorageInitializer, is_gated, megabytes as weights};
+pub use picker::{EndpointPicker, Plugins, negotiates_http2};
 
 use super::objects::{core, list, secret_text, text};
 use super::work::Loop;

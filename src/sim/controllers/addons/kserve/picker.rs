@@ -14,6 +14,7 @@ use crate::sim::controllers::Surroundings;
 use crate::sim::controllers::image::Image;
 use crate::sim::controllers::programs::{Instance, Program, Start};
 use crate::sim::kube::api::{Gvk, Status};
+use crate::sim::serving::network;
 
 type States = Vec<(&'static str, Result<(), (&'static str, String)>)>;
 const COMPONENT: &str = "llminferenceservice-router-scheduler";
@@ -137,6 +138,8 @@ async fn write(work: &Work, service: &Json, spec: &Json, fresh: bool) -> Result<
         return Err(Status::failure(422, "Invalid", "the scheduler preset has no container"));
     }
     pod["serviceAccountName"] = json!(account);
+    let plugins = plugins(work, spec, home)?;
+    tailor(&mut pod, &plugins);
     let mut selector = json!({});
     for (key, value) in labels(service, COMPONENT) {
         selector[key] = json!(value);
@@ -185,6 +188,44 @@ async fn write(work: &Work, service: &Json, spec: &Json, fresh: bool) -> Result<
     Ok(())
 }
 
+/// What the controller tells a picker of whose plugins a service says nothing.
+const DEFAULT_PLUGINS: &str = r#"{"apiVersion":"inference.networking.x-k8s.io/v1alpha1","kind":"EndpointPickerConfig",
+"plugins":[{"type":"queue-scorer"},{"type":"kv-cache-utilization-scorer"},{"type":"prefix-cache-scorer"},
+{"type":"no-hit-lru-scorer"},{"type":"max-score-picker"}],"schedulingProfiles":[{"name":"default","plugins":[
+{"pluginRef":"queue-scorer","weight":2},{"pluginRef":"kv-cache-utilization-scorer","weight":2},
+{"pluginRef":"prefix-cache-scorer","weight":3},{"pluginRef":"no-hit-lru-scorer","weight":2},
+{"pluginRef":"max-score-picker"}]}]}"#;
+
+/// The text of a picker's plugins: the service's own, a ConfigMap's, or the default.
+fn plugins(work: &Work, spec: &Json, home: &str) -> Result<String, Status> {
+    if let Some(inline) = spec.pointer("/router/scheduler/config/inline").filter(|inline| !inline.is_null()) {
+        return Ok(inline.to_string());
+    }
+    let Some(reference) = spec.pointer("/router/scheduler/config/ref").filter(|r| !r.is_null()) else {
+        return Ok(DEFAULT_PLUGINS.to_owned());
+    };
+    let (map, key) = (text(reference, "/name"), text(reference, "/key"));
+    let key = if key.is_empty() { "epp" } else { key };
+    let missing = || Status::failure(404, "NotFound", format!("configmaps \"{map}\" has no key {key}"));
+    let found = work.api.get(&core("ConfigMap"), home, map).ok_or_else(missing)?;
+    found["data"].get(key).and_then(Json::as_str).map(str::to_owned).ok_or_else(missing)
+}
+
+/// Tells the picker its plugins, and takes away the tokenizer that none of them asks for.
+fn tailor(pod: &mut Json, plugins: &str) {
+    if !plugins.contains("precise-prefix-cache-scorer")
+        && let Some(containers) = pod.get_mut("containers").and_then(Json::as_array_mut)
+    {
+        containers.retain(|container| container["name"] != "tokenizer");
+    }
+    let containers = pod.get_mut("containers").and_then(Json::as_array_mut).into_iter().flatten();
+    for main in containers.filter(|container| container["name"] == "main") {
+        let mut args = list(main, "/args").to_vec();
+        args.extend([json!("--config-text"), json!(plugins)]);
+        main["args"] = json!(args);
+    }
+}
+
 /// The endpoint picker.
 pub struct EndpointPicker;
 
@@ -197,16 +238,83 @@ impl Program for EndpointPicker {
         image.base().contains("endpoint-picker") || image.base().contains("inference-scheduler")
     }
 
-    fn start(&self, _: &Instance, _: &Surroundings) -> Start {
-        Start::Serves(Duration::from_secs(5))
+    fn start(&self, instance: &Instance, _: &Surroundings) -> Start {
+        match Plugins::of(instance) {
+            Ok(_) => Start::Serves(Duration::from_secs(5)),
+            Err(why) => Start::fails(Duration::from_secs(1), format!("failed to load the EPP configuration: {why}")),
+        }
     }
 
     fn ready(&self, instance: &Instance, around: &Surroundings) -> Result<(), String> {
+        // It reads its pool and the pods in it through the API server.
+        if !network::reaches_outside(&*around.api, &instance.pod, 443) {
+            return Err("rpc error: code = Unavailable desc = the API server is out of reach".to_owned());
+        }
         // It serves once it has seen its pool.
         let pool = instance.argument("pool-name").unwrap_or_default();
         let home = instance.argument("pool-namespace").filter(|n| !n.is_empty()).unwrap_or(instance.namespace());
         let seen = pool_kinds().iter().any(|gvk| around.api.get(gvk, home, pool).is_some());
         if seen { Ok(()) } else { Err("rpc error: code = Unavailable desc = pool is not ready".to_owned()) }
+    }
+}
+
+/// What a picker goes by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plugins {
+    /// Scorers by type, with their weights.
+    pub scorers: Vec<(String, f64)>,
+    /// `max-score-picker` or another one.
+    pub picker: String,
+}
+
+/// Scorers that a picker has.
+const SCORERS: [&str; 7] = [
+    "prefix-cache-scorer",
+    "queue-scorer",
+    "kv-cache-utilization-scorer",
+    "running-requests-size-scorer",
+    "load-aware-scorer",
+    "lora-affinity-scorer",
+    "no-hit-lru-scorer",
+];
+const PICKERS: [&str; 3] = ["max-score-picker", "random-picker", "weighted-random-picker"];
+
+impl Plugins {
+    /// Those of a running picker.
+    ///
+    /// # Errors
+    /// What is wrong with its configuration.
+    pub fn of(instance: &Instance) -> Result<Plugins, String> {
+        let given = instance.argument("config-text").filter(|given| !given.is_empty()).unwrap_or(DEFAULT_PLUGINS);
+        Self::parse(given)
+    }
+
+    fn parse(text_of: &str) -> Result<Plugins, String> {
+        let config: Json = serde_saphyr::from_str(text_of).map_err(|error| error.to_string())?;
+        if text(&config, "/kind") != "EndpointPickerConfig" {
+            return Err(format!("no kind \"{}\" is registered", text(&config, "/kind")));
+        }
+        let mut types = std::collections::BTreeMap::new();
+        for plugin in list(&config, "/plugins") {
+            let kind = text(plugin, "/type");
+            if !SCORERS.contains(&kind) && !PICKERS.contains(&kind) && !kind.ends_with("-handler") {
+                return Err(format!("plugin type '{kind}' is not registered"));
+            }
+            let named = if text(plugin, "/name").is_empty() { kind } else { text(plugin, "/name") };
+            types.insert(named.to_owned(), kind.to_owned());
+        }
+        let mut plugins = Plugins { scorers: Vec::new(), picker: PICKERS[0].to_owned() };
+        for reference in list(&config, "/schedulingProfiles/0/plugins") {
+            let named = text(reference, "/pluginRef");
+            let kind = types.get(named).ok_or_else(|| format!("plugin '{named}' is not defined"))?;
+            if SCORERS.contains(&kind.as_str()) {
+                let weight = reference.get("weight").and_then(Json::as_f64).unwrap_or(1.0);
+                plugins.scorers.push((kind.clone(), weight));
+            } else if PICKERS.contains(&kind.as_str()) {
+                plugins.picker = kind.clone();
+            }
+        }
+        Ok(plugins)
     }
 }
 
@@ -218,5 +326,22 @@ pub fn negotiates_http2(image: &Image) -> bool {
         "llm-d-inference-scheduler" => version >= (0, 7),
         "epp" => version >= (1, 4),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_are_read_and_checked() {
+        let default = Plugins::parse(DEFAULT_PLUGINS).expect("plugins");
+        assert_eq!(default.scorers.len(), 4);
+        assert_eq!(default.scorers[2], ("prefix-cache-scorer".to_owned(), 3.0));
+        let one = "kind: EndpointPickerConfig\nplugins:\n- {type: random-picker, name: any}\n\
+                   schedulingProfiles:\n- {name: default, plugins: [{pluginRef: any}]}\n";
+        assert_eq!(Plugins::parse(one), Ok(Plugins { scorers: Vec::new(), picker: "random-picker".to_owned() }));
+        assert!(Plugins::parse(&one.replace("type: random-picker", "type: chance")).is_err());
+        assert!(Plugins::parse(&one.replace("pluginRef: any", "pluginRef: none")).is_err());
     }
 }

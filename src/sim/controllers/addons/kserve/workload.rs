@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::super::objects::{
-    base64, child_name, core, list, merge_template, metadata, name, namespace, number, secret_text, selects_map, text,
+    annotation, base64, child_name, core, list, merge_template, metadata, name, namespace, number, secret_text,
+    selects_map, text,
 };
 use super::super::pki::{self, Validity, Wanted};
 use super::super::work::Work;
@@ -145,6 +146,10 @@ fn pod_template(work: &Work, service: &Json, spec: &Json, settings: &Settings) -
                     init["env"] = json!([{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef":
                         {"name": secret["name"], "key": "HF_TOKEN"}}}]);
                 }
+                let found = work.api.get(&core("Secret"), home, text(secret, "/name"));
+                if let Some(found) = found.filter(|s| secret_text(s, "AWS_ACCESS_KEY_ID").is_some()) {
+                    init["env"] = store_variables(&found);
+                }
             }
             add_init(&mut pod, init);
             add_model_volume(&mut pod, json!({"name": "kserve-provision-location", "emptyDir": {}}));
@@ -163,6 +168,23 @@ fn pod_template(work: &Work, service: &Json, spec: &Json, settings: &Settings) -
         _ => return Err(format!("unsupported schema in model uri {uri:?}")),
     }
     Ok(pod)
+}
+
+/// What the downloader learns of an object store: keys from the Secret, the rest from its annotations.
+fn store_variables(secret: &Json) -> Json {
+    let key = |key: &str| json!({"name": key, "valueFrom": {"secretKeyRef": {"name": name(secret), "key": key}}});
+    let mut variables = vec![key("AWS_ACCESS_KEY_ID"), key("AWS_SECRET_ACCESS_KEY")];
+    let endpoint = annotation(secret, "serving.kserve.io/s3-endpoint");
+    if !endpoint.is_empty() {
+        let scheme = if annotation(secret, "serving.kserve.io/s3-usehttps") == "0" { "http" } else { "https" };
+        variables.push(json!({"name": "S3_ENDPOINT", "value": endpoint}));
+        variables.push(json!({"name": "AWS_ENDPOINT_URL", "value": format!("{scheme}://{endpoint}")}));
+    }
+    let region = annotation(secret, "serving.kserve.io/s3-region");
+    if !region.is_empty() {
+        variables.push(json!({"name": "AWS_DEFAULT_REGION", "value": region}));
+    }
+    json!(variables)
 }
 
 fn or(object: &Json, pointer: &str, default: &str) -> String {

@@ -1,4 +1,18 @@
 //! `[workloads]`: models served by vLLM as KServe's LLMInferenceServices.
+//!
+//! Here: what a workload is made of and what it waits for. `check` has its mistakes, `engine` vLLM's arguments,
+//! `storage` where the model's files come from, `routing`, `tls` and `network` the way of a request to one of several
+//! copies.
+
+mod check;
+mod engine;
+mod monitoring;
+mod network;
+mod routing;
+mod storage;
+mod tls;
+
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
@@ -6,15 +20,13 @@ use crate::address::Address;
 use crate::catalog::accelerators::{Accelerator, Family};
 use crate::catalog::documents::set;
 use crate::catalog::expansion::{Expansion, NewObject, field, mistake};
-use crate::catalog::text::{base64, join};
+use crate::catalog::text::join;
 use crate::catalog::{cluster, gateway, timing};
-use crate::diag::Diagnostic;
-use crate::resource::model::Proof;
-use crate::stack::model::{Distribution, Routing, Workload};
+use crate::diag::Span;
+use crate::resource::model::{Crowded, Proof};
+use crate::stack::model::{Distribution, Mtls, Routing, Workload};
+use crate::stack::{Spanned, Stack};
 use crate::value::{Map, Value};
-
-/// The Secret with the Hugging Face token. KServe's download reads the key `HF_TOKEN`, vLLM the key `token`.
-const TOKEN: &str = "huggingface-token";
 
 /// The port of KServe's Service and of its presets.
 const PORT: i64 = 8000;
@@ -27,10 +39,47 @@ struct Plan<'a> {
     namespace: String,
     distribution: Distribution,
     row: &'static Accelerator,
+    /// Accelerators of one node.
+    per_node: i64,
     workload: &'a Workload,
 }
 
+impl Plan<'_> {
+    /// Accelerators that one copy is spread over.
+    fn parallel(&self) -> i64 {
+        let given = self.workload.tensor_parallel.as_ref().map(|count| count.get());
+        given.unwrap_or(if self.row.family == Family::Tpu { self.row.per_node } else { 1 })
+    }
+
+    /// Accelerators of one copy: all chips of a TPU host, as many GPUs as the model is spread over.
+    fn accelerators(&self) -> i64 {
+        match self.row.family {
+            Family::Tpu => self.row.per_node,
+            Family::Gpu => self.parallel(),
+        }
+    }
+
+    /// The longest context that vLLM is told, in tokens; none where it is the model's own.
+    fn context(&self) -> Option<i64> {
+        let given = self.workload.max_model_len.as_ref().map(|length| length.get());
+        let model = check::shape(self.workload).and_then(|shape| i64::try_from(shape.context).ok());
+        given.or(self.row.serving.max_model_len.map(|length| length.min(model.unwrap_or(length))))
+    }
+
+    /// Requests at once.
+    fn sequences(&self) -> i64 {
+        self.workload.max_num_seqs.as_ref().map_or(128, |count| count.get())
+    }
+
+    /// Where the stack says what it runs on.
+    fn place(&self) -> &Span {
+        let named = self.workload.node_pool.as_ref().or(self.workload.accelerator.as_ref());
+        named.map_or(&self.workload.span, |name| &name.span)
+    }
+}
+
 pub(super) fn expand(expansion: &mut Expansion<'_>) {
+    let mut plans = Vec::new();
     for (id, workload) in &expansion.stack.workloads {
         let Some(row) = accelerator(expansion, workload) else { continue };
         let kserve = expansion.distribution("kserve");
@@ -41,10 +90,26 @@ pub(super) fn expand(expansion: &mut Expansion<'_>) {
             (None, Distribution::Upstream) => "inference".to_owned(),
         };
         let component = format!("workloads.{id}");
-        let plan = Plan { component, name: format!("{id}-svc"), namespace, distribution, row, workload };
-        check(expansion, &plan);
-        add(expansion, &plan);
+        let per_node = per_node(expansion, workload, row);
+        let plan = Plan { component, name: format!("{id}-svc"), namespace, distribution, row, per_node, workload };
+        check::one(expansion, &plan);
+        plans.push(plan);
     }
+    check::all(expansion, &plans);
+    for plan in &plans {
+        let service = add(expansion, plan);
+        if check::is_crowded(expansion, plan, &plans) {
+            let paths = ["model", "template", "labels", "annotations", "storageInitializer"];
+            let paths = paths.map(|path| vec!["spec".to_owned(), path.to_owned()]).into();
+            let why = "there is no accelerator for a new copy beside the old one, which goes first".to_owned();
+            expansion.crowded.insert(service, Crowded { paths, why });
+        }
+    }
+}
+
+/// Whether some workload of a stack has a scheduler.
+pub(super) fn any_scheduled(stack: &Stack) -> bool {
+    stack.workloads.values().any(routing::is_scheduled)
 }
 
 /// The accelerator that the workload runs on; reports where there is none.
@@ -78,143 +143,40 @@ fn accelerator(expansion: &mut Expansion<'_>, workload: &Workload) -> Option<&'s
     row
 }
 
-/// Mistakes between the workload, its pool and the add-ons.
-fn check(expansion: &mut Expansion<'_>, plan: &Plan<'_>) {
-    let (workload, row) = (plan.workload, plan.row);
-    let given = expansion.stack.cluster.as_ref().is_some_and(|cluster| cluster.is_given());
-    let needed = ["cert-manager", "istio", "kserve"];
-    let mut missing = needed
-        .iter()
-        .filter(|name| !given && expansion.addon(name).is_none())
-        .map(|name| format!("[addons.{name}]"))
-        .collect::<Vec<_>>();
-    if expansion.stack.gateway.is_none() {
-        missing.push("[gateway]".to_owned());
-    }
-    if !missing.is_empty() {
-        let what = format!("{} needs {}", plan.component, missing.join(", "));
-        let hint = format!("add {}; empty tables take the tested versions", missing.join(", "));
-        expansion.report(mistake(what, &workload.span, "cannot be served").hint(hint));
-    }
-    if workload.routing() == Routing::CacheAware {
-        let span = workload.routing.as_ref().map_or(&workload.span, |routing| &routing.span);
-        let what = "cache-aware routing is not supported yet";
-        let hint =
-            "use routing = \"direct\"; schedulers up to llm-d-inference-scheduler v0.6.1 cannot be reached over TLS";
-        expansion.report(mistake(what, span, "needs a scheduler").hint(hint));
-    }
-    if let Some(port) = workload.port.as_ref().filter(|port| port.get() != PORT) {
-        let what = format!("KServe's service leads to port {PORT}, not {}", port.get());
-        expansion.report(mistake(what, &port.span, "would not be reached").hint("leave `port` out"));
-    }
-    if row.hosts > 1 {
-        let what = format!("{} is a slice of {} hosts, which workloads cannot span yet", row.name, row.hosts);
-        expansion.report(mistake(what, &workload.span, "one host only").hint("use a pool of tpu-v6e-1, -4 or -8"));
-    }
-    if let Some(wanted) = &workload.tensor_parallel {
-        let most = per_node(expansion, plan);
-        if wanted.get() > most {
-            let what = format!("tensor_parallel = {} on nodes with {most} of {}", wanted.get(), row.name);
-            let hint = format!("write tensor_parallel = {most}, or leave it out");
-            expansion.report(mistake(what, &wanted.span, "more than a node has").hint(hint));
-        } else if row.family == Family::Tpu && wanted.get() < row.per_node {
-            let what = format!("tensor_parallel = {} leaves {} chips idle", wanted.get(), row.per_node - wanted.get());
-            expansion.report(Diagnostic::warning(what).at(wanted.span.clone(), "a pod gets all chips of its node"));
-        }
-    }
-    if let Some(image) = &workload.image {
-        let name = image.to_lowercase();
-        let foreign = match row.family {
-            Family::Tpu => ["cuda", "vllm-openai", "rocm"].iter().any(|word| name.contains(word)),
-            Family::Gpu => name.contains("tpu"),
-        };
-        if foreign {
-            let what = format!("{} is no image for {}", &***image, row.name);
-            expansion.report(mistake(what, &image.span, "of another accelerator").hint("leave `image` out"));
-        }
-    }
-    fits(expansion, plan);
-}
-
 /// Accelerators of one node of the workload's pool.
-fn per_node(expansion: &Expansion<'_>, plan: &Plan<'_>) -> i64 {
-    let pool = plan.workload.node_pool.as_ref().and_then(|name| expansion.stack.node_pools.get(&***name));
+fn per_node(expansion: &Expansion<'_>, workload: &Workload, row: &Accelerator) -> i64 {
+    let pool = workload.node_pool.as_ref().and_then(|name| expansion.stack.node_pools.get(&***name));
     let machine = pool.and_then(|pool| pool.machine_type.as_ref()).map(|machine| machine.to_string());
-    machine.map_or(plan.row.per_node, |machine| plan.row.on(&machine))
+    machine.map_or(row.per_node, |machine| row.on(&machine))
 }
 
-/// Whether all copies find room in the pool.
-fn fits(expansion: &mut Expansion<'_>, plan: &Plan<'_>) {
-    let Some((name, pool)) =
-        plan.workload.node_pool.as_ref().and_then(|name| expansion.stack.node_pools.get_key_value(&***name))
-    else {
-        return;
-    };
-    let fixed = pool.nodes.as_ref().map_or(1, |nodes| nodes.get());
-    let nodes = pool.autoscale.as_ref().map_or(fixed, |bounds| bounds.max);
-    let each = accelerators(plan);
-    let room = nodes * (per_node(expansion, plan) / each.max(1)).max(1);
-    if plan.workload.replicas() > room && plan.row.hosts == 1 {
-        let span = plan.workload.replicas.as_ref().map_or(&plan.workload.span, |replicas| &replicas.span);
-        let what = format!(
-            "{} replicas do not fit into node_pools.{name}, which has room for {room}",
-            plan.workload.replicas()
-        );
-        let hint = format!("give the pool {} nodes", plan.workload.replicas());
-        expansion.report(mistake(what, span, "more than there is room for").hint(hint));
-    }
-}
-
-/// Accelerators of one copy: all chips of a TPU host, as many GPUs as the model is spread over.
-fn accelerators(plan: &Plan<'_>) -> i64 {
-    match plan.row.family {
-        Family::Tpu => plan.row.per_node,
-        Family::Gpu => plan.workload.tensor_parallel.as_ref().map_or(1, |count| count.get()),
-    }
-}
-
-fn add(expansion: &mut Expansion<'_>, plan: &Plan<'_>) {
+fn add(expansion: &mut Expansion<'_>, plan: &Plan<'_>) -> Address {
     let mesh = expansion.addon("istio").is_some();
     let labels: &[(&str, &str)] = if mesh { &[("istio-injection", "enabled")] } else { &[] };
     expansion.namespace(&plan.component, &plan.namespace, labels);
-    let token = plan.workload.hf_token.as_ref().map(|token| add_token(expansion, plan, &token.value.0));
+    let (token, secrets) = storage::add_secrets(expansion, plan);
     let mut account = json!({
         "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": plan.name, "namespace": plan.namespace},
     });
-    if let Some(token) = &token {
-        account["secrets"] = json!([{"name": token}]);
+    if !secrets.is_empty() {
+        account["secrets"] = secrets.iter().map(|name| json!({"name": name})).collect();
     }
     expansion.own(&plan.component, &account);
-    let service = add_service(expansion, plan, token.as_deref());
+    let hop = tls::add_certificate(expansion, plan);
+    let service = add_service(expansion, plan, token.as_deref(), &hop);
+    if let Some(certificate) = &hop.certificate {
+        expansion.need(&service, certificate.clone(), "its pods mount the Secret that cert-manager fills");
+    }
+    network::add(expansion, plan, &service);
+    monitoring::add(expansion, plan, &hop);
     add_health_route(expansion, plan, &service);
     // On a cluster that is there, Istio may be somebody else's.
     let routed = expansion.stack.gateway.as_ref().is_some_and(|gateway| gateway.class() == "istio");
     if (mesh || routed) && plan.distribution == Distribution::Upstream && !expansion.is_rhaii("kserve") {
-        add_origination(expansion, plan);
+        tls::add_rules(expansion, plan, &hop);
     }
     outputs(expansion, plan, &service);
-}
-
-/// The Secret with the token; shared by workloads of one namespace that have the same token.
-fn add_token(expansion: &mut Expansion<'_>, plan: &Plan<'_>, token: &Value) -> String {
-    let encoded = base64(token);
-    let data = Map::from([("HF_TOKEN".to_owned(), encoded.clone()), ("token".to_owned(), encoded)]);
-    let mut name = TOKEN.to_owned();
-    if let Some(other) = expansion.find(&format!("Secret/{}/{name}", plan.namespace)) {
-        let same = expansion
-            .resource(&other)
-            .is_some_and(|other| other.attrs.get("data").and_then(Value::as_map) == Some(&data));
-        if same {
-            return name;
-        }
-        name = format!("{}-{TOKEN}", plan.name);
-    }
-    let mut manifest = Value::from_json(&json!({
-        "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": {"name": name, "namespace": plan.namespace},
-    }));
-    set(&mut manifest, &["data"], Value::Map(data));
-    expansion.object(NewObject { component: &plan.component, manifest, origin: None, timeout: None });
-    name
+    service
 }
 
 fn image(plan: &Plan<'_>) -> String {
@@ -225,36 +187,6 @@ fn image(plan: &Plan<'_>) -> String {
         (Distribution::Upstream, Family::Tpu) => "vllm/vllm-tpu:v0.32.0",
     };
     plan.workload.image.as_ref().map_or(tested.to_owned(), |image| image.to_string())
-}
-
-/// The arguments of vLLM.
-fn arguments(plan: &Plan<'_>) -> Vec<Value> {
-    let (workload, serving) = (plan.workload, &plan.row.serving);
-    let mut arguments = vec![
-        "--model=/mnt/models".to_owned(),
-        format!("--served-model-name={}", workload.served_name()),
-        format!("--port={PORT}"),
-    ];
-    let dtype = workload.dtype.as_ref().map(|dtype| dtype.word()).or(serving.dtype);
-    arguments.extend(dtype.map(|dtype| format!("--dtype={dtype}")));
-    let length = workload.max_model_len.as_ref().map(|length| length.get()).or(serving.max_model_len);
-    arguments.extend(length.map(|length| format!("--max-model-len={length}")));
-    let spread = workload.tensor_parallel.as_ref().map(|count| count.get());
-    let spread = spread.or((plan.row.family == Family::Tpu).then_some(plan.row.per_node)).filter(|count| *count > 1);
-    arguments.extend(spread.map(|count| format!("--tensor-parallel-size={count}")));
-    let share = workload.gpu_memory_utilization.as_ref().map(|share| share.get());
-    let share = share.or(serving.memory_percent.map(|percent| f64::from(percent) / 100.0));
-    arguments.extend(share.map(|share| format!("--gpu-memory-utilization={share}")));
-    let caching = if workload.prefix_caching() { "--enable-prefix-caching" } else { "--no-enable-prefix-caching" };
-    arguments.push(caching.to_owned());
-    let sequences = workload.max_num_seqs.as_ref().map_or(128, |count| count.get());
-    arguments.push(format!("--max-num-seqs={sequences}"));
-    arguments.push("--ssl-certfile=/var/run/kserve/tls/tls.crt".to_owned());
-    arguments.push("--ssl-keyfile=/var/run/kserve/tls/tls.key".to_owned());
-    // KServe signs anew when a pod gets an address that the certificate does not name.
-    arguments.push("--enable-ssl-refresh".to_owned());
-    let own = arguments.into_iter().map(Value::String);
-    own.chain(workload.args.iter().map(|argument| argument.value.0.clone())).collect()
 }
 
 fn environment(plan: &Plan<'_>, token: Option<&str>) -> Value {
@@ -269,6 +201,13 @@ fn environment(plan: &Plan<'_>, token: Option<&str>) -> Value {
     if let Some(token) = token {
         let source = json!({"secretKeyRef": {"name": token, "key": "token"}});
         variables.push(json!({"name": "HF_TOKEN", "valueFrom": source}));
+    }
+    if plan.workload.cache.is_some() {
+        variables.push(json!({"name": "HF_HUB_CACHE", "value": storage::DISK}));
+    }
+    if plan.workload.api_key.is_some() {
+        let source = json!({"secretKeyRef": {"name": storage::key_name(plan), "key": storage::API_KEY}});
+        variables.push(json!({"name": "VLLM_API_KEY", "valueFrom": source}));
     }
     let mut list = variables.iter().map(Value::from_json).collect::<Vec<_>>();
     list.extend(plan.workload.env.iter().map(|(name, text)| {
@@ -288,12 +227,12 @@ fn resources(plan: &Plan<'_>) -> Json {
     }
     // Extended resources are never overcommitted: requests equal limits.
     for kind in ["limits", "requests"] {
-        resources[kind][plan.row.resource()] = accelerators(plan).to_string().into();
+        resources[kind][plan.row.resource()] = plan.accelerators().to_string().into();
     }
     resources
 }
 
-fn add_service(expansion: &mut Expansion<'_>, plan: &Plan<'_>, token: Option<&str>) -> Address {
+fn add_service(expansion: &mut Expansion<'_>, plan: &Plan<'_>, token: Option<&str>, hop: &tls::Hop) -> Address {
     let (workload, row) = (plan.workload, plan.row);
     let pool = workload.node_pool.as_ref().and_then(|name| expansion.stack.node_pools.get(&***name));
     let topology = pool.and_then(|pool| pool.topology.as_ref()).map(|topology| &***topology);
@@ -307,9 +246,19 @@ fn add_service(expansion: &mut Expansion<'_>, plan: &Plan<'_>, token: Option<&st
         selector.push(("cloud.google.com/gke-nodepool", name.to_string()));
     }
     let selector = selector.into_iter().map(|(key, value)| (key.to_owned(), Json::from(value))).collect::<Json>();
+    let probes = workload.probes.as_ref();
+    let seconds = |given: Option<&Spanned<Duration>>, default: i64| {
+        given.map_or(default, |given| i64::try_from(given.value.as_secs()).unwrap_or(default))
+    };
+    let first = seconds(probes.and_then(|probes| probes.first.as_ref()), row.serving.first_probe);
+    let period = seconds(probes.and_then(|probes| probes.period.as_ref()), 30);
+    let patience = seconds(probes.and_then(|probes| probes.timeout.as_ref()), 30);
+    let failures = probes.and_then(|probes| probes.failures.as_ref()).map_or(5, |count| count.get());
+    let strict = workload.mtls() == Mtls::Strict;
+    let scheme = if strict { "HTTP" } else { "HTTPS" };
     let probe = |path: &str, period: i64, timeout: i64, failures: i64| {
         json!({
-            "httpGet": {"path": path, "port": PORT, "scheme": "HTTPS"}, "initialDelaySeconds": row.serving.first_probe,
+            "httpGet": {"path": path, "port": PORT, "scheme": scheme}, "initialDelaySeconds": first,
             "periodSeconds": period, "timeoutSeconds": timeout, "failureThreshold": failures,
         })
     };
@@ -318,7 +267,7 @@ fn add_service(expansion: &mut Expansion<'_>, plan: &Plan<'_>, token: Option<&st
         "apiVersion": format!("serving.kserve.io/{version}"), "kind": "LLMInferenceService",
         "metadata": {"name": plan.name, "namespace": plan.namespace},
         "spec": {
-            "model": {"uri": &**workload.model, "name": workload.served_name()},
+            "model": {"uri": storage::uri(workload), "name": workload.served_name()},
             "replicas": workload.replicas(),
             "router": {"route": {}, "gateway": {}},
             "template": {
@@ -330,20 +279,50 @@ fn add_service(expansion: &mut Expansion<'_>, plan: &Plan<'_>, token: Option<&st
                     "image": image(plan),
                     "command": ["python3", "-m", "vllm.entrypoints.openai.api_server"],
                     "resources": resources(plan),
-                    "livenessProbe": probe("/health", 30, 30, 5),
-                    "readinessProbe": probe("/v1/models", 10, 10, 3),
+                    "livenessProbe": probe("/health", period, patience, failures),
+                    // Where a key is wanted, Kubernetes has none to show.
+                    "readinessProbe": probe(if workload.api_key.is_some() { "/health" } else { "/v1/models" }, 10, 10, 3),
                 }],
             },
         },
     }));
     if let Some(Value::List(containers)) = manifest.at(&["spec", "template", "containers"]).cloned() {
         let containers = containers.into_iter().map(|mut main| {
-            set(&mut main, &["args"], Value::List(arguments(plan)));
+            set(&mut main, &["args"], Value::List(engine::arguments(plan)));
             set(&mut main, &["env"], environment(plan, token));
+            if strict {
+                // KServe's preset asks over TLS.
+                set(&mut main, &["startupProbe", "httpGet", "scheme"], scheme.into());
+                set(&mut main, &["startupProbe", "httpGet", "path"], "/health".into());
+                set(&mut main, &["startupProbe", "httpGet", "port"], Value::Int(PORT));
+            }
+            if workload.cache.is_some() {
+                let mount = json!([{"name": "models", "mountPath": storage::DISK}]);
+                set(&mut main, &["volumeMounts"], Value::from_json(&mount));
+            }
             main
         });
         let containers = Value::List(containers.collect());
         set(&mut manifest, &["spec", "template", "containers"], containers);
+    }
+    if let Some(scheduler) = routing::scheduler(plan, hop.volume()) {
+        set(&mut manifest, &["spec", "router", "scheduler"], Value::from_json(&scheduler));
+    }
+    if strict {
+        set(&mut manifest, &["spec", "labels", routing::NO_PROXY.0], "true".into());
+        // The model is fetched before the proxy runs, and past it.
+        set(&mut manifest, &["spec", "annotations", "traffic.sidecar.istio.io/excludeOutboundPorts"], "443".into());
+    } else if workload.routing() != Routing::Direct {
+        let (label, value) = routing::NO_PROXY;
+        set(&mut manifest, &["spec", "labels", label], value.into());
+    }
+    let mut volumes = hop.volume().into_iter().collect::<Vec<_>>();
+    if let Some(claim) = storage::add_disk(expansion, plan) {
+        set(&mut manifest, &["spec", "storageInitializer", "enabled"], Value::Bool(false));
+        volumes.push(json!({"name": "models", "persistentVolumeClaim": {"claimName": claim}}));
+    }
+    if !volumes.is_empty() {
+        set(&mut manifest, &["spec", "template", "volumes"], Value::from_json(&Json::from(volumes)));
     }
     let timeout = workload.timeout.as_ref().map(|timeout| timeout.value);
     expansion.object(NewObject { component: &plan.component, manifest, origin: None, timeout })
@@ -381,20 +360,6 @@ fn add_health_route(expansion: &mut Expansion<'_>, plan: &Plan<'_>, service: &Ad
     expansion.need(&route, service.clone(), "KServe makes the service behind it");
 }
 
-/// The gateway speaks TLS to the model. KServe's upstream certificates are self-signed and name no authority
-/// that could be trusted, so that they encrypt and do not authenticate; Red Hat's build brings rules that do.
-fn add_origination(expansion: &mut Expansion<'_>, plan: &Plan<'_>) {
-    let host = format!("{}-kserve-workload-svc.{}.svc.cluster.local", plan.name, plan.namespace);
-    expansion.own(
-        &plan.component,
-        &json!({
-            "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule",
-            "metadata": {"name": format!("{}-kserve-workload-svc", plan.name), "namespace": plan.namespace},
-            "spec": {"host": host, "trafficPolicy": {"tls": {"mode": "SIMPLE", "insecureSkipVerify": true}}},
-        }),
-    );
-}
-
 fn outputs(expansion: &mut Expansion<'_>, plan: &Plan<'_>, service: &Address) {
     let base = expansion.output("gateway", "url").cloned();
     let url = match base {
@@ -412,6 +377,7 @@ fn outputs(expansion: &mut Expansion<'_>, plan: &Plan<'_>, service: &Address) {
         model: plan.workload.served_name().to_owned(),
         ca: gateway::ca(expansion),
         server_name: tls.then(|| gateway::server_name(expansion)),
+        api_key: plan.workload.api_key.as_ref().map(|key| key.value.0.clone()),
         timeout: timing::PROOF,
     };
     expansion.proofs.push(proof);
@@ -419,6 +385,7 @@ fn outputs(expansion: &mut Expansion<'_>, plan: &Plan<'_>, service: &Address) {
 
 /// Edges to everything that a model relies on; called when all components have added their objects.
 pub(super) fn connect(expansion: &mut Expansion<'_>) {
+    routing::check_presets(expansion);
     let services = expansion.proofs.iter().map(|proof| proof.component.clone()).collect::<Vec<_>>();
     for component in services {
         let id = component.trim_start_matches("workloads.").to_owned();
@@ -438,8 +405,12 @@ pub(super) fn connect(expansion: &mut Expansion<'_>) {
         }
         expansion.need_component(&service, "addons.kserve", "KServe runs the model");
         expansion.need_component(&service, "addons.istio", "its pods and its route are part of the mesh");
+        expansion.need_component(&service, "addons.inference-extension", "its copies may be a pool");
         expansion.need_component(&service, "gateway", "its route is attached to the gateway");
         let policy = "ClusterPolicy.nvidia.com/cluster-policy";
         expansion.need_object(&service, policy, "nodes offer GPUs once the operator has prepared them");
     }
 }
+
+#[cfg(test)]
+mod tests;
