@@ -19,22 +19,31 @@ use crate::ui::{plan_json, state_text, summary, values};
 
 pub(super) fn show(args: &ShowArgs, vars: &dyn Vars, terminal: &Terminal) -> Result<ExitCode, Diagnostics> {
     if run::is_saved_plan(&args.stack.file) {
-        let bytes = RealDisk.read(&args.stack.file).unwrap_or_default();
         let plan = run::saved_plan(&args.stack.file)?;
-        let earlier = args.compare.as_deref().map(|file| review::earlier(file, &plan)).transpose()?;
         if let Some(path) = &args.html {
             report::of_plan(&plan, args.stack.place.sim.is_some(), PARALLELISM).write(path, terminal)?;
             return Ok(ExitCode::SUCCESS);
         }
+        let earlier = args.compare.as_deref().map(|file| review::earlier(file, &plan)).transpose()?;
         let text = match args.told.json {
             Some(words) => plan_json::plan(&plan, None, words.options(args.told.full)),
-            None => review::shown(&plan, earlier.as_ref(), &review::hash(&bytes), args.markdown, terminal),
+            None => review::shown(
+                &plan,
+                earlier.as_ref(),
+                &review::hash(&RealDisk.read(&args.stack.file).unwrap_or_default()),
+                args.markdown,
+                terminal,
+            ),
         };
         terminal.print(&text);
         return Ok(ExitCode::SUCCESS);
     }
-    let flags = [("--html", args.html.is_some()), ("--markdown", args.markdown), ("--compare", args.compare.is_some())];
-    if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
+    if args.markdown || args.compare.is_some() || args.html.is_some() {
+        let flag = match (args.markdown, &args.compare) {
+            (true, _) => "--markdown",
+            (false, Some(_)) => "--compare",
+            (false, None) => "--html",
+        };
         return Err(Diagnostic::error(format!("{} is no saved plan", args.stack.file.display()))
             .detail(format!("{flag} is for plans; without it, `show` shows the state."))
             .hint(format!("save a plan with `stackwright plan --out FILE`, then `stackwright show FILE {flag}`"))
