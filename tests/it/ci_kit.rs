@@ -119,7 +119,7 @@ struct End {
 
 impl End {
     #[track_caller]
-    fn is_well(self) -> String {
+    fn end_well(self) -> String {
         assert_eq!(self.code, 0, "{}", self.told);
         self.told
     }

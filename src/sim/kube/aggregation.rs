@@ -80,7 +80,6 @@ async fn observe(server: &ApiServer) {
             name: service["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
             subresource: "status".to_owned(),
             options: Options { manager: "kube-apiserver".to_owned(), ..Options::default() },
-            remote: false,
         };
         // Who changed it in between wakes this loop again.
         server.update(request, next).await.ok();

@@ -8,6 +8,7 @@ use super::api::{Gvk, ServiceReference, Status};
 use super::fault;
 use super::registry::Resource;
 use super::server::ApiServer;
+use super::waiting;
 
 /// One stored object in the request's version.
 pub(crate) async fn one(server: &ApiServer, resource: &Resource, object: Arc<Json>) -> Result<Arc<Json>, Status> {
@@ -108,7 +109,8 @@ async fn by_webhook(
         "apiVersion": "apiextensions.k8s.io/v1",
         "request": {"uid": server.random.uuid(), "desiredAPIVersion": wanted, "objects": pending},
     });
-    let answer = server.webhooks.call(&service, &ca_bundle(config), review).await;
+    let ca = ca_bundle(config);
+    let answer = waiting::through(&*server.clock, server.webhooks.call(&service, &ca, review)).await;
     let answer = answer.map_err(|why| failed(&post_failure(&service, 30, &why)))?;
     let response = &answer["response"];
     if response["result"]["status"] != "Success" {

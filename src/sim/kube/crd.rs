@@ -281,7 +281,6 @@ fn request(server: &ApiServer, name: &str, subresource: &str) -> Option<Request>
         name: name.to_owned(),
         subresource: subresource.to_owned(),
         options: Options { manager: "kube-apiserver".to_owned(), ..Options::default() },
-        remote: false,
     })
 }
 
@@ -323,7 +322,6 @@ async fn clean_up(server: &Arc<ApiServer>, crd: &Arc<Json>, name: &str) -> bool 
                 name: text(&object["metadata"]["name"]),
                 subresource: String::new(),
                 options: Options { manager: "kube-apiserver".to_owned(), ..Options::default() },
-                remote: false,
             };
             if matches!(server.delete(request, Deletion::default()).await, Ok(super::delete::Deleted::Gone(_))) {
                 left -= 1;

@@ -15,6 +15,7 @@ use super::paths::{self, Path, Target};
 use super::registry::Resource;
 use super::requests::{self, Query, Selection};
 use super::server::{ApiServer, User};
+use super::waiting;
 use super::write::{Options, Patch, Request};
 use super::{
     aggregation, discovery, fault, json_text, openapi_document, protobuf, rbac, scale, subresource, table, token,
@@ -59,7 +60,7 @@ async fn handle(State(server): State<Arc<ApiServer>>, request: HttpRequest) -> R
     };
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let call = Call { server, user, method: parts.method, uri: parts.uri, headers: parts.headers, query, body };
-    call.answer().await.unwrap_or_else(|status| codec::failure(&status))
+    waiting::for_client(call.answer()).await.unwrap_or_else(|status| codec::failure(&status))
 }
 
 fn authenticate(server: &ApiServer, headers: &HeaderMap, known: Option<&User>) -> Result<User, Status> {
@@ -288,7 +289,6 @@ impl Call {
             name: target.name.clone(),
             subresource: target.subresource.clone(),
             options: Options::default(),
-            remote: true,
         };
         let mut response = self.run(request.clone(), verb).await?;
         let deprecated = request.resource.crd_version().filter(|version| version["deprecated"] == true);

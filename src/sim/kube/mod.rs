@@ -30,6 +30,7 @@ mod subresource;
 mod table;
 mod token;
 mod typed;
+mod waiting;
 mod watch;
 mod write;
 

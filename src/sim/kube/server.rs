@@ -205,7 +205,6 @@ impl Client {
             name: text("name"),
             subresource: subresource.to_owned(),
             options: Options { manager: self.manager.clone(), ..Options::default() },
-            remote: false,
         };
         rbac::authorize(&self.server, &request, verb)?;
         Ok(request)
@@ -302,7 +301,6 @@ impl Api for Client {
             name: name.to_owned(),
             subresource: String::new(),
             options: Options { manager: self.manager.clone(), ..Options::default() },
-            remote: false,
         };
         rbac::authorize(&self.server, &request, "delete")?;
         let grace = options.grace_seconds.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));

@@ -58,8 +58,6 @@ pub(crate) struct Request {
     pub subresource: String,
     /// Options.
     pub options: Options,
-    /// It came from outside the process, whose clock stands still until the answer.
-    pub remote: bool,
 }
 
 /// What a write made.

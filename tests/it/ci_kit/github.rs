@@ -152,24 +152,24 @@ fn a_pull_request_is_planned_reviewed_applied_and_taken_away() {
     // Ours is not among the first hundred, and somebody quotes it.
     let chatter = (0..130).map(|at| (format!("<!-- stackwright --> thought {at}"), false));
     repository.forge.kept().comments.extend(chatter);
-    repository.run("stackwright-plan").is_well();
+    repository.run("stackwright-plan").end_well();
     let first = repository.forge.ours();
     assert!(first.len() == 1 && first[0].contains("cluster"), "{first:?}");
     // A second push: the same comment, another plan.
     repository.runner.write("stack.toml", &STACK.replace("nodes = 1", "nodes = 2"));
     repository.sha = "decade".to_owned();
-    repository.run("stackwright-plan").is_well();
+    repository.run("stackwright-plan").end_well();
     let second = repository.forge.ours();
     assert!(second.len() == 1 && second[0] != first[0], "{second:?}");
     assert!(repository.runner.read("installed").contains("--rev 0123456789abcdef"));
 
     // The reviewed plan is carried out, and then nothing is left to do.
     repository.merge("facade");
-    let told = repository.run("stackwright-apply").is_well();
+    let told = repository.run("stackwright-apply").end_well();
     assert!(told.contains("Apply complete!"), "{told}");
     let summary = repository.runner.read("summary.md");
     assert!(summary.contains("Apply complete!"), "{summary}");
-    repository.run("stackwright-plan").is_well();
+    repository.run("stackwright-plan").end_well();
     assert!(repository.forge.ours()[0].contains("No changes"), "{:?}", repository.forge.ours());
 
     // The same plan once more is refused: it was made for another state.
@@ -179,9 +179,9 @@ fn a_pull_request_is_planned_reviewed_applied_and_taken_away() {
     assert!(refused.code != 0 && refused.told.contains("plan"), "{refused:?}");
 
     // Nothing has expired; then the evening comes.
-    let told = repository.run("stackwright-reap").is_well();
+    let told = repository.run("stackwright-reap").end_well();
     assert!(!told.contains("Destroy complete"), "{told}");
-    let told = repository.run("stackwright-destroy").is_well();
+    let told = repository.run("stackwright-destroy").end_well();
     assert!(told.contains("0 residual resources"), "{told}");
 }
 
@@ -192,7 +192,7 @@ fn a_plan_that_nobody_reviewed_is_not_applied() {
     }
     let mut repository = Repository::new();
     repository.run("stackwright-apply").fails_with("no pull request brought c0ffee");
-    repository.run("stackwright-plan").is_well();
+    repository.run("stackwright-plan").end_well();
     repository.merge("facade");
     // Of another commit than the one that was reviewed.
     let kept = repository.forge.kept().merged.take().expect("merged");
@@ -219,7 +219,7 @@ fn a_broken_stack_fails_the_check_and_a_fork_gets_a_summary() {
     assert!(repository.forge.ours().is_empty());
     repository.runner.write("stack.toml", STACK);
     repository.is_fork = true;
-    repository.run("stackwright-plan").is_well();
+    repository.run("stackwright-plan").end_well();
     assert!(repository.forge.ours().is_empty());
     assert!(repository.runner.read("summary.md").contains("cluster"));
 }

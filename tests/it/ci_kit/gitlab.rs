@@ -84,10 +84,10 @@ fn a_merge_request_is_planned_applied_and_taken_away() {
     }
     let mut project = Project::new();
     project.forge.kept().comments.extend((0..130).map(|at| (format!("thought {at}"), false)));
-    project.run("plan").is_well();
+    project.run("plan").end_well();
     project.runner.write("stack.toml", &STACK.replace("nodes = 1", "nodes = 2"));
     project.sha = "decade".to_owned();
-    project.run("plan").is_well();
+    project.run("plan").end_well();
     assert_eq!(project.forge.ours().len(), 1);
     // The identity is a reference to the job's token, not the token.
     let credentials = project.runner.read("work/.credentials.json");
@@ -98,11 +98,11 @@ fn a_merge_request_is_planned_applied_and_taken_away() {
     project.forge.kept().merged = Some(("facade".to_owned(), 5, "badcab".to_owned()));
     project.run("apply").fails_with("there is no pipeline of badcab");
     project.forge.kept().merged = Some(("facade".to_owned(), 5, reviewed));
-    let told = project.run("apply").is_well();
+    let told = project.run("apply").end_well();
     assert!(told.contains("Apply complete!"), "{told}");
     let again = project.run("apply");
     assert!(again.code != 0, "{again:?}");
-    project.run("reap").is_well();
-    let told = project.run("destroy").is_well();
+    project.run("reap").end_well();
+    let told = project.run("destroy").end_well();
     assert!(told.contains("0 residual resources"), "{told}");
 }

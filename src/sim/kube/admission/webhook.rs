@@ -14,7 +14,7 @@ use crate::sim::kube::api::Status;
 use crate::sim::kube::registry::Resource;
 use crate::sim::kube::selector::Labels;
 use crate::sim::kube::server::ApiServer;
-use crate::sim::kube::{convert, fault, fields};
+use crate::sim::kube::{convert, fault, fields, waiting};
 
 /// The group of everything that is configured about admission.
 pub(super) const GROUP: &str = "admissionregistration.k8s.io";
@@ -192,10 +192,9 @@ impl Call<'_> {
             ));
         };
         let ca = convert::ca_bundle(config);
-        // While the webhook thinks, simulated time has to pass for a client that waits outside.
-        let _lent = self.attributes.request.remote.then(|| self.server.clock.lend());
         let call = self.server.webhooks.call(&service, &ca, review);
-        let result = timeout(&*self.server.clock, Duration::from_secs(seconds), call).await;
+        let clock = &*self.server.clock;
+        let result = waiting::through(clock, timeout(clock, Duration::from_secs(seconds), call)).await;
         let failed = |why: &str| format!("failed to call webhook: {}", convert::post_failure(&service, seconds, why));
         match result {
             Ok(Ok(answer)) if answer["response"].is_object() => Ok(answer),
