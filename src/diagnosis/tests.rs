@@ -1,0 +1,1 @@
+//! Signs to causes on facts that real objects would give.
