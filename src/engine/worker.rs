@@ -465,6 +465,8 @@ impl Worker {
         let mut delays = Delays::new();
         // A request without an answer may have been carried out, whatever is answered to the next one.
         let mut unanswered = false;
+        // Since when each answer has had the same end to the patience with it.
+        let mut alike: Option<(Duration, Timestamp)> = None;
         loop {
             let answer = {
                 let _permit = self.shared.calls.acquire().await;
@@ -493,8 +495,22 @@ impl Worker {
                 return Err(Refusal::Final(error.into()));
             }
             unanswered |= error.class == ErrorClass::Unavailable;
-            let delay = delays.next(&error);
-            if self.shared.clock.now().plus(delay).since(begun) > self.limit {
+            let now = self.shared.clock.now();
+            alike = error.patience.map(|patience| match alike {
+                Some((known, since)) if known == patience => (patience, since),
+                _ => (patience, now),
+            });
+            let mut delay = delays.next(&error);
+            if let Some((patience, since)) = alike {
+                let left = patience.saturating_sub(now.since(since));
+                if left.is_zero() {
+                    let mut failure = Failure::from(error);
+                    failure.causes.insert(0, format!("the same answer for {} s", patience.as_secs()));
+                    return Err(Refusal::Final(failure));
+                }
+                delay = delay.min(left);
+            }
+            if now.plus(delay).since(begun) > self.limit {
                 let mut failure = Failure::from(error);
                 failure.causes.insert(0, format!("gave up after {} s", self.limit.as_secs()));
                 return Err(Refusal::Final(failure));

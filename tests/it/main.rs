@@ -25,6 +25,7 @@ mod events;
 mod export;
 mod fallback;
 mod flags;
+mod gallery;
 mod gcloud;
 mod given;
 mod gke_client;

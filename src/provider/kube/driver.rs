@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-use super::causes::{self, Explanation};
 use super::client::{Cluster, Connections};
-use super::{apply, delete, find, read, settle, status};
+use super::patience::{End, Explanation};
+use super::{apply, causes, delete, find, read, settle, status};
 use crate::env::clock::{Clock, Timestamp};
 use crate::resource::driver::{Ack, ApplyRequest, Driver, Found, Mark, Ownership, Poll, Subject};
 use crate::resource::error::{ErrorClass, ProviderError};
@@ -26,10 +26,22 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// How long an explanation is good for: looking for causes takes several requests.
 const EXPLAINED: Duration = Duration::from_secs(10);
 
+/// … when it has found one that may end the wait.
+const WATCHED_CAUSE: Duration = Duration::from_secs(4);
+
+/// What was found out about an object.
+#[derive(Clone)]
+struct Explained {
+    when: Timestamp,
+    found: Option<Explanation>,
+    /// When the same was first found.
+    first: Timestamp,
+}
+
 /// Does things to Kubernetes objects.
 pub struct ObjectDriver {
     connections: Arc<Connections>,
-    explained: Mutex<BTreeMap<String, (Timestamp, Option<Explanation>)>>,
+    explained: Mutex<BTreeMap<String, Explained>>,
 }
 
 impl ObjectDriver {
@@ -49,22 +61,33 @@ impl ObjectDriver {
         }
     }
 
-    pub(super) async fn explain(&self, cluster: &Cluster, object: &Json) -> Option<Explanation> {
+    /// Why an object is not ready, and whether that ends the wait.
+    pub(super) async fn explain(&self, cluster: &Cluster, object: &Json) -> Option<(Explanation, bool)> {
         let uid = object.pointer("/metadata/uid").and_then(Json::as_str).unwrap_or_default().to_owned();
         let now = cluster.clock().now();
         let lock = || self.explained.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((when, found)) = lock().get(&uid)
-            && now.since(*when) < EXPLAINED
-        {
-            return found.clone();
-        }
-        // An explanation that cannot be had is no reason to fail the wait.
-        let found = causes::explain(cluster, object).await.unwrap_or_else(|refusal| {
-            tracing::debug!("no causes of {uid}: {:?}", refusal.class());
-            None
+        let known = lock().get(&uid).cloned();
+        let fresh = known.as_ref().filter(|known| {
+            let may_end = known.found.as_ref().is_some_and(|found| found.end != End::Open);
+            now.since(known.when) < if may_end { WATCHED_CAUSE } else { EXPLAINED }
         });
-        lock().insert(uid, (now, found.clone()));
-        found
+        let explained = match fresh {
+            Some(fresh) => fresh.clone(),
+            None => {
+                // An explanation that cannot be had is no reason to fail the wait.
+                let found = causes::explain(cluster, object, self.connections.awaits_nodes()).await.unwrap_or_else(|refusal| {
+                    tracing::debug!("no causes of {uid}: {:?}", refusal.class());
+                    None
+                });
+                let first = known.filter(|known| known.found.as_ref().map(|f| &f.causes) == found.as_ref().map(|f| &f.causes));
+                let explained = Explained { when: now, found, first: first.map_or(now, |known| known.first) };
+                lock().insert(uid, explained.clone());
+                explained
+            }
+        };
+        let found = explained.found?;
+        let over = found.is_over(explained.first, now);
+        Some((found, over))
     }
 }
 
@@ -219,9 +242,9 @@ impl Driver for ObjectDriver {
             show(&cluster, &mut observed).await?;
         }
         if matches!(readiness, Readiness::InProgress { .. } | Readiness::Failed { .. })
-            && let Some(found) = self.explain(&cluster, &live).await
+            && let Some((found, over)) = self.explain(&cluster, &live).await
         {
-            readiness = join(readiness, found);
+            readiness = join(readiness, found, over);
         }
         Ok(Poll { readiness, observed: Some(observed) })
     }
@@ -284,14 +307,14 @@ async fn show(cluster: &Cluster, observed: &mut Observed) -> Result<(), Provider
     Ok(())
 }
 
-/// Readiness with its causes.
-pub(super) fn join(readiness: Readiness, found: Explanation) -> Readiness {
+/// Readiness with its causes; `over` when they end the wait.
+pub(super) fn join(readiness: Readiness, found: Explanation, over: bool) -> Readiness {
     match readiness {
         Readiness::Failed { mut causes } => {
             causes.extend(found.causes);
             Readiness::Failed { causes }
         }
-        Readiness::InProgress { waiting_for } if found.terminal => {
+        Readiness::InProgress { waiting_for } if over => {
             let causes = std::iter::once(waiting_for).chain(found.causes).collect();
             Readiness::Failed { causes }
         }

@@ -51,6 +51,8 @@ pub const BACKOFF_LONGEST: Duration = seconds(300);
 pub const BACKOFF_FORGIVEN: Duration = seconds(600);
 /// A mount that cannot be made is tried again after this long at most (kubelet doubles from 0.5 s to 122 s).
 pub const MOUNT_RETRY: Duration = seconds(15);
+/// A sandbox that cannot be made is tried again with the kubelet's next sync of the Pod (seen every 11 to 15 s).
+pub const SANDBOX_RETRY: Duration = seconds(12);
 /// Garbage collection after an owner is gone (estimate for a cluster at work, whose collector's graph lags behind;
 /// an idle one was seen to take 15 ms).
 pub const GARBAGE: Duration = seconds(1);

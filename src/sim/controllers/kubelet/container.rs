@@ -143,7 +143,8 @@ impl Turn<'_> {
                 return step.warn("Failed", told).warn("Failed", "Error: ErrImagePull".to_owned());
             }
             let megabytes = program.megabytes(&instance.image);
-            let duration = if present { durations::PULL_LEAST } else { durations::pull(megabytes) };
+            let whole = durations::pull(megabytes).mul_f64(self.kubelet.faults.pull_factor(&instance.image));
+            let duration = if present { durations::PULL_LEAST } else { whole };
             let done = last.plus(duration);
             if self.now < done {
                 let known = fields::text(old, "/state/waiting/reason") == "ContainerCreating";
