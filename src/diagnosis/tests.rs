@@ -511,6 +511,17 @@ fn cases() -> Vec<(&'static str, Facts)> {
             "cluster-unreachable",
             Facts { reach: Reach::Silent("cannot reach the API server: connection refused".into()), ..facts(vec![]) },
         ),
+        ("object-deleted", refused("deleted by another hand: it was made and is not there any more", None)),
+        (
+            "certificate-not-issued",
+            facts(vec![conditioned(
+                "Issuer",
+                "Ready",
+                "False",
+                "ErrGetKeyPair",
+                "Error getting keypair for CA issuer: secrets \"ca\" not found",
+            )]),
+        ),
         (
             "paused",
             Facts {

@@ -17,6 +17,7 @@ use stackwright::backend::Session;
 use stackwright::backend::local::LocalBackend;
 use stackwright::catalog;
 use stackwright::chart::{Answers, Library};
+use stackwright::diagnosis::{Cause, causes};
 use stackwright::engine::dispatcher::Interrupt;
 use stackwright::env::clock::{SharedClock, Timestamp};
 use stackwright::env::discrete::DiscreteClock;
@@ -25,6 +26,7 @@ use stackwright::env::memory_disk::MemoryDisk;
 use stackwright::env::random::SeededRandom;
 use stackwright::event::Collected;
 use stackwright::ops::apply::{Apply, apply};
+use stackwright::ops::diagnose::{Question, collect, failures as last_failures};
 use stackwright::ops::lookup::Found;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::plan::planner::Options;
@@ -54,6 +56,8 @@ struct Told {
     over: Duration,
     /// What it says.
     failures: Vec<String>,
+    /// What `diagnose` names, the most likely first.
+    causes: Vec<Cause>,
     /// The model answered and everything was done.
     complete: bool,
 }
@@ -123,7 +127,20 @@ fn play(case: &Case) -> Told {
             Some(happening) => books.when(&simulator, happening).await,
             None => None,
         };
+        let known = last_failures::of(&applied, shared.now());
+        let question = Question {
+            desired: &desired,
+            state: session.state(),
+            unreadable: None,
+            holder: None,
+            failures: &known,
+            secrets: &nothing,
+            again: "stack.toml".to_owned(),
+            patience: Duration::from_secs(30),
+        };
+        let (facts, _) = collect(&platforms, &question).await;
         Told {
+            causes: causes(&facts),
             event: event.map(|at| at.since(begun)),
             over,
             failures: failures(&applied),
@@ -186,10 +203,21 @@ fn apply_ends_with_what_ends_it_and_not_with_what_passes() {
     let mut rows = rows.into_inner().expect("lock");
     rows.sort_by(|(a, ..), (b, ..)| a.name.cmp(&b.name));
     let mut wrong = Vec::new();
+    let (mut named, mut asked) = (0, 0);
     for (case, told, took) in &rows {
         let event = told.event.map_or("-".to_owned(), |event| format!("{:.1}", event.as_secs_f64()));
         let over = told.over.as_secs_f64();
         println!("{:32} {:9} event {event:>8} over {over:8.1} took {took:?}", case.name, case.ends.to_string());
+        let found = told.causes.first().map(|cause| cause.id);
+        let is_right = found == case.cause.as_deref();
+        if case.ends == Ends::Stops {
+            named += usize::from(is_right);
+            asked += 1;
+        }
+        if !is_right {
+            println!("    diagnose: {:?} wanted, first is", case.cause);
+            told.causes.iter().for_each(|cause| println!("      {} {} {:?}", cause.id, cause.score, cause.fact));
+        }
         let lines = judge(case, told);
         if !lines.is_empty() || !only.is_empty() {
             let said = told.failures.join("\n    ");
@@ -197,6 +225,7 @@ fn apply_ends_with_what_ends_it_and_not_with_what_passes() {
             println!("    {said}");
         }
     }
+    println!("diagnose names the right cause first in {named} of {asked}");
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 }
 
