@@ -604,7 +604,7 @@ fn nothing_wrong_is_nothing_said() {
         event("Pod", "app", "gone", "Failed", "Failed to pull image \"x\": not found"),
     ]);
     assert_eq!(causes(&facts), []);
-    assert_eq!(unexplained(&facts), ["Pod app/slow: is Pending and not ready"]);
+    assert_eq!(unexplained(&facts), ["Pod app/slow: main: ContainerCreating"]);
 }
 
 #[test]
