@@ -208,6 +208,10 @@ async fn pod(cluster: &Cluster, pod: &Json, grows: bool) -> Result<Option<(Expla
     let name = format!("pod {}", text(pod, "/metadata/name"));
     let found = match condition(pod, "PodScheduled").filter(|c| c["status"] == "False") {
         Some(scheduled) => Some((unscheduled(cluster, pod, scheduled, grows).await?, false)),
+        // The scheduler has chosen a node, and waits for a volume there before it says so.
+        None if text(pod, "/spec/nodeName").is_empty() => {
+            claimless(cluster, pod).await?.map(|(claim, found)| (found.below(claim), true))
+        }
         None => match container(cluster, pod).await? {
             Some(found) => Some(found),
             None => unstarted(cluster, pod).await?,
@@ -219,22 +223,8 @@ async fn pod(cluster: &Cluster, pod: &Json, grows: bool) -> Result<Option<(Expla
 /// Why no node takes a pod.
 async fn unscheduled(cluster: &Cluster, pod: &Json, scheduled: &Json, grows: bool) -> Result<Explanation, Refusal> {
     let mut cause = format!("cannot be scheduled: {}", text(scheduled, "/message"));
-    let namespace = escape(text(pod, "/metadata/namespace"));
-    for volume in pod.pointer("/spec/volumes").and_then(Json::as_array).into_iter().flatten() {
-        let name = text(volume, "/persistentVolumeClaim/claimName");
-        if name.is_empty() {
-            continue;
-        }
-        let path = format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims/{}", escape(name));
-        match cluster.get(&path).await {
-            Ok(claim) => {
-                if let Some(found) = supplies::claim(cluster, &claim).await? {
-                    return Ok(found.below(format!("PersistentVolumeClaim {name}")).below(cause));
-                }
-            }
-            Err(refusal) if refusal.is_not_found() => return Ok(Explanation::ending(cause, End::Lasting(ABSENT, None))),
-            Err(refusal) => return Err(refusal),
-        }
+    if let Some((claim, found)) = claimless(cluster, pod).await? {
+        return Ok(found.below(claim).below(cause));
     }
     let nodes = list(cluster, "/api/v1/nodes").await?;
     let nodes = items(&nodes).cloned().collect::<Vec<_>>();
@@ -243,6 +233,31 @@ async fn unscheduled(cluster: &Cluster, pod: &Json, scheduled: &Json, grows: boo
         cause.push_str(&format!(" (no node has so much {resource} to give)"));
     }
     Ok(Explanation::ending(cause, placement::end(pod, scheduled, &nodes, grows)))
+}
+
+/// The first of a pod's claims that has no volume, and why.
+async fn claimless(cluster: &Cluster, pod: &Json) -> Result<Option<(String, Explanation)>, Refusal> {
+    let namespace = escape(text(pod, "/metadata/namespace"));
+    for volume in pod.pointer("/spec/volumes").and_then(Json::as_array).into_iter().flatten() {
+        let name = text(volume, "/persistentVolumeClaim/claimName");
+        if name.is_empty() {
+            continue;
+        }
+        let outer = format!("PersistentVolumeClaim {name}");
+        let path = format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims/{}", escape(name));
+        match cluster.get(&path).await {
+            Ok(claim) => {
+                if let Some(found) = supplies::claim(cluster, &claim).await? {
+                    return Ok(Some((outer, found)));
+                }
+            }
+            Err(refusal) if refusal.is_not_found() => {
+                return Ok(Some((outer, Explanation::ending("it does not exist", End::Lasting(ABSENT, None)))));
+            }
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(None)
 }
 
 /// The first container with something to say: it cannot be pulled, made, or kept alive.
