@@ -473,9 +473,9 @@ impl Worker {
                 if !self.shared.leash.holds(self.shared.clock.now()) {
                     return Err(Refusal::Final(unleashed()));
                 }
-                let left = alike.as_ref().map(|(_, since, patience)| {
-                    patience.saturating_sub(self.shared.clock.now().since(*since))
-                });
+                let left = alike
+                    .as_ref()
+                    .map(|(_, since, patience)| patience.saturating_sub(self.shared.clock.now().since(*since)));
                 timeout(self.shared.clock.as_ref(), left.map_or(CALL_LIMIT, |left| left.min(CALL_LIMIT)), call()).await
             };
             self.note(&answer);

@@ -75,11 +75,13 @@ impl ObjectDriver {
             Some(fresh) => fresh.clone(),
             None => {
                 // An explanation that cannot be had is no reason to fail the wait.
-                let found = causes::explain(cluster, object, self.connections.awaits_nodes()).await.unwrap_or_else(|refusal| {
-                    tracing::debug!("no causes of {uid}: {:?}", refusal.class());
-                    None
-                });
-                let first = known.filter(|known| known.found.as_ref().map(|f| &f.causes) == found.as_ref().map(|f| &f.causes));
+                let found =
+                    causes::explain(cluster, object, self.connections.awaits_nodes()).await.unwrap_or_else(|refusal| {
+                        tracing::debug!("no causes of {uid}: {:?}", refusal.class());
+                        None
+                    });
+                let first =
+                    known.filter(|known| known.found.as_ref().map(|f| &f.causes) == found.as_ref().map(|f| &f.causes));
                 let explained = Explained { when: now, found, first: first.map_or(now, |known| known.first) };
                 lock().insert(uid, explained.clone());
                 explained

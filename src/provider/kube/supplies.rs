@@ -202,10 +202,16 @@ async fn behind(cluster: &Cluster, service: &Json, grows: bool) -> Result<Option
     if let Some(found) = Box::pin(worst(cluster, items(&pods), grows)).await? {
         return Ok(Some(found.below(outer)));
     }
-    Ok(Some(Explanation::ending(format!("{outer} selects no pod that is ready ({selector})"), End::Lasting(SUPPLY, None))))
+    Ok(Some(Explanation::ending(
+        format!("{outer} selects no pod that is ready ({selector})"),
+        End::Lasting(SUPPLY, None),
+    )))
 }
 
 /// As long as the condition has been so.
 fn since(condition: &Json, patience: std::time::Duration) -> End {
-    End::Lasting(patience.max(DECIDED), condition["lastTransitionTime"].as_str().and_then(crate::env::clock::Timestamp::parse))
+    End::Lasting(
+        patience.max(DECIDED),
+        condition["lastTransitionTime"].as_str().and_then(crate::env::clock::Timestamp::parse),
+    )
 }

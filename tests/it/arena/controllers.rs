@@ -68,7 +68,9 @@ impl Addons {
                 let absent = |program: Arc<dyn Program>| -> Arc<dyn Program> {
                     if wanted.absent.contains(&program.name()) { Arc::new(Absent(program)) } else { program }
                 };
-                let programs = cluster::programs(addons::programs(&(Arc::new(NoFaults) as Arc<dyn Faults>)).into_iter().map(absent).collect());
+                let programs = cluster::programs(
+                    addons::programs(&(Arc::new(NoFaults) as Arc<dyn Faults>)).into_iter().map(absent).collect(),
+                );
                 let egress = Arc::new(egress::Egress {
                     api: api.clone(),
                     clock: clock.clone(),
