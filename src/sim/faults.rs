@@ -563,7 +563,9 @@ impl Faults {
     /// A quota other than the default.
     pub fn quota(&self, region: &str, metric: &str) -> Option<f64> {
         self.present().into_iter().find_map(|fault| match fault {
-            Fault::Quota { region: r, metric: m, limit, .. } if (r.is_empty() || r == region) && m == metric => Some(limit),
+            Fault::Quota { region: r, metric: m, limit, .. } if (r.is_empty() || r == region) && m == metric => {
+                Some(limit)
+            }
             _ => None,
         })
     }

@@ -179,12 +179,8 @@ mod tests {
     #[test]
     fn refusals_are_kept_but_for_reads_of_nothing() {
         let requests = Requests::default();
-        let refused = |asked: &str, code| Refused {
-            at: Timestamp(1),
-            asked: asked.to_owned(),
-            code,
-            message: "no".to_owned(),
-        };
+        let refused =
+            |asked: &str, code| Refused { at: Timestamp(1), asked: asked.to_owned(), code, message: "no".to_owned() };
         requests.refuse(refused("GET /api/v1/pods/p", 404));
         for _ in 0..REFUSALS + 3 {
             requests.refuse(refused("PATCH /api/v1/pods/p", 403));

@@ -123,7 +123,13 @@ mod tests {
     fn who_has_no_role_is_told_the_permission() {
         let text = forbidden("PATCH", "/apis/apps/v1/namespaces/app/deployments/web");
         assert!(text.starts_with("deployments.apps \"web\" is forbidden: User"), "{text}");
-        assert!(text.contains("in the namespace \"app\": requires one of [\"container.deployments.update\"]"), "{text}");
-        assert!(forbidden("GET", "/api/v1/nodes").contains("cannot list resource \"nodes\" in API group \"\" at the cluster scope"));
+        assert!(
+            text.contains("in the namespace \"app\": requires one of [\"container.deployments.update\"]"),
+            "{text}"
+        );
+        assert!(
+            forbidden("GET", "/api/v1/nodes")
+                .contains("cannot list resource \"nodes\" in API group \"\" at the cluster scope")
+        );
     }
 }

@@ -17,7 +17,7 @@ use stackwright::backend::Session;
 use stackwright::backend::local::LocalBackend;
 use stackwright::catalog;
 use stackwright::chart::{Answers, Library};
-use stackwright::diagnosis::{Cause, causes};
+use stackwright::diagnosis::causes;
 use stackwright::engine::dispatcher::Interrupt;
 use stackwright::env::clock::{SharedClock, Timestamp};
 use stackwright::env::discrete::DiscreteClock;
@@ -26,7 +26,7 @@ use stackwright::env::memory_disk::MemoryDisk;
 use stackwright::env::random::SeededRandom;
 use stackwright::event::Collected;
 use stackwright::ops::apply::{Apply, apply};
-use stackwright::ops::diagnose::{Question, collect, failures as last_failures};
+use stackwright::ops::diagnose::{self, Question, collect};
 use stackwright::ops::lookup::Found;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::plan::planner::Options;
@@ -48,7 +48,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gallery")
 }
 
-/// What came of a case.
+/// What came of a case; nothing where it could not even be played.
+#[derive(Default)]
 struct Told {
     /// When the event came that ends it, since the beginning.
     event: Option<Duration>,
@@ -56,10 +57,10 @@ struct Told {
     over: Duration,
     /// What it says.
     failures: Vec<String>,
-    /// What `diagnose` names, the most likely first.
-    causes: Vec<Cause>,
     /// The model answered and everything was done.
     complete: bool,
+    /// The causes that `diagnose` finds afterwards, the likeliest first: ids and sentences.
+    causes: Vec<(String, String)>,
 }
 
 fn desired(case: &Case) -> (Desired, BTreeMap<String, String>) {
@@ -84,6 +85,12 @@ fn desired(case: &Case) -> (Desired, BTreeMap<String, String>) {
     (desired, secrets)
 }
 
+/// Cases in which `diagnose` names another cause first, with the reason.
+const KNOWN_MISSES: &[(&str, &str)] = &[];
+
+/// The least cases of all whose cause is named first.
+const FLOOR: usize = 23;
+
 /// One apply in a new world.
 fn play(case: &Case) -> Told {
     let (desired, secrets) = desired(case);
@@ -99,6 +106,7 @@ fn play(case: &Case) -> Told {
         let backend = LocalBackend::new(Arc::new(MemoryDisk::new()), &PathBuf::from("state"), &desired.stack);
         let mut session = backend.open("gallery").expect("state");
         let (options, nothing) = (Options::default(), BTreeMap::new());
+        let nothing_secret = BTreeMap::new();
         let subject = Subject {
             desired: &desired,
             state: session.state(),
@@ -127,20 +135,21 @@ fn play(case: &Case) -> Told {
             Some(happening) => books.when(&simulator, happening).await,
             None => None,
         };
-        let known = last_failures::of(&applied, shared.now());
+        let desired = &desired;
         let question = Question {
-            desired: &desired,
+            desired,
             state: session.state(),
             unreadable: None,
             holder: None,
-            failures: &known,
-            secrets: &nothing,
+            failures: &diagnose::failures::of(&applied, shared.now()),
+            secrets: &nothing_secret,
             again: "stack.toml".to_owned(),
-            patience: Duration::from_secs(30),
+            patience: Duration::from_secs(20),
         };
         let (facts, _) = collect(&platforms, &question).await;
+        let causes = causes(&facts).into_iter().map(|cause| (cause.id.to_owned(), cause.sentence));
         Told {
-            causes: causes(&facts),
+            causes: causes.collect(),
             event: event.map(|at| at.since(begun)),
             over,
             failures: failures(&applied),
@@ -194,7 +203,8 @@ fn apply_ends_with_what_ends_it_and_not_with_what_passes() {
                     let next = queue.lock().expect("lock").next();
                     let Some(case) = next else { break };
                     let begun = std::time::Instant::now();
-                    let told = with_room(|| play(&case));
+                    let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| with_room(|| play(&case))));
+                    let told = played.unwrap_or_else(|_| Told::default());
                     rows.lock().expect("lock").push((case, told, begun.elapsed()));
                 }
             });
@@ -205,27 +215,33 @@ fn apply_ends_with_what_ends_it_and_not_with_what_passes() {
     let mut wrong = Vec::new();
     let (mut named, mut asked) = (0, 0);
     for (case, told, took) in &rows {
+        let first = told.causes.first().map_or("-", |(id, _)| id.as_str());
+        let miss = KNOWN_MISSES.iter().find(|(name, _)| *name == case.name);
+        let right = first == case.cause.as_deref().unwrap_or("-");
+        if case.cause.is_some() {
+            asked += 1;
+            named += usize::from(right);
+        }
+        let list = told.causes.iter().map(|(id, sentence)| format!("\n    {id}: {sentence}")).collect::<String>();
+        if right == miss.is_some() {
+            wrong.push(format!("{}: diagnose names {first}{list}", case.name));
+        }
         let event = told.event.map_or("-".to_owned(), |event| format!("{:.1}", event.as_secs_f64()));
         let over = told.over.as_secs_f64();
-        println!("{:32} {:9} event {event:>8} over {over:8.1} took {took:?}", case.name, case.ends.to_string());
-        let found = told.causes.first().map(|cause| cause.id);
-        let is_right = found == case.cause.as_deref();
-        if case.ends == Ends::Stops {
-            named += usize::from(is_right);
-            asked += 1;
-        }
-        if !is_right {
-            println!("    diagnose: {:?} wanted, first is", case.cause);
-            told.causes.iter().for_each(|cause| println!("      {} {} {:?}", cause.id, cause.score, cause.fact));
-        }
+        println!(
+            "{:30} {:9} event {event:>8} over {over:8.1} took {took:.1?}  {first}",
+            case.name,
+            case.ends.to_string()
+        );
         let lines = judge(case, told);
         if !lines.is_empty() || !only.is_empty() {
             let said = told.failures.join("\n    ");
             wrong.extend(lines.iter().map(|line| format!("{}: {line}\n    {said}", case.name)));
-            println!("    {said}");
+            println!("    {said}{list}");
         }
     }
-    println!("diagnose names the right cause first in {named} of {asked}");
+    println!("diagnose names the cause first in {named} of {asked}");
+    assert!(named >= FLOOR || !only.is_empty(), "{named} of {asked}");
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::client::Cluster;
 use super::discovery::escape;
-use super::patience::{ABSENT, DECIDED, End, Explanation, SUPPLY};
+use super::patience::{ABSENT, DECIDED, DEVICE, End, Explanation, SUPPLY};
 use super::refusal::{Refusal, redact};
 use super::status::{condition, is_true, readiness};
 use super::{last_words, placement, supplies};
@@ -210,6 +210,10 @@ async fn pod(cluster: &Cluster, pod: &Json, grows: bool) -> Result<Option<(Expla
         Some(scheduled) => Some((unscheduled(cluster, pod, scheduled, grows).await?, false)),
         None => match container(cluster, pod).await? {
             Some(found) => Some(found),
+            // The scheduler has chosen a node, and waits for a volume there before it says so.
+            None if text(pod, "/spec/nodeName").is_empty() => {
+                claimless(cluster, pod).await?.map(|(claim, found)| (found.below(claim), true))
+            }
             None => unstarted(cluster, pod).await?,
         },
     };
@@ -219,22 +223,8 @@ async fn pod(cluster: &Cluster, pod: &Json, grows: bool) -> Result<Option<(Expla
 /// Why no node takes a pod.
 async fn unscheduled(cluster: &Cluster, pod: &Json, scheduled: &Json, grows: bool) -> Result<Explanation, Refusal> {
     let mut cause = format!("cannot be scheduled: {}", text(scheduled, "/message"));
-    let namespace = escape(text(pod, "/metadata/namespace"));
-    for volume in pod.pointer("/spec/volumes").and_then(Json::as_array).into_iter().flatten() {
-        let name = text(volume, "/persistentVolumeClaim/claimName");
-        if name.is_empty() {
-            continue;
-        }
-        let path = format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims/{}", escape(name));
-        match cluster.get(&path).await {
-            Ok(claim) => {
-                if let Some(found) = supplies::claim(cluster, &claim).await? {
-                    return Ok(found.below(format!("PersistentVolumeClaim {name}")).below(cause));
-                }
-            }
-            Err(refusal) if refusal.is_not_found() => return Ok(Explanation::ending(cause, End::Lasting(ABSENT, None))),
-            Err(refusal) => return Err(refusal),
-        }
+    if let Some((claim, found)) = claimless(cluster, pod).await? {
+        return Ok(found.below(claim).below(cause));
     }
     let nodes = list(cluster, "/api/v1/nodes").await?;
     let nodes = items(&nodes).cloned().collect::<Vec<_>>();
@@ -245,6 +235,31 @@ async fn unscheduled(cluster: &Cluster, pod: &Json, scheduled: &Json, grows: boo
     Ok(Explanation::ending(cause, placement::end(pod, scheduled, &nodes, grows)))
 }
 
+/// The first of a pod's claims that has no volume, and why.
+async fn claimless(cluster: &Cluster, pod: &Json) -> Result<Option<(String, Explanation)>, Refusal> {
+    let namespace = escape(text(pod, "/metadata/namespace"));
+    for volume in pod.pointer("/spec/volumes").and_then(Json::as_array).into_iter().flatten() {
+        let name = text(volume, "/persistentVolumeClaim/claimName");
+        if name.is_empty() {
+            continue;
+        }
+        let outer = format!("PersistentVolumeClaim {name}");
+        let path = format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims/{}", escape(name));
+        match cluster.get(&path).await {
+            Ok(claim) => {
+                if let Some(found) = supplies::claim(cluster, &claim).await? {
+                    return Ok(Some((outer, found)));
+                }
+            }
+            Err(refusal) if refusal.is_not_found() => {
+                return Ok(Some((outer, Explanation::ending("it does not exist", End::Lasting(ABSENT, None)))));
+            }
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(None)
+}
+
 /// The first container with something to say: it cannot be pulled, made, or kept alive.
 async fn container(cluster: &Cluster, pod: &Json) -> Result<Option<(Explanation, bool)>, Refusal> {
     for list in ["/status/initContainerStatuses", "/status/containerStatuses"] {
@@ -252,7 +267,8 @@ async fn container(cluster: &Cluster, pod: &Json) -> Result<Option<(Explanation,
             let name = text(container, "/name");
             let (reason, message) =
                 (text(container, "/state/waiting/reason"), text(container, "/state/waiting/message"));
-            let said = |cause: &str, end| Ok(Some((Explanation::ending(format!("container {name}: {cause}"), end), true)));
+            let said =
+                |cause: &str, end| Ok(Some((Explanation::ending(format!("container {name}: {cause}"), end), true)));
             match reason {
                 "" | "PodInitializing" | "ContainerCreating" | "CrashLoopBackOff" => {}
                 "InvalidImageName" => return said(&format!("{reason}: {message}"), End::Now),
@@ -276,6 +292,11 @@ async fn container(cluster: &Cluster, pod: &Json) -> Result<Option<(Explanation,
             }
             if let Some(found) = dying(cluster, pod, container).await? {
                 return Ok(Some((found, true)));
+            }
+            if list.contains("init") && container["ready"] != true {
+                if let Some(found) = held(cluster, pod, container).await {
+                    return Ok(Some((found, false)));
+                }
             }
         }
     }
@@ -320,11 +341,35 @@ async fn dying(cluster: &Cluster, pod: &Json, container: &Json) -> Result<Option
     Ok(Some(Explanation::ending(cause, end)))
 }
 
+/// What an init container that runs for long waits for, where its log says so.
+async fn held(cluster: &Cluster, pod: &Json, container: &Json) -> Option<Explanation> {
+    let since = Timestamp::parse(text(container, "/state/running/startedAt"))?;
+    if cluster.clock().now().since(since) < DECIDED {
+        return None;
+    }
+    let name = text(container, "/name");
+    let line = last_words::waiting(&tail(cluster, pod, name, false).await?)?;
+    Some(Explanation::ending(format!("container {name} waits: {line}"), End::Lasting(DEVICE, Some(since))))
+}
+
+/// The last lines of a container's log; a log that cannot be read is no reason to say nothing.
+async fn tail(cluster: &Cluster, pod: &Json, container: &str, previous: bool) -> Option<String> {
+    let (namespace, name) = (escape(text(pod, "/metadata/namespace")), escape(text(pod, "/metadata/name")));
+    let path = format!(
+        "/api/v1/namespaces/{namespace}/pods/{name}/log?container={}&tailLines={}&previous={previous}",
+        escape(container),
+        last_words::TAIL
+    );
+    cluster.text(&path).await.ok()
+}
+
 /// The probe for which the kubelet last had a container killed.
 async fn killed_by(cluster: &Cluster, pod: &Json, container: &str) -> Result<Option<String>, Refusal> {
     let events = events(cluster, pod).await?;
     let killed = events.iter().rev().find(|event| {
-        event.reason == "Killing" && event.message.contains(container) && event.message.contains("probe, will be restarted")
+        event.reason == "Killing"
+            && event.message.contains(container)
+            && event.message.contains("probe, will be restarted")
     });
     if killed.is_none() {
         return Ok(None);
@@ -342,14 +387,7 @@ async fn spoken(cluster: &Cluster, pod: &Json, container: &str, ended: &Json, ru
     if let Some(found) = last_words::of(message) {
         return Some(found);
     }
-    let (namespace, name) = (escape(text(pod, "/metadata/namespace")), escape(text(pod, "/metadata/name")));
-    let path = format!(
-        "/api/v1/namespaces/{namespace}/pods/{name}/log?container={}&tailLines={}&previous={runs}",
-        escape(container),
-        last_words::TAIL
-    );
-    // A log that cannot be read is no reason not to tell of the death.
-    last_words::of(&cluster.text(&path).await.ok()?)
+    last_words::of(&tail(cluster, pod, container, runs).await?)
 }
 
 /// Why a pod with a node has started nothing: a volume, a network; or why it is not ready.
@@ -358,7 +396,10 @@ async fn unstarted(cluster: &Cluster, pod: &Json) -> Result<Option<(Explanation,
     let running = pod.pointer("/status/containerStatuses").and_then(Json::as_array).into_iter().flatten();
     let begun = running.into_iter().any(|container| container.pointer("/state/running").is_some());
     let failing = events.iter().rev().find(|event| {
-        matches!(event.reason.as_str(), "FailedMount" | "FailedAttachVolume" | "FailedCreatePodSandBox" | "FailedBinding")
+        matches!(
+            event.reason.as_str(),
+            "FailedMount" | "FailedAttachVolume" | "FailedCreatePodSandBox" | "FailedBinding"
+        )
     });
     if let Some(event) = failing.filter(|_| !begun) {
         let cause = format!("{}: {}", event.reason, event.message);
@@ -366,4 +407,21 @@ async fn unstarted(cluster: &Cluster, pod: &Json) -> Result<Option<(Explanation,
     }
     let unhealthy = events.iter().rev().find(|event| event.reason == "Unhealthy");
     Ok(unhealthy.map(|event| (Explanation::open(event.message.clone()), false)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_pods_gets_its_time() {
+        let first = Some(Timestamp(7));
+        let quota = "pods \"x\" is forbidden: insufficient quota to match these scopes";
+        assert_eq!(refusal_end(quota, REFUSALS, first), End::Lasting(DECIDED, first));
+        assert_eq!(refusal_end(quota, REFUSALS - 1, first), End::Open, "others may just be making the quota");
+        let account = "error looking up service account app/web: serviceaccount \"web\" not found";
+        assert_eq!(refusal_end(account, 100, first), End::Open);
+        let webhook = "Internal error occurred: failed calling webhook \"w\": context deadline exceeded";
+        assert_eq!(refusal_end(webhook, 1, first), End::Lasting(SUPPLY, first));
+    }
 }

@@ -44,11 +44,11 @@ pub fn decided(object: &Json) -> Option<Explanation> {
     let own = entries(object, "/status/conditions").map(|condition| (String::new(), condition));
     let listeners = entries(object, "/status/listeners").flat_map(|listener| {
         let name = listener["name"].as_str().unwrap_or_default();
-        entries(listener, "/conditions").map(move |condition| (format!("listener {name}"), condition))
+        entries(listener, "/conditions").map(move |condition| (format!(" of the listener {name}"), condition))
     });
     let parents = entries(object, "/status/parents").flat_map(|parent| {
         let name = parent.pointer("/parentRef/name").and_then(Json::as_str).unwrap_or_default();
-        entries(parent, "/conditions").map(move |condition| (format!("gateway {name}"), condition))
+        entries(parent, "/conditions").map(move |condition| (format!(" by the gateway {name}"), condition))
     });
     let found = listeners.chain(parents).chain(own).filter_map(|(place, condition)| {
         let (_, end) = REASONS.iter().find(|(reason, _)| condition["reason"] == *reason)?;
@@ -60,8 +60,7 @@ pub fn decided(object: &Json) -> Option<Explanation> {
 }
 
 fn explain(place: &str, condition: &Json, end: End) -> (std::time::Duration, Explanation) {
-    let said = describe(condition["type"].as_str().unwrap_or_default(), condition);
-    let said = if place.is_empty() { said } else { format!("{place}: {said}") };
+    let said = describe(&format!("{}{place}", condition["type"].as_str().unwrap_or_default()), condition);
     let since = condition["lastTransitionTime"].as_str().and_then(Timestamp::parse);
     match end {
         End::Lasting(patience, _) => (patience, Explanation::ending(said, End::Lasting(patience, since))),
@@ -86,7 +85,7 @@ mod tests {
                  "lastTransitionTime": "2026-01-01T00:00:00Z"}]}]}})
         };
         let found = decided(&route("NotAllowedByListeners", "False", 2)).expect("a decision");
-        assert_eq!(found.causes, ["gateway g: Accepted is False (NotAllowedByListeners): no"]);
+        assert_eq!(found.causes, ["Accepted by the gateway g is False (NotAllowedByListeners): no"]);
         assert_eq!(found.end, End::Lasting(DECIDED, Timestamp::parse("2026-01-01T00:00:00Z")));
         assert_eq!(decided(&route("NotAllowedByListeners", "False", 1)), None, "of an earlier generation");
         assert_eq!(decided(&route("NotAllowedByListeners", "True", 2)), None);
@@ -100,7 +99,7 @@ mod tests {
             {"name": "b", "conditions": [{"type": "ResolvedRefs", "status": "False", "reason": "RefNotPermitted"}]},
         ]}});
         let found = decided(&gateway).expect("a decision");
-        assert_eq!(found.causes, ["listener b: ResolvedRefs is False (RefNotPermitted)"]);
+        assert_eq!(found.causes, ["ResolvedRefs of the listener b is False (RefNotPermitted)"]);
         assert_eq!(found.end, End::Lasting(DECIDED, None));
     }
 }

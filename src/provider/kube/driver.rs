@@ -75,11 +75,13 @@ impl ObjectDriver {
             Some(fresh) => fresh.clone(),
             None => {
                 // An explanation that cannot be had is no reason to fail the wait.
-                let found = causes::explain(cluster, object, self.connections.awaits_nodes()).await.unwrap_or_else(|refusal| {
-                    tracing::debug!("no causes of {uid}: {:?}", refusal.class());
-                    None
-                });
-                let first = known.filter(|known| known.found.as_ref().map(|f| &f.causes) == found.as_ref().map(|f| &f.causes));
+                let found =
+                    causes::explain(cluster, object, self.connections.awaits_nodes()).await.unwrap_or_else(|refusal| {
+                        tracing::debug!("no causes of {uid}: {:?}", refusal.class());
+                        None
+                    });
+                let first =
+                    known.filter(|known| known.found.as_ref().map(|f| &f.causes) == found.as_ref().map(|f| &f.causes));
                 let explained = Explained { when: now, found, first: first.map_or(now, |known| known.first) };
                 lock().insert(uid, explained.clone());
                 explained
@@ -309,17 +311,25 @@ async fn show(cluster: &Cluster, observed: &mut Observed) -> Result<(), Provider
 
 /// Readiness with its causes; `over` when they end the wait.
 pub(super) fn join(readiness: Readiness, found: Explanation, over: bool) -> Readiness {
+    let said = match &readiness {
+        Readiness::Failed { causes } => causes.join(": "),
+        Readiness::InProgress { waiting_for } => waiting_for.clone(),
+        _ => String::new(),
+    };
+    // What the object says itself is not said twice.
+    let found = found.causes.into_iter().filter(|cause| !said.contains(cause.as_str())).collect::<Vec<_>>();
     match readiness {
+        other if found.is_empty() && !over => other,
         Readiness::Failed { mut causes } => {
-            causes.extend(found.causes);
+            causes.extend(found);
             Readiness::Failed { causes }
         }
         Readiness::InProgress { waiting_for } if over => {
-            let causes = std::iter::once(waiting_for).chain(found.causes).collect();
+            let causes = std::iter::once(waiting_for).chain(found).collect();
             Readiness::Failed { causes }
         }
         Readiness::InProgress { waiting_for } => {
-            Readiness::InProgress { waiting_for: format!("{waiting_for}: {}", found.causes.join(": ")) }
+            Readiness::InProgress { waiting_for: format!("{waiting_for}: {}", found.join(": ")) }
         }
         other => other,
     }

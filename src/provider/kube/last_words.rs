@@ -47,6 +47,14 @@ pub fn of(log: &str) -> Option<(String, bool)> {
     spoken().find(is_error).or_else(|| spoken().next()).map(|line| (tidy(line), false))
 }
 
+/// What a container that runs and waits says of that, when it looks for something in vain again and again: the line
+/// before the last. Words of NVIDIA's validator.
+pub fn waiting(log: &str) -> Option<String> {
+    let mut lines = log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    lines.next().filter(|line| line.contains("command failed, retrying after"))?;
+    lines.next().map(tidy)
+}
+
 /// From the name of the error on, without the prefix of a logger; tokens are masked.
 fn tidy(line: &str) -> String {
     let from = line.find("Error: ").map_or(0, |at| {
@@ -82,6 +90,13 @@ mod tests {
         assert_eq!(of("bye"), Some(("bye".to_owned(), false)));
         assert_eq!(of(" \n"), None);
         assert_eq!(of("Traceback (most recent call last):"), None);
+    }
+
+    #[test]
+    fn a_wait_is_told_from_work() {
+        let log = "starting\nnvidia-smi: not found\ncommand failed, retrying after 5 seconds\n";
+        assert_eq!(waiting(log).as_deref(), Some("nvidia-smi: not found"));
+        assert_eq!(waiting("Fetching 7 files\n"), None);
     }
 
     #[test]

@@ -15,8 +15,11 @@ pub const DECIDED: Duration = Duration::from_secs(60);
 pub const ABSENT: Duration = Duration::from_secs(120);
 
 /// A webhook that is asked and does not answer rightly: one to three minutes are usual after a rollout of whoever
-/// serves it. A quota of the cloud, which others may free. A volume or a network that a node does not get.
+/// serves it. A volume or a network that a node does not get.
 pub const SUPPLY: Duration = Duration::from_secs(180);
+
+/// A quota of the cloud, which others may free: controllers that meet it come back minutes later.
+pub const CLOUD: Duration = Duration::from_secs(300);
 
 /// A device that no node has to give: driver, toolkit and plugin have had their time.
 pub const DEVICE: Duration = Duration::from_secs(300);

@@ -124,6 +124,9 @@ mod tests {
         assert_eq!(ends(full, &[node("1")]), End::Open, "somebody else has it");
         assert_eq!(ends(full, &[node("0")]), End::Lasting(DEVICE, since), "nobody has any");
         assert_eq!(ends("no nodes available to schedule pods", &[]), End::Open);
-        assert_eq!(ends("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims", &[node("1")]), End::Open);
+        assert_eq!(
+            ends("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims", &[node("1")]),
+            End::Open
+        );
     }
 }

@@ -9,7 +9,7 @@ use super::causes::{Event, events, is_owned_by, items, list, text, worst};
 use super::client::Cluster;
 use super::decided::decided;
 use super::discovery::escape;
-use super::patience::{ABSENT, DECIDED, End, Explanation, SUPPLY};
+use super::patience::{ABSENT, CLOUD, DECIDED, End, Explanation, SUPPLY};
 use super::refusal::Refusal;
 use super::status::{condition, describe, is_true};
 
@@ -45,7 +45,7 @@ pub async fn claim(cluster: &Cluster, claim: &Json) -> Result<Option<Explanation
     let events = events(cluster, claim).await?;
     let Some(event) = latest(&events, &["ProvisioningFailed", "FailedBinding"]) else { return Ok(None) };
     // What is not there may come; what is used up may be let go of.
-    let patience = if event.message.to_lowercase().contains("quota") { SUPPLY } else { ABSENT };
+    let patience = if event.message.to_lowercase().contains("quota") { CLOUD } else { ABSENT };
     let cause = format!("{}: {}", event.reason, event.message);
     Ok(Some(Explanation::ending(cause, End::Lasting(patience, event.first))))
 }
@@ -61,7 +61,7 @@ async fn balancer(cluster: &Cluster, service: &Json) -> Result<Option<Explanatio
     // A cluster whose nodes are still to come has nothing to put behind it.
     let end = match event.message.contains("no hosts provided") {
         true => End::Open,
-        false => End::Lasting(SUPPLY, event.first),
+        false => End::Lasting(CLOUD, event.first),
     };
     Ok(Some(Explanation::ending(cause, end)))
 }
@@ -202,10 +202,16 @@ async fn behind(cluster: &Cluster, service: &Json, grows: bool) -> Result<Option
     if let Some(found) = Box::pin(worst(cluster, items(&pods), grows)).await? {
         return Ok(Some(found.below(outer)));
     }
-    Ok(Some(Explanation::ending(format!("{outer} selects no pod that is ready ({selector})"), End::Lasting(SUPPLY, None))))
+    Ok(Some(Explanation::ending(
+        format!("{outer} selects no pod that is ready ({selector})"),
+        End::Lasting(SUPPLY, None),
+    )))
 }
 
 /// As long as the condition has been so.
 fn since(condition: &Json, patience: std::time::Duration) -> End {
-    End::Lasting(patience.max(DECIDED), condition["lastTransitionTime"].as_str().and_then(crate::env::clock::Timestamp::parse))
+    End::Lasting(
+        patience.max(DECIDED),
+        condition["lastTransitionTime"].as_str().and_then(crate::env::clock::Timestamp::parse),
+    )
 }

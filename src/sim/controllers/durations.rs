@@ -21,6 +21,8 @@ pub const DISK_ATTACH: Duration = seconds(8);
 /// A node's registration until its kubelet says Ready and the first system Pods run (estimate; seen in
 /// "CPU pool create" of 1-2 min, of which booting is the cloud's).
 pub const NODE_READY: Duration = seconds(10);
+/// How often the node controller looks whether a lost node reports again (Kubernetes' default).
+pub const NODE_MONITOR: Duration = seconds(5);
 /// GKE's driver installer on a GPU node until drivers are loaded (estimate, COS with the default driver).
 pub const GPU_DRIVER_INSTALL: Duration = seconds(60);
 /// A device plugin's registration with the kubelet after its container serves (estimate).

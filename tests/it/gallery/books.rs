@@ -123,8 +123,9 @@ async fn operation(simulator: &Arc<Simulator>, happening: &Happening) -> Option<
     let bytes = axum::body::to_bytes(answer.into_body(), 1 << 24).await.expect("an answer");
     let document: Json = serde_json::from_slice(&bytes).expect("operations");
     let all = document["operations"].as_array().into_iter().flatten();
-    let ended = all.filter(|operation| operation["status"] == "DONE" && says(operation, happening));
-    ended.filter_map(|operation| Timestamp::parse(operation["endTime"].as_str()?)).min()
+    let wanted = all.filter(|operation| happening.begins || operation["status"] == "DONE");
+    let time = if happening.begins { "startTime" } else { "endTime" };
+    wanted.filter(|one| says(one, happening)).filter_map(|one| Timestamp::parse(one[time].as_str()?)).min()
 }
 
 async fn act(api: &Arc<dyn Api>, deed: Deed) {

@@ -31,6 +31,9 @@ pub struct Happening {
     /// All of these are in the object as JSON.
     #[serde(default)]
     pub says: Vec<String>,
+    /// Of operations: their beginning counts, and not their end.
+    #[serde(default)]
+    pub begins: bool,
     /// So often: counts of events, refusals.
     #[serde(default = "once")]
     pub times: u64,

@@ -255,8 +255,12 @@ fn prepare(instance: &Instance, api: &dyn Api, now: Timestamp) -> Result<Prepare
 /// The end of a server that cannot start. The engine is a process of its own: what it dies of comes first, and the last
 /// line is its parent's, which only knows that it is gone.
 fn dies(why: &str) -> Start {
-    let engine = why.starts_with("torch.") || why.starts_with("RuntimeError") || why.starts_with("ValueError: ")
-        && ["Bfloat16", "No available memory", "To serve at least", "World size"].iter().any(|words| why.contains(words));
+    let engine = why.starts_with("torch.")
+        || why.starts_with("RuntimeError")
+        || why.starts_with("ValueError: ")
+            && ["Bfloat16", "No available memory", "To serve at least", "World size"]
+                .iter()
+                .any(|words| why.contains(words));
     let log = if engine {
         vec![
             "(EngineCore_DP0 pid=271) ERROR [core.py:708] EngineCore failed to start.".to_owned(),

@@ -238,6 +238,8 @@ impl Turn<'_> {
             match program.start(&instance, &around) {
                 Start::Serves(after) => Some(started.plus(after)),
                 Start::Waits(again) => {
+                    let lines = program.complaint(&instance);
+                    self.kubelet.logs.append(fields::uid(self.pod), name, self.now, &lines);
                     wait = Some(again);
                     None
                 }

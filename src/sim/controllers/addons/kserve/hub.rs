@@ -50,10 +50,9 @@ pub fn refusal(faults: &dyn Faults, repository: &str, token: Option<&str>) -> Op
                 " and you are not in the authorized list. Visit https://huggingface.co/{repository} to ask for access."
             ),
         )),
-        Some(Hub::Unauthorized | Hub::Restricted) | None if token.is_none() && is_gated(repository) => Some(restricted(
-            401,
-            ". You must have access to it and be authenticated to access it. Please log in.",
-        )),
+        Some(Hub::Unauthorized | Hub::Restricted) | None if token.is_none() && is_gated(repository) => {
+            Some(restricted(401, ". You must have access to it and be authenticated to access it. Please log in."))
+        }
         _ => None,
     }
 }
