@@ -511,6 +511,17 @@ fn cases() -> Vec<(&'static str, Facts)> {
             "cluster-unreachable",
             Facts { reach: Reach::Silent("cannot reach the API server: connection refused".into()), ..facts(vec![]) },
         ),
+        ("object-deleted", refused("deleted by another hand: it was made and is not there any more", None)),
+        (
+            "certificate-not-issued",
+            facts(vec![conditioned(
+                "Issuer",
+                "Ready",
+                "False",
+                "ErrGetKeyPair",
+                "Error getting keypair for CA issuer: secrets \"ca\" not found",
+            )]),
+        ),
         (
             "paused",
             Facts {
@@ -593,7 +604,7 @@ fn nothing_wrong_is_nothing_said() {
         event("Pod", "app", "gone", "Failed", "Failed to pull image \"x\": not found"),
     ]);
     assert_eq!(causes(&facts), []);
-    assert_eq!(unexplained(&facts), ["Pod app/slow: is Pending and not ready"]);
+    assert_eq!(unexplained(&facts), ["Pod app/slow: main: ContainerCreating"]);
 }
 
 #[test]

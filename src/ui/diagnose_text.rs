@@ -1,5 +1,6 @@
 //! Causes for people: the most likely first, each with what shows it, what to do, and what goes away with it.
 
+use crate::diagnosis::rules::{self, Rule};
 use crate::diagnosis::{Cause, Fact};
 use crate::ui::paint::{Paint, count, tame, tame_line};
 
@@ -72,4 +73,80 @@ pub fn unseen(unseen: &[(String, String)], paint: Paint) -> String {
         out.push_str(&paint.yellow(&format!("Not looked at: {}: {}\n", tame(what), tame_line(why))));
     }
     out
+}
+
+/// How the page of troubles begins.
+const PREFACE: &str = "\
+# Troubleshooting
+
+`stackwright diagnose` looks at everything that may say why a stack does not work: the cluster and its pools, their
+operations and instance groups, pods, events, conditions and logs, quotas and rights, the state. It names causes, the most
+likely first, each with the fact that shows it and what to do; what follows from a cause is folded under it. It changes
+nothing. A failed `apply` ends with the first of them.
+
+With `--json` each cause has one of the ids below; the exit code is 0 where nothing is wrong, else 1. With
+`--bundle report.tar.gz` everything that was seen is packed for a report, without values of Secrets, tokens and keys: the
+contents are listed before the archive is written. Look into it before you send it.
+
+This page is made from the table of rules in `src/diagnosis/rules/`; a test compares.
+";
+
+/// docs/troubleshooting.md: every cause with its signs and what to do.
+pub fn page() -> String {
+    let mut page = PREFACE.to_owned();
+    let rules = rules::all().collect::<Vec<_>>();
+    page.push_str("\n| it looks like | cause |\n|---|---|\n");
+    for rule in &rules {
+        let signs = signs(rule).into_iter().take(3).collect::<Vec<_>>().join(", ");
+        page.push_str(&format!("| {signs} | [{}](#{}) |\n", rule.title, rule.id));
+    }
+    for rule in rules {
+        page.push_str(&format!("\n<a id=\"{}\"></a>\n## {}\n\n", rule.id, rule.title));
+        page.push_str(&format!("`{}`: {}.\n\n{}\n\n", rule.id, generic(rule.sentence), rule.story));
+        page.push_str(&format!("- Signs: {}\n", signs(rule).join(", ")));
+        page.push_str(&format!("- What to do: {}\n", generic(rule.mend)));
+        if !rule.command.is_empty() {
+            page.push_str(&format!("- See more: `{}`\n", generic(rule.command)));
+        }
+    }
+    page
+}
+
+/// The words by which a rule knows its signs, as code.
+fn signs(rule: &Rule) -> Vec<String> {
+    let mut signs = Vec::new();
+    for look in rule.looks {
+        let words = if look.any.is_empty() { look.reasons } else { look.any };
+        for word in words {
+            let sign = format!("`{}`", word.replace('|', "\\|"));
+            if !signs.contains(&sign) {
+                signs.push(sign);
+            }
+        }
+        if words.is_empty() && !look.kinds.is_empty() {
+            let sign = format!("a condition or event of {} that is not ready", look.kinds.join(" or "));
+            if !signs.contains(&sign) {
+                signs.push(sign);
+            }
+        }
+    }
+    if signs.is_empty() {
+        signs.push("an error of the cluster, of a pool, or of its operation".to_owned());
+    }
+    signs
+}
+
+/// A sentence of a rule without anything filled in.
+fn generic(text: &str) -> String {
+    [
+        ("{object}", "the object"),
+        ("{kind}", "KIND"),
+        ("{namespace}", "NAMESPACE"),
+        ("{name}", "NAME"),
+        ("{what}", "WHAT"),
+        ("{stack}", "the stack"),
+        ("{again}", "stack.toml"),
+    ]
+    .into_iter()
+    .fold(text.to_owned(), |text, (word, value)| text.replace(word, value))
 }

@@ -20,6 +20,7 @@ mod completion;
 mod configmaps;
 mod crash_points;
 mod decoders;
+mod diagnosing;
 mod durations;
 mod events;
 mod export;

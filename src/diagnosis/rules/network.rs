@@ -56,8 +56,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "The issuer of a certificate is missing",
         weight: 72,
         looks: &[
-            Look { any: &["issuer"], all: &["not found"], none: &["failed calling webhook"], ..ANY },
-            Look { reasons: &["IssuerNotFound", "ErrGetKeyPair", "ErrInvalidKeyPair"], ..ANY },
+            Look { any: &["issuer"], all: &["not found"], none: &["failed calling webhook", "keypair"], ..ANY },
+            Look { reasons: &["IssuerNotFound"], ..ANY },
+            Look { sources: &[Refusal], kinds: &["Issuer", "ClusterIssuer"], any: &["deleted by another hand"], ..ANY },
         ],
         known_by: Known::What,
         names: &[("issuer.cert-manager.io \"", "\"")],
@@ -75,7 +76,12 @@ pub(super) const RULES: &[Rule] = &[
             Look { sources: &[Condition], kinds: &["Certificate", "CertificateRequest"], ..ANY },
             Look { sources: &[Condition], kinds: &["Issuer", "ClusterIssuer"], ..ANY },
             Look { sources: &[Event], kinds: &["Certificate", "CertificateRequest", "Issuer", "ClusterIssuer"], ..ANY },
-            Look { sources: &[Refusal], any: &["certificate"], all: &["ready is false"], ..ANY },
+            Look {
+                sources: &[Refusal],
+                kinds: &["Certificate", "Issuer", "ClusterIssuer"],
+                any: &["ready is false", "keypair"],
+                ..ANY
+            },
         ],
         known_by: Known::Subject,
         names: &[],
@@ -94,6 +100,7 @@ pub(super) const RULES: &[Rule] = &[
             Look { sources: &[Object], reasons: &["NoClass"], ..ANY },
             Look { sources: &[Condition], kinds: &["GatewayClass"], ..ANY },
             Look { any: &["gatewayclass"], all: &["not found"], ..ANY },
+            Look { sources: &[Refusal], kinds: &["GatewayClass"], any: &["deleted by another hand"], ..ANY },
         ],
         known_by: Known::What,
         names: &[],
@@ -186,6 +193,12 @@ pub(super) const RULES: &[Rule] = &[
         looks: &[
             Look { sources: &[Condition, Event, Refusal], reasons: &["BackendNotFound"], ..ANY },
             Look { any: &["backendnotfound"], ..ANY },
+            Look {
+                sources: &[Refusal],
+                kinds: &["Service", "InferencePool"],
+                any: &["deleted by another hand"],
+                ..ANY
+            },
             Look { any: &["backend("], all: &["not found"], ..ANY },
         ],
         known_by: Known::Subject,

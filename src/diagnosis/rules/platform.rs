@@ -299,6 +299,12 @@ pub(super) const RULES: &[Rule] = &[
             },
             Look {
                 sources: &[Refusal],
+                kinds: &["CustomResourceDefinition"],
+                any: &["deleted by another hand"],
+                ..ANY
+            },
+            Look {
+                sources: &[Refusal],
                 any: &["customresourcedefinition"],
                 none: &["failed calling webhook", "is forbidden: user"],
                 ..ANY
@@ -403,6 +409,18 @@ pub(super) const RULES: &[Rule] = &[
         story: "The API server or Google Cloud sheds load. Requests are tried again with pauses; a run gives up when that goes on.",
         mend: "run the same command again, with fewer requests at a time",
         command: "stackwright apply {again} --parallelism 4",
+    },
+    Rule {
+        id: "object-deleted",
+        title: "Somebody has deleted an object",
+        weight: 55,
+        looks: &[Look { sources: &[Refusal], any: &["deleted by another hand"], ..ANY }],
+        known_by: Known::Subject,
+        names: &[],
+        sentence: "{object} was made and is not there any more: somebody else has deleted it",
+        story: "The state says that it was made, the cluster does not have it, and the API server would take it again.",
+        mend: "apply again: what is missing is made anew",
+        command: "stackwright plan {again}",
     },
     Rule {
         id: "state-unreadable",

@@ -26,6 +26,7 @@ static LOOKS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
         // A header, also as JSON has it.
         r#"(?i)\bbearer\s+([A-Za-z0-9._~+/=-]{8,})"#,
+        r#"(?i)authorization["']?\s*[:=]\s*["']?(?:basic|token)\s+([^\s"',]{6,})"#,
         r#"(?i)\bbasic\s+([A-Za-z+/]*[0-9=][A-Za-z0-9+/=]{6,})"#,
         // Tokens by their makers' marks: Hugging Face, Google, GitHub, GitLab, AWS, Slack, OpenAI.
         r"\b(hf_[A-Za-z0-9]{8,}|ya29\.[A-Za-z0-9._-]{8,}|1//[A-Za-z0-9_-]{20,}|AIza[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{16,}|glpat-[A-Za-z0-9_-]{12,}|AKIA[A-Z0-9]{12,}|xox[a-z]-[A-Za-z0-9-]{10,}|sk-[A-Za-z0-9_-]{16,})",
