@@ -67,9 +67,10 @@ pub(super) async fn list(cluster: &Cluster, path: &str) -> Result<Json, Refusal>
     }
 }
 
-/// The workloads that an operator made for a custom resource.
+/// The worst of the workloads that an operator made for a custom resource: the others may wait for that one.
 async fn children(cluster: &Cluster, object: &Json, grows: bool) -> Result<Option<Explanation>, Refusal> {
     let (uid, namespace) = (text(object, "/metadata/uid"), text(object, "/metadata/namespace"));
+    let mut worst: Option<Explanation> = None;
     for (plural, kind) in [("deployments", "Deployment"), ("statefulsets", "StatefulSet"), ("daemonsets", "DaemonSet")]
     {
         let path = match namespace {
@@ -83,12 +84,13 @@ async fn children(cluster: &Cluster, object: &Json, grows: bool) -> Result<Optio
             child["apiVersion"] = "apps/v1".into();
             if readiness(&child) != Readiness::Current
                 && let Some(found) = Box::pin(workload(cluster, &child, grows)).await?
+                && worst.as_ref().is_none_or(|worst| found.weight() > worst.weight())
             {
-                return Ok(Some(found));
+                worst = Some(found);
             }
         }
     }
-    Ok(None)
+    Ok(worst)
 }
 
 async fn workload(cluster: &Cluster, object: &Json, grows: bool) -> Result<Option<Explanation>, Refusal> {
@@ -135,10 +137,11 @@ pub(super) async fn worst<'p>(
     pods: impl Iterator<Item = &'p Json>,
     grows: bool,
 ) -> Result<Option<Explanation>, Refusal> {
-    let mut best: Option<(Explanation, u8)> = None;
+    let mut best = None;
     for candidate in pods {
         if let Some((found, failed)) = pod(cluster, candidate, grows).await? {
-            let weight = 2 * found.weight() + u8::from(failed);
+            let (end, since) = found.weight();
+            let weight = (end, failed, since);
             if best.as_ref().is_none_or(|(_, heaviest)| weight > *heaviest) {
                 best = Some((found, weight));
             }
@@ -174,6 +177,8 @@ pub(super) struct Event {
     pub(super) count: u64,
     /// When it was first recorded.
     pub(super) first: Option<Timestamp>,
+    /// … and last.
+    pub(super) last: Option<Timestamp>,
 }
 
 /// The events about an object, oldest first.
@@ -194,6 +199,7 @@ pub(super) async fn events(cluster: &Cluster, object: &Json) -> Result<Vec<Event
         first: ["/firstTimestamp", "/eventTime", "/metadata/creationTimestamp"]
             .iter()
             .find_map(|key| Timestamp::parse(text(event, key))),
+        last: Timestamp::parse(&time(event)),
         count: event["count"].as_u64().or_else(|| event.pointer("/series/count").and_then(Json::as_u64)).unwrap_or(1),
     });
     Ok(events.collect())
@@ -281,8 +287,9 @@ async fn container(cluster: &Cluster, pod: &Json) -> Result<Option<(Explanation,
                     });
                     let failed = failed.collect::<Vec<_>>();
                     let count = failed.iter().map(|event| event.count).sum::<u64>();
+                    let last = failed.last().and_then(|event| event.last);
                     let why = failed.last().map_or(message, |event| event.message.as_str());
-                    return said(&format!("{reason}: {why}"), if count >= PULLS { End::Now } else { End::Open });
+                    return said(&format!("{reason}: {why}"), if count >= PULLS { at(last) } else { End::Open });
                 }
                 // A Secret or ConfigMap, or a key of one, that is not there (yet).
                 "CreateContainerConfigError" => {
@@ -331,14 +338,23 @@ async fn dying(cluster: &Cluster, pod: &Json, container: &Json) -> Result<Option
         }
         words.push_str(&format!(": {line}"));
     }
-    let never = !runs && text(pod, "/spec/restartPolicy") == "Never";
+    let never = text(pod, "/spec/restartPolicy") == "Never";
     let cause = match deaths {
         _ if never || deaths < 2 => format!("container {name} died: {words}"),
         // The count is left out: it is the same cause when it has grown.
         _ => format!("container {name} keeps dying: {words}"),
     };
-    let end = if never || deaths >= enough { End::Now } else { End::Open };
+    // While it runs again it may as well live.
+    let end = match !runs && (never || deaths >= enough) {
+        true => at(Timestamp::parse(text(ended, "/finishedAt"))),
+        false => End::Open,
+    };
     Ok(Some(Explanation::ending(cause, end)))
+}
+
+/// The end by what happened then; now where nobody says when.
+fn at(happened: Option<Timestamp>) -> End {
+    happened.map_or(End::Now, End::At)
 }
 
 /// What an init container that runs for long waits for, where its log says so.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::Value as Json;
 
 use super::client::{Cluster, Connections};
-use super::patience::{End, Explanation};
+use super::patience::Explanation;
 use super::{apply, causes, delete, find, read, settle, status};
 use crate::env::clock::{Clock, Timestamp};
 use crate::resource::driver::{Ack, ApplyRequest, Driver, Found, Mark, Ownership, Poll, Subject};
@@ -26,7 +26,7 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// How long an explanation is good for: looking for causes takes several requests.
 const EXPLAINED: Duration = Duration::from_secs(10);
 
-/// … when it has found one that may end the wait.
+/// … when it has found one.
 const WATCHED_CAUSE: Duration = Duration::from_secs(4);
 
 /// What was found out about an object.
@@ -36,6 +36,8 @@ struct Explained {
     found: Option<Explanation>,
     /// When the same was first found.
     first: Timestamp,
+    /// When the object was first looked at.
+    met: Timestamp,
 }
 
 /// Does things to Kubernetes objects.
@@ -67,10 +69,9 @@ impl ObjectDriver {
         let now = cluster.clock().now();
         let lock = || self.explained.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lock().get(&uid).cloned();
-        let fresh = known.as_ref().filter(|known| {
-            let may_end = known.found.as_ref().is_some_and(|found| found.end != End::Open);
-            now.since(known.when) < if may_end { WATCHED_CAUSE } else { EXPLAINED }
-        });
+        let fresh = known
+            .as_ref()
+            .filter(|known| now.since(known.when) < if known.found.is_some() { WATCHED_CAUSE } else { EXPLAINED });
         let explained = match fresh {
             Some(fresh) => fresh.clone(),
             None => {
@@ -80,15 +81,17 @@ impl ObjectDriver {
                         tracing::debug!("no causes of {uid}: {:?}", refusal.class());
                         None
                     });
-                let first =
-                    known.filter(|known| known.found.as_ref().map(|f| &f.causes) == found.as_ref().map(|f| &f.causes));
-                let explained = Explained { when: now, found, first: first.map_or(now, |known| known.first) };
+                let causes = |found: &Option<Explanation>| found.as_ref().map(|found| found.causes.clone());
+                let met = known.as_ref().map_or(now, |known| known.met);
+                let same = known.filter(|known| causes(&known.found) == causes(&found));
+                let first = same.map_or(now, |known| known.first);
+                let explained = Explained { when: now, found, first, met };
                 lock().insert(uid, explained.clone());
                 explained
             }
         };
         let found = explained.found?;
-        let over = found.is_over(explained.first, now);
+        let over = found.is_over(explained.met, explained.first, now);
         Some((found, over))
     }
 }

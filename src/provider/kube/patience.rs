@@ -4,6 +4,7 @@
 //! it is first seen. The one table of how long is here; what is looked at is in `causes`, `decided`, `supplies`,
 //! `placement` and `last_words`.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::env::clock::Timestamp;
@@ -44,6 +45,8 @@ pub enum End {
     Open,
     /// Once the cause has been there so long; `since` when the platform says so.
     Lasting(Duration, Option<Timestamp>),
+    /// By what happened then, if that was in this wait: what an earlier one has met may have been mended since.
+    At(Timestamp),
     /// Now.
     Now,
 }
@@ -66,27 +69,38 @@ impl Explanation {
         self
     }
 
-    /// How much it says, for choosing among several.
-    pub fn weight(&self) -> u8 {
-        match self.end {
-            End::Now => 2,
-            End::Lasting(..) => 1,
-            End::Open => 0,
-        }
+    /// How much it says, for choosing among several: the end of the wait before the wait for one; of the same, what has
+    /// been there longest.
+    pub fn weight(&self) -> (u8, Reverse<Timestamp>) {
+        let never = Timestamp(u64::MAX);
+        let (weight, since) = match self.end {
+            End::Now => (2, Timestamp(0)),
+            End::At(happened) => (2, happened),
+            End::Lasting(_, since) => (1, since.unwrap_or(never)),
+            End::Open => (0, never),
+        };
+        (weight, Reverse(since))
     }
 
-    /// Whether the wait is over, for a cause that was first seen then. The platform's own time counts as far as it
-    /// agrees with ours: its clock may be another, and an old trouble that a new run meets gets its time again.
-    pub fn is_over(&self, seen: Timestamp, now: Timestamp) -> bool {
+    /// Whether the wait is over, for an object that was first looked at when it was `met`, and a cause that was first
+    /// seen then. The platform's own time counts as far as it agrees with ours: its clock may be another, and an old
+    /// trouble that a new run meets gets its time again.
+    pub fn is_over(&self, met: Timestamp, seen: Timestamp, now: Timestamp) -> bool {
         match self.end {
             End::Open => false,
             End::Now => true,
+            End::At(happened) => happened >= before(met),
             End::Lasting(patience, since) => {
-                let since = since.unwrap_or(seen).clamp(Timestamp(seen.0.saturating_sub(millis(LATE))), seen);
+                let since = since.unwrap_or(seen).clamp(before(seen), seen);
                 now.since(since) >= patience
             }
         }
     }
+}
+
+/// As early as what is only seen now may have begun.
+fn before(seen: Timestamp) -> Timestamp {
+    Timestamp(seen.0.saturating_sub(millis(LATE)))
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -101,11 +115,14 @@ mod tests {
     fn a_cause_counts_from_its_own_time_but_not_from_long_ago() {
         let at = |seconds: u64| Timestamp(seconds * 1000);
         let lasting = |since| Explanation::ending("x", End::Lasting(DECIDED, since));
-        assert!(!Explanation::open("x").is_over(at(0), at(10_000)));
-        assert!(Explanation::ending("x", End::Now).is_over(at(5), at(5)));
-        assert!(!lasting(None).is_over(at(100), at(159)) && lasting(None).is_over(at(100), at(160)));
-        assert!(lasting(Some(at(92))).is_over(at(100), at(152)), "as the platform dates it");
-        assert!(!lasting(Some(at(10))).is_over(at(100), at(144)), "but at most a little earlier than it was seen");
-        assert!(lasting(Some(at(900))).is_over(at(100), at(160)), "nor later");
+        let over = |explanation: Explanation, seen, now| explanation.is_over(at(100), at(seen), at(now));
+        assert!(!over(Explanation::open("x"), 100, 10_000));
+        assert!(over(Explanation::ending("x", End::Now), 100, 100));
+        assert!(!over(lasting(None), 100, 159) && over(lasting(None), 100, 160));
+        assert!(over(lasting(Some(at(92))), 100, 152), "as the platform dates it");
+        assert!(!over(lasting(Some(at(10))), 100, 144), "but at most a little earlier than it was seen");
+        assert!(over(lasting(Some(at(900))), 100, 160), "nor later");
+        assert!(over(Explanation::ending("x", End::At(at(130))), 131, 131));
+        assert!(!over(Explanation::ending("x", End::At(at(50))), 100, 200), "of an earlier run");
     }
 }

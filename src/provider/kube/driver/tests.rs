@@ -11,6 +11,7 @@ use super::*;
 use crate::env::clock::{Timestamp, WallClock};
 use crate::provider::google::client::GoogleClient;
 use crate::provider::kube::object::ObjectKind;
+use crate::provider::kube::patience::End;
 use crate::resource::kind::Kind;
 
 /// What was asked: method, path with query, body.
