@@ -10,6 +10,7 @@ use crate::env::clock::timeout;
 use crate::env::disk::{Disk, RealDisk};
 use crate::ops::apply::Applied;
 use crate::ops::diagnose::failures::{self, LastFailure};
+use crate::ops::diagnose::mask::Mask;
 use crate::ops::diagnose::{Question, collect, known};
 use crate::ops::layout;
 use crate::state::model::State;
@@ -35,7 +36,10 @@ fn keep(looking: &Looking<'_>, stack: &str, failures: &[LastFailure]) {
 
 /// Says why, where a run has failed.
 pub(super) async fn tell(looking: &Looking<'_>, applied: &Applied, wanted: &Wanted, state: &State) {
-    let failures = failures::of(applied, looking.platforms.clock.now());
+    let mut failures = failures::of(applied, looking.platforms.clock.now());
+    // Programs say what they know before they end.
+    let mask = Mask::of(&wanted.secrets);
+    failures.iter_mut().flat_map(|failure| &mut failure.causes).for_each(|cause| *cause = mask.text(cause));
     keep(looking, &looking.plan.stack, &failures);
     let job = looking.job;
     if failures.is_empty() || job.destroy || job.json {

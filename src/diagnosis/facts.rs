@@ -161,6 +161,8 @@ pub struct Facts {
     pub things: Vec<Thing>,
     /// Objects of the cluster, events among them. Never Secrets.
     pub objects: Vec<Json>,
+    /// The namespaces whose objects are among them; all, where none is named.
+    pub namespaces: Vec<String>,
     /// Tails of logs.
     pub logs: Vec<Log>,
     /// What did not work when it was tried.

@@ -194,6 +194,15 @@ impl<'a> View<'a> {
         at
     }
 
+    /// Whether what is wrong with a pod matters: not where it is on its way out, or where what made it has all the pods
+    /// that it wants.
+    pub fn matters(&self, pod: &Json) -> bool {
+        let keeps = |owner: &Json| {
+            matches!(text(owner, "/kind"), "ReplicaSet" | "StatefulSet" | "DaemonSet") && trouble(owner).is_none()
+        };
+        !is_going(pod) && trouble(pod).is_some() && !self.owner(pod).is_some_and(keeps)
+    }
+
     /// Whether nothing is wrong with what is there under that name.
     pub fn is_fine(&self, subject: &Subject) -> bool {
         self.find(subject).is_some_and(|object| trouble(object).is_none())

@@ -153,22 +153,34 @@ fn fold(groups: &mut Vec<Group<'_>>, links: &Links) {
     let all = 0..groups.len();
     let mut under: Vec<Option<usize>> =
         all.clone().map(|above| all.clone().find(|on| *on != above && stands(above, *on))).collect();
-    // Up to what is under nothing itself.
-    for at in all.clone() {
-        let mut seen = BTreeSet::from([at]);
-        while let Some(next) = under[at].and_then(|on| under[on]) {
-            if !seen.insert(next) {
+    // Where causes stand on each other in a circle, the heaviest is on top of none.
+    for start in all.clone() {
+        let (mut at, mut path) = (start, Vec::new());
+        while let Some(on) = under[at] {
+            path.push(at);
+            if let Some(first) = path.iter().position(|seen| *seen == on) {
+                let heaviest = path[first..].iter().copied().min().unwrap_or(on);
+                under[heaviest] = None;
                 break;
             }
-            under[at] = Some(next);
+            at = on;
         }
     }
     for at in all {
-        if let Some(on) = under[at] {
+        let Some(mut on) = under[at] else { continue };
+        while let Some(next) = under[on] {
+            on = next;
+        }
+        let more = std::mem::take(&mut groups[at].explains);
+        groups[on].explains.extend(more);
+        if groups[at].rule.id == groups[on].rule.id {
+            // The same, said of another part of it.
+            let (signs, subjects) = (std::mem::take(&mut groups[at].signs), groups[at].subjects.clone());
+            groups[on].signs.extend(signs);
+            groups[on].subjects.extend(subjects);
+        } else {
             let words = format!("{}: {}", groups[at].rule.title, first_subject(&groups[at]));
-            let more = std::mem::take(&mut groups[at].explains);
             groups[on].explains.push(words);
-            groups[on].explains.extend(more);
         }
     }
     let mut at = 0;

@@ -608,6 +608,32 @@ fn nothing_wrong_is_nothing_said() {
 }
 
 #[test]
+fn one_cause_that_many_say_is_one() {
+    let said = "pods \"web-\" is forbidden: insufficient quota to match these scopes: [{PriorityClass In [system-node-critical]}]";
+    let failed = || {
+        json!({"spec": {"replicas": 1}, "status": {"conditions":
+        [{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": said}]}})
+    };
+    let mut set = object("ReplicaSet", "app", "web-1", failed());
+    set["metadata"]["ownerReferences"] = json!([{"uid": "Deployment-web"}]);
+    let mut seen = facts(vec![
+        object("Deployment", "app", "web", failed()),
+        set,
+        event("ReplicaSet", "app", "web-1", "FailedCreate", &format!("Error creating: {said}")),
+    ]);
+    seen.refused = vec![Refused {
+        subject: Subject::new("Deployment", "app", "web"),
+        address: "manifests.app/Deployment.apps/app/web".into(),
+        tried: Tried::LastRun,
+        text: format!("Deployment web: its pods are refused: {said}"),
+        class: None,
+    }];
+    let found = causes(&seen);
+    assert_eq!(found.iter().map(|cause| cause.id).collect::<Vec<_>>(), ["gpu-operator-quota"], "{found:#?}");
+    assert!(!found[0].also.is_empty(), "{found:#?}");
+}
+
+#[test]
 fn what_stands_on_a_cause_is_folded_under_it() {
     let owned = |kind: &str, name: &str, by: &str, rest: Json| {
         let mut object = object(kind, "cert-manager", name, rest);

@@ -1,6 +1,6 @@
 //! Causes for people: the most likely first, each with what shows it, what to do, and what goes away with it.
 
-use crate::diagnosis::rules::{self, Rule};
+use crate::diagnosis::rules;
 use crate::diagnosis::{Cause, Fact};
 use crate::ui::paint::{Paint, count, tame, tame_line};
 
@@ -97,43 +97,18 @@ pub fn page() -> String {
     let rules = rules::all().collect::<Vec<_>>();
     page.push_str("\n| it looks like | cause |\n|---|---|\n");
     for rule in &rules {
-        let signs = signs(rule).into_iter().take(3).collect::<Vec<_>>().join(", ");
-        page.push_str(&format!("| {signs} | [{}](#{}) |\n", rule.title, rule.id));
+        page.push_str(&format!("| {} | [{}](#{}) |\n", rule.seen, rule.title, rule.id));
     }
     for rule in rules {
         page.push_str(&format!("\n<a id=\"{}\"></a>\n## {}\n\n", rule.id, rule.title));
         page.push_str(&format!("`{}`: {}.\n\n{}\n\n", rule.id, generic(rule.sentence), rule.story));
-        page.push_str(&format!("- Signs: {}\n", signs(rule).join(", ")));
+        page.push_str(&format!("- Looks like: {}\n", rule.seen));
         page.push_str(&format!("- What to do: {}\n", generic(rule.mend)));
         if !rule.command.is_empty() {
             page.push_str(&format!("- See more: `{}`\n", generic(rule.command)));
         }
     }
     page
-}
-
-/// The words by which a rule knows its signs, as code.
-fn signs(rule: &Rule) -> Vec<String> {
-    let mut signs = Vec::new();
-    for look in rule.looks {
-        let words = if look.any.is_empty() { look.reasons } else { look.any };
-        for word in words {
-            let sign = format!("`{}`", word.replace('|', "\\|"));
-            if !signs.contains(&sign) {
-                signs.push(sign);
-            }
-        }
-        if words.is_empty() && !look.kinds.is_empty() {
-            let sign = format!("a condition or event of {} that is not ready", look.kinds.join(" or "));
-            if !signs.contains(&sign) {
-                signs.push(sign);
-            }
-        }
-    }
-    if signs.is_empty() {
-        signs.push("an error of the cluster, of a pool, or of its operation".to_owned());
-    }
-    signs
 }
 
 /// A sentence of a rule without anything filled in.

@@ -47,6 +47,8 @@ pub struct Rule {
     pub id: &'static str,
     /// A heading.
     pub title: &'static str,
+    /// What people see of it, for the page.
+    pub seen: &'static str,
     /// How sure it is when its signs are there, from 0 to 100; also who explains whom on one object.
     pub weight: u32,
     /// Its signs: any of these.
@@ -155,7 +157,7 @@ mod tests {
             assert!(ids.insert(rule.id), "{} is there twice", rule.id);
             assert!(rule.id.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", rule.id);
             assert!((1..=100).contains(&rule.weight) && !rule.looks.is_empty(), "{}", rule.id);
-            for text in [rule.title, rule.sentence, rule.story, rule.mend] {
+            for text in [rule.title, rule.seen, rule.sentence, rule.story, rule.mend] {
                 assert!(!text.is_empty(), "{} says nothing somewhere", rule.id);
             }
             for look in rule.looks {

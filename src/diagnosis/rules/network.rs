@@ -15,9 +15,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "webhook-ca-missing",
         title: "The API server does not trust a webhook",
+        seen: "`failed calling webhook …: x509: certificate signed by unknown authority`",
         weight: 75,
         looks: &[
             Look { sources: &[Object], reasons: &["NoCa"], ..ANY },
+            Look { sources: &[Refusal], any: &["has no cabundle", "the ca bundle of"], ..ANY },
             Look { any: UNTRUSTED, all: &["webhook"], ..ANY },
         ],
         known_by: Known::What,
@@ -33,9 +35,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "webhook-unavailable",
         title: "A webhook does not answer",
+        seen: "`failed calling webhook …: no endpoints available for service`, `context deadline exceeded`, `connection refused`",
         weight: 73,
         looks: &[
             Look { sources: &[Object], reasons: &["NoEndpoints"], ..ANY },
+            Look { sources: &[Refusal], any: &["an endpoint of the webhook's service", "nobody answers for"], ..ANY },
             Look {
                 any: &["failed calling webhook", "failed to call webhook", "conversion webhook for"],
                 none: UNTRUSTED,
@@ -54,6 +58,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "issuer-missing",
         title: "The issuer of a certificate is missing",
+        seen: "`Referenced \"ClusterIssuer\" not found`, `IssuerNotFound`",
         weight: 72,
         looks: &[
             Look { any: &["issuer"], all: &["not found"], none: &["failed calling webhook", "keypair"], ..ANY },
@@ -71,6 +76,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "certificate-not-issued",
         title: "A certificate is not issued",
+        seen: "a Certificate is not Ready; `MountVolume.SetUp failed for volume …: secret \"…\" not found`",
         weight: 58,
         looks: &[
             Look { sources: &[Condition], kinds: &["Certificate", "CertificateRequest"], ..ANY },
@@ -95,11 +101,13 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "gateway-class-missing",
         title: "Nobody looks after the gateway",
+        seen: "a Gateway has no status at all, or waits for `Accepted`",
         weight: 71,
         looks: &[
             Look { sources: &[Object], reasons: &["NoClass"], ..ANY },
             Look { sources: &[Condition], kinds: &["GatewayClass"], ..ANY },
             Look { any: &["gatewayclass"], all: &["not found"], ..ANY },
+            Look { any: &["gatewayclass"], all: &["does not exist"], ..ANY },
             Look { sources: &[Refusal], kinds: &["GatewayClass"], any: &["deleted by another hand"], ..ANY },
         ],
         known_by: Known::What,
@@ -113,6 +121,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "gateway-without-address",
         title: "The gateway has no address",
+        seen: "`AddressNotAssigned`, `address pending for hostname`, `SyncLoadBalancerFailed`",
         weight: 61,
         looks: &[
             Look {
@@ -139,6 +148,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "gateway-not-accepted",
         title: "The gateway is not as it should be",
+        seen: "`Programmed` is False, `ListenersNotValid`, `Bad TLS configuration`",
         weight: 57,
         looks: &[Look { sources: &[Condition], kinds: &["Gateway"], ..ANY }],
         known_by: Known::Subject,
@@ -152,6 +162,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "route-not-accepted",
         title: "The gateway does not take a route",
+        seen: "`NotAllowedByListeners`, `NoMatchingParent`, `NoMatchingListenerHostname`, `InvalidKind`, `RefNotPermitted`",
         weight: 65,
         looks: &[
             Look {
@@ -189,6 +200,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "backend-not-found",
         title: "A route leads nowhere",
+        seen: "`ResolvedRefs` is False: `BackendNotFound`",
         weight: 63,
         looks: &[
             Look { sources: &[Condition, Event, Refusal], reasons: &["BackendNotFound"], ..ANY },
@@ -211,6 +223,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "cni-missing",
         title: "The network plugin is missing",
+        seen: "`NetworkPluginNotReady`, `cni plugin not initialized`, `FailedCreatePodSandBox`, `istio-validation` fails",
         weight: 69,
         looks: &[
             Look { sources: &[Condition], kinds: &["Node"], any: &["cni", "network plugin"], ..ANY },
@@ -243,6 +256,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "sidecar-not-injected",
         title: "A pod has no sidecar",
+        seen: "a pod in a mesh has no container `istio-proxy`; calls to it are reset",
         weight: 51,
         looks: &[Look { sources: &[Object], reasons: &["NoSidecar"], ..ANY }],
         known_by: Known::Subject,

@@ -13,6 +13,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "cluster-missing",
         title: "The cluster is gone",
+        seen: "`plan` wants to make a cluster that was there; `kubectl` finds no host",
         weight: 95,
         looks: &[Look { sources: &[Reach], reasons: &["Missing"], ..ANY }],
         known_by: Known::Subject,
@@ -27,6 +28,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "cluster-unreachable",
         title: "The API server does not answer",
+        seen: "`cannot reach the API server`, `did not answer within 45 s`, a certificate that is not trusted",
         weight: 93,
         looks: &[
             Look { sources: &[Reach], reasons: &["Silent"], ..ANY },
@@ -53,6 +55,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "not-logged-in",
         title: "The login is missing or expired",
+        seen: "`401 UNAUTHENTICATED`, `no usable Google credentials`, `Unauthorized`",
         weight: 90,
         looks: &[
             Look { sources: &[Check], reasons: &["Credentials"], ..ANY },
@@ -74,6 +77,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "service-disabled",
         title: "A Google service is not switched on",
+        seen: "`SERVICE_DISABLED`, `has not been used in project … before or it is disabled`",
         weight: 88,
         looks: &[
             Look { sources: &[Check], reasons: &["Service"], ..ANY },
@@ -94,6 +98,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "gpu-quota",
         title: "No quota for the machines",
+        seen: "`QUOTA_EXCEEDED`, `Quota 'NVIDIA_T4_GPUS' exceeded`, `Insufficient regional quota to satisfy request`",
         weight: 86,
         looks: &[
             Look { sources: &[Cloud, Refusal], reasons: &["Quota"], none: OWN_QUOTA, ..ANY },
@@ -124,6 +129,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "capacity-stockout",
         title: "No machines in the zone",
+        seen: "`GCE_STOCKOUT`, `ZONE_RESOURCE_POOL_EXHAUSTED`, `does not have enough resources available`",
         weight: 86,
         looks: &[
             Look { sources: &[Cloud, Refusal], reasons: &["StockOut"], ..ANY },
@@ -151,6 +157,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "paused",
         title: "The stack is paused",
+        seen: "pods of models are Pending, and their pools have no nodes",
         weight: 82,
         looks: &[Look { sources: &[State], reasons: &["Paused"], ..ANY }],
         known_by: Known::Subject,
@@ -163,9 +170,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "gpu-operator-quota",
         title: "GKE refuses pods of system priority",
+        seen: "no pods at all, and `FailedCreate`: `insufficient quota to match these scopes`",
         weight: 81,
         looks: &[Look { any: &["insufficient quota to match these scopes"], ..ANY }],
-        known_by: Known::What,
+        known_by: Known::Subject,
         names: &[],
         sentence: "{object} may not make its pods: the namespace has no ResourceQuota for system priority classes",
         story: "GKE lets pods of system-node-critical and system-cluster-critical only into namespaces that have a ResourceQuota \
@@ -178,6 +186,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "operation-failed",
         title: "An operation of Google Cloud has failed",
+        seen: "a cluster or pool is `ERROR`, `DEGRADED` or `RUNNING_WITH_ERROR`",
         weight: 62,
         looks: &[Look { sources: &[Cloud], ..ANY }],
         known_by: Known::Subject,
@@ -191,6 +200,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "forbidden",
         title: "The account may not do it",
+        seen: "`403`, `IAM_PERMISSION_DENIED`, `Required \"…\" permission(s)`, `is forbidden: User …`",
         weight: 68,
         looks: &[
             Look { sources: &[Check], reasons: &["Permission"], ..ANY },
@@ -223,6 +233,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "not-offered",
         title: "The place does not offer it",
+        seen: "`Invalid machine type`, `Permission denied on 'locations/…' (or it may not exist)`",
         weight: 66,
         looks: &[
             Look { sources: &[Check], reasons: &["Offer"], ..ANY },
@@ -242,6 +253,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "node-not-ready",
         title: "A node is not ready, or was taken away",
+        seen: "a node is NotReady, `Kubelet stopped posting node status`, pods are evicted or `NodeLost`",
         weight: 64,
         looks: &[
             Look { sources: &[Condition], kinds: &["Node"], none: &["cni", "network plugin"], ..ANY },
@@ -256,6 +268,11 @@ pub(super) const RULES: &[Rule] = &[
                 ..ANY
             },
             Look { sources: &[Schedule], reasons: &["NodeNotReady"], ..ANY },
+            Look {
+                sources: &[Refusal],
+                any: &["taint {node.kubernetes.io/unreachable", "taint {node.kubernetes.io/not-ready"],
+                ..ANY
+            },
         ],
         known_by: Known::Subject,
         names: &[],
@@ -268,6 +285,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "namespace-terminating",
         title: "The namespace is being deleted",
+        seen: "a namespace stays `Terminating`; `unable to create new content in namespace … because it is being terminated`",
         weight: 78,
         looks: &[
             Look { sources: &[Condition], kinds: &["Namespace"], reasons: &["Terminating"], ..ANY },
@@ -284,6 +302,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "crd-missing",
         title: "The cluster does not know the kind",
+        seen: "`no matches for kind`, `the server could not find the requested resource`",
         weight: 67,
         looks: &[
             Look { sources: &[Condition], kinds: &["CustomResourceDefinition"], ..ANY },
@@ -322,6 +341,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "namespace-quota",
         title: "The namespace's ResourceQuota is used up",
+        seen: "`exceeded quota: NAME, requested: …, used: …, limited: …`",
         weight: 70,
         looks: &[Look { any: &["exceeded quota:"], ..ANY }],
         known_by: Known::What,
@@ -334,11 +354,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "storage-class-missing",
         title: "There is no such StorageClass",
+        seen: "a claim is Pending: `storageclass.storage.k8s.io \"…\" not found`",
         weight: 74,
-        looks: &[
-            Look { any: &["storageclass.storage.k8s.io"], all: &["not found"], ..ANY },
-            Look { any: &["no storage class is set"], ..ANY },
-        ],
+        looks: &[Look { any: &["storageclass.storage.k8s.io"], all: &["not found"], ..ANY }],
         known_by: Known::Subject,
         names: &[("storageclass.storage.k8s.io \"", "\"")],
         sentence: "{object} asks for a StorageClass that the cluster does not have: {what}",
@@ -349,6 +367,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "disk-quota",
         title: "No quota for disks",
+        seen: "`ProvisioningFailed`: `Quota 'SSD_TOTAL_GB' exceeded`",
         weight: 76,
         looks: &[
             Look { any: &["quota"], all: &["provision volume"], ..ANY },
@@ -365,9 +384,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "volume-not-bound",
         title: "A volume is not there",
+        seen: "`pod has unbound immediate PersistentVolumeClaims`, `FailedAttachVolume`, `FailedBinding`",
         weight: 52,
         looks: &[
-            Look { sources: &[Event], kinds: &["PersistentVolumeClaim"], ..ANY },
+            Look { sources: &[Event, Refusal], kinds: &["PersistentVolumeClaim"], none: &["deleted by"], ..ANY },
             Look { sources: &[Event], reasons: &["FailedAttachVolume", "FailedBinding", "ProvisioningFailed"], ..ANY },
             Look {
                 sources: &[Event],
@@ -387,6 +407,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "rate-limited",
         title: "Too many requests",
+        seen: "`429`, `too many requests, please try again later`, `RATE_LIMIT_EXCEEDED`",
         weight: 48,
         looks: &[
             Look { sources: &[Refusal, Cloud], reasons: &["RateLimited"], ..ANY },
@@ -413,6 +434,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "object-deleted",
         title: "Somebody has deleted an object",
+        seen: "`plan` wants to make again what was there",
         weight: 55,
         looks: &[Look { sources: &[Refusal], any: &["deleted by another hand"], ..ANY }],
         known_by: Known::Subject,
@@ -425,6 +447,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "state-unreadable",
         title: "The state cannot be read",
+        seen: "the state is damaged, or was written by a newer stackwright",
         weight: 60,
         looks: &[Look { sources: &[State], reasons: &["Unreadable"], ..ANY }],
         known_by: Known::Subject,
@@ -437,6 +460,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "lease-held",
         title: "Another run has the state",
+        seen: "`the state of … is locked by …`",
         weight: 44,
         looks: &[
             Look { sources: &[State], reasons: &["Held"], ..ANY },
@@ -454,6 +478,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "nodes-full",
         title: "The nodes have no room",
+        seen: "`Insufficient cpu`, `Insufficient memory`, `Too many pods`",
         weight: 54,
         looks: &[
             Look { sources: &[Schedule], reasons: &["NoRoom", "NoNodes"], ..ANY },

@@ -34,6 +34,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "image-pull-denied",
         title: "The registry wants a login",
+        seen: "`ImagePullBackOff` with `401 Unauthorized`, `pull access denied`, `no basic auth credentials`",
         weight: 77,
         looks: &[
             Look { sources: &[Container, Event, Refusal], any: DENIED, all: &["pull"], ..ANY },
@@ -51,6 +52,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "image-not-found",
         title: "There is no such image",
+        seen: "`ErrImagePull` with `not found` or `manifest unknown`; `InvalidImageName`",
         weight: 76,
         looks: &[
             Look {
@@ -73,6 +75,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "image-pull-failing",
         title: "An image cannot be pulled",
+        seen: "`ErrImagePull`, `ImagePullBackOff` with `i/o timeout` or `toomanyrequests`",
         weight: 46,
         looks: &[
             Look {
@@ -93,6 +96,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "model-not-found",
         title: "There is no such model",
+        seen: "`RepositoryNotFoundError`, `RevisionNotFoundError`, `404 Client Error`, `Invalid repository ID`",
         weight: 81,
         looks: &[Look { sources: SAID, any: NO_MODEL, none: &["gatedrepoerror", "pull"], ..ANY }],
         known_by: Known::Subject,
@@ -106,6 +110,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "model-gated",
         title: "The model's licence is not accepted",
+        seen: "`GatedRepoError: 403 Client Error`, `you are not in the authorized list`",
         weight: 80,
         looks: &[
             Look {
@@ -134,6 +139,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "hf-token-missing",
         title: "The Hugging Face token is missing",
+        seen: "`GatedRepoError: 401 Client Error`, `You must have access to it and be authenticated`, `couldn't find key HF_TOKEN`",
         weight: 79,
         looks: &[
             Look {
@@ -171,6 +177,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "hf-token-wrong",
         title: "The Hugging Face token is not accepted",
+        seen: "`401 Client Error: Unauthorized`, `Invalid username or password`",
         weight: 80,
         looks: &[Look {
             sources: SAID,
@@ -195,6 +202,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "host-memory-exceeded",
         title: "Out of memory on the host",
+        seen: "`OOMKilled`, exit code 137",
         weight: 79,
         looks: &[
             Look { sources: &[Container], reasons: &["OOMKilled"], ..ANY },
@@ -214,6 +222,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "accelerator-memory-exceeded",
         title: "The model does not fit the accelerator",
+        seen: "`CUDA out of memory`, `No available memory for the cache blocks`, `KV cache is needed, which is larger than the available`",
         weight: 83,
         looks: &[Look {
             sources: SAID,
@@ -241,6 +250,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "dtype-unsupported",
         title: "The accelerator does not know the data type",
+        seen: "`Bfloat16 is only supported on GPUs with compute capability of at least 8.0`",
         weight: 84,
         looks: &[Look {
             sources: SAID,
@@ -262,6 +272,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "context-too-long",
         title: "The context is longer than the model's",
+        seen: "`max_model_len (…) is greater than the derived max_model_len`",
         weight: 83,
         looks: &[Look {
             sources: SAID,
@@ -278,6 +289,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "tensor-parallel-mismatch",
         title: "The model cannot be split like that",
+        seen: "`must be divisible by tensor parallel size`, `World size (…) is larger than the number of available GPUs`",
         weight: 83,
         looks: &[Look {
             sources: SAID,
@@ -300,6 +312,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "tpu-topology-mismatch",
         title: "The TPU topology does not fit",
+        seen: "`didn't match Pod's node affinity/selector` with another `gke-tpu-topology`; `TPU topology can't be specified`",
         weight: 72,
         looks: &[
             Look { sources: &[Schedule], reasons: &["TopologyMismatch"], ..ANY },
@@ -321,6 +334,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "taint-not-tolerated",
         title: "A pod does not tolerate its nodes' taint",
+        seen: "`node(s) had untolerated taint {nvidia.com/gpu: present}`",
         weight: 67,
         looks: &[
             Look { sources: &[Schedule], reasons: &["Untolerated"], ..ANY },
@@ -341,6 +355,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "node-selector-matches-nothing",
         title: "No node has the label that a pod wants",
+        seen: "`node(s) didn't match Pod's node affinity/selector`",
         weight: 66,
         looks: &[
             Look { sources: &[Schedule], reasons: &["NoSuchLabel"], ..ANY },
@@ -362,6 +377,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "driver-not-ready",
         title: "The GPU driver is not ready",
+        seen: "ClusterPolicy is `notReady`; pods of `nvidia-operator-validator` stay in Init",
         weight: 62,
         looks: &[
             Look { sources: &[Condition], kinds: &["ClusterPolicy"], ..ANY },
@@ -393,6 +409,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "device-plugin-absent",
         title: "Nodes do not offer their accelerators",
+        seen: "`Insufficient nvidia.com/gpu`, `Insufficient google.com/tpu`",
         weight: 59,
         looks: &[
             Look { sources: &[Schedule], reasons: &["NoDevice"], ..ANY },
@@ -414,6 +431,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "secret-missing",
         title: "A Secret or ConfigMap is missing",
+        seen: "`CreateContainerConfigError`, `FailedMount`: `secret \"…\" not found`",
         weight: 56,
         looks: &[
             Look { sources: &[Container], reasons: &["CreateContainerConfigError"], ..ANY },
@@ -435,6 +453,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "probe-too-early",
         title: "A probe kills a container that still starts",
+        seen: "`Liveness probe failed`, `failed startup probe, will be restarted`",
         weight: 60,
         looks: &[
             Look {
@@ -463,6 +482,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "crash-loop",
         title: "A container keeps ending",
+        seen: "`CrashLoopBackOff`, `Error`",
         weight: 36,
         looks: &[
             Look {

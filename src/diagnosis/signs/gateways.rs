@@ -74,7 +74,10 @@ fn of_webhooks(view: &View<'_>, configuration: &Json, signs: &mut Vec<Sign>) {
             signs.push(sign.what(format!("{namespace}/{name}")));
             continue;
         }
-        if text(hook, "/failurePolicy") == "Ignore" || !view.knows("EndpointSlice") {
+        // Of namespaces that nobody has looked into, nothing is known.
+        let looked = &view.facts.namespaces;
+        let is_seen = looked.is_empty() || looked.iter().any(|seen| seen == namespace);
+        if text(hook, "/failurePolicy") == "Ignore" || !view.knows("EndpointSlice") || !is_seen {
             continue;
         }
         let slices = view.kind("EndpointSlice").iter().filter(|slice| {

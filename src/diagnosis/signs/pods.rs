@@ -13,7 +13,7 @@ pub(super) fn read(view: &View<'_>, signs: &mut Vec<Sign>) {
             continue;
         }
         sidecar(view, pod, signs);
-        if trouble(pod).is_none() {
+        if !view.matters(pod) {
             continue;
         }
         for (pointer, list_name) in [
@@ -31,7 +31,7 @@ pub(super) fn read(view: &View<'_>, signs: &mut Vec<Sign>) {
     }
     for log in &view.facts.logs {
         let subject = Subject::new("Pod", &log.namespace, &log.pod);
-        if view.find(&subject).is_none_or(|pod| trouble(pod).is_none()) {
+        if !view.find(&subject).is_some_and(|pod| view.matters(pod)) {
             continue;
         }
         let field = format!("log of {}{}", log.container, if log.previous { " (before it ended)" } else { "" });
@@ -99,7 +99,8 @@ fn events(view: &View<'_>, signs: &mut Vec<Sign>) {
         let subject = Subject::new(text(about, "/kind"), text(about, "/namespace"), text(about, "/name"));
         // What is gone, or is well again, is no trouble any more.
         let is_over = match view.find(&subject) {
-            Some(object) => is_going(object) && subject.kind == "Pod" || trouble(object).is_none(),
+            Some(object) if subject.kind == "Pod" => !view.matters(object),
+            Some(object) => trouble(object).is_none(),
             None => view.knows(&subject.kind),
         };
         if is_over {

@@ -7,13 +7,13 @@ use serde_json::Value as Json;
 
 use super::{Sign, Source};
 use crate::diagnosis::facts::Subject;
-use crate::diagnosis::look::{View, condition, is_going, list, text, time};
+use crate::diagnosis::look::{View, condition, list, text, time};
 
 const TOPOLOGY: &str = "cloud.google.com/gke-tpu-topology";
 
 pub(super) fn read(view: &View<'_>, signs: &mut Vec<Sign>) {
     let nodes = view.kind("Node");
-    for pod in view.kind("Pod").iter().filter(|pod| !is_going(pod)) {
+    for pod in view.kind("Pod").iter().filter(|pod| view.matters(pod)) {
         let Some(refused) = condition(pod, "/status/conditions", "PodScheduled").filter(|c| c["status"] == "False")
         else {
             continue;

@@ -52,7 +52,7 @@ fn conditions(object: &Json, signs: &mut Vec<Sign>) {
             text(entry, "/reason"),
             text(entry, "/message"),
         );
-        signs.push(sign.what(kind).at(time(entry, "/lastTransitionTime")));
+        signs.push(sign.at(time(entry, "/lastTransitionTime")));
     }
 }
 

@@ -91,8 +91,9 @@ pub(super) async fn look(
     let wanted = desired.resources.iter().filter(|resource| resource.kind == "k8s.object").collect::<Vec<_>>();
     let mut namespaces = wanted.iter().map(|resource| subject(resource).namespace).collect::<BTreeSet<_>>();
     namespaces.extend(["kube-system".to_owned(), String::new()]);
+    facts.namespaces = namespaces.iter().filter(|namespace| !namespace.is_empty()).cloned().collect();
     let kinds = kinds(&wanted);
-    let listed = futures_util::stream::iter(kinds.iter().map(|(api_version, kind)| async move {
+    let listed = futures_util::stream::iter(kinds.iter().map(|(kind, api_version)| async move {
         let sought = Sought { api_version, kind, namespace: "", name: "" };
         (kind, looker.once(objects.look(connection, &sought)).await)
     }));
@@ -112,12 +113,12 @@ pub(super) async fn look(
         }
     }
     secrets(looker, connection, &namespaces, mask).await;
-    let frontier = missing(desired, question, &wanted, &known, &unknown, facts);
+    let frontier = missing(question, &wanted, &known, &unknown, facts);
     rehearse(looker, connection, &frontier, question, facts).await;
     logs(looker, connection, facts).await;
 }
 
-/// Kinds to list, each in the version that the stack uses.
+/// Kinds to list, each with the version that the stack uses.
 fn kinds(wanted: &[&Resource]) -> BTreeMap<String, String> {
     let own = wanted.iter().map(|resource| {
         let text = |key: &str| resource.attrs.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -128,10 +129,7 @@ fn kinds(wanted: &[&Resource]) -> BTreeMap<String, String> {
     for (kind, version) in own.filter(|(kind, _)| !MUTE.contains(&kind.as_str()) && !kind.is_empty()) {
         kinds.entry(kind).or_insert(version);
     }
-    kinds.into_iter().map(|(kind, version)| (version, kind)).fold(BTreeMap::new(), |mut all, (version, kind)| {
-        all.insert(kind, version);
-        all
-    })
+    kinds
 }
 
 /// An object without what nobody looks at.
@@ -171,7 +169,6 @@ async fn secrets(looker: &Looker<'_>, connection: Option<&Value>, namespaces: &B
 
 /// Notes what is wanted and not there; gives back what nothing that it needs keeps from being there.
 fn missing<'d>(
-    desired: &Desired,
     question: &Question<'_>,
     wanted: &[&'d Resource],
     known: &BTreeSet<String>,
@@ -218,7 +215,6 @@ fn missing<'d>(
         false
     };
     let frontier = missing.into_iter().filter(|resource| !blocked(&subject(resource))).collect::<Vec<_>>();
-    let _ = desired;
     for resource in &frontier {
         let of = subject(resource);
         if unknown.contains(&of.kind) {
