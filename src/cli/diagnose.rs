@@ -190,8 +190,8 @@ fn write(path: &Path, stack: &str, files: &bundle::Files, terminal: &Terminal) -
         Diagnostics::from(diagnostic.hint("choose another file with --bundle"))
     };
     terminal.say(&format!("The bundle holds {}, without secrets:", count(files.len(), "file")));
-    for (name, bytes) in files {
-        terminal.say(&format!("  {name} ({})", count(bytes.len(), "byte")));
+    for name in files.keys() {
+        terminal.say(&format!("  {name}"));
     }
     let packed = bundle::pack(&format!("diagnose-{stack}"), files).map_err(refused)?;
     write_document(path, &packed).map_err(refused)?;

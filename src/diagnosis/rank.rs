@@ -178,7 +178,8 @@ fn fold(groups: &mut Vec<Group<'_>>, links: &Links) {
             let (signs, subjects) = (std::mem::take(&mut groups[at].signs), groups[at].subjects.clone());
             groups[on].signs.extend(signs);
             groups[on].subjects.extend(subjects);
-        } else {
+        } else if !groups[at].subjects.is_subset(&groups[on].subjects) {
+            // What is said besides of the same object is no other trouble.
             let words = format!("{}: {}", groups[at].rule.title, first_subject(&groups[at]));
             groups[on].explains.push(words);
         }

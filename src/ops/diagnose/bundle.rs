@@ -28,11 +28,12 @@ pub fn files(facts: &Facts, causes: &[Cause], given: Vec<(String, String)>, mask
     let mut lines = events.iter().map(|event| event.to_string()).collect::<Vec<_>>();
     lines.sort();
     add("events.jsonl".into(), &lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    let mut kinds: BTreeMap<&str, Vec<&Json>> = BTreeMap::new();
     for object in objects {
-        let part = |pointer| safe(text(object, pointer));
-        let (kind, namespace, name) = (part("/kind"), part("/metadata/namespace"), part("/metadata/name"));
-        let namespace = if namespace.is_empty() { "_".to_owned() } else { namespace };
-        add(format!("objects/{kind}/{namespace}/{name}.json"), &pretty(object));
+        kinds.entry(text(object, "/kind")).or_default().push(object);
+    }
+    for (kind, objects) in kinds {
+        add(format!("objects/{}.json", safe(kind)), &pretty(&objects));
     }
     for log in &facts.logs {
         let previous = if log.previous { ".previous" } else { "" };
@@ -111,7 +112,7 @@ mod tests {
     fn names_are_safe_and_bytes_the_same() {
         let facts = Facts {
             stack: "s".into(),
-            objects: vec![json!({"kind": "Pod", "metadata": {"namespace": "../a", "name": "x/../../y"}})],
+            objects: vec![json!({"kind": "../../Pod", "metadata": {"namespace": "a", "name": "y"}})],
             logs: vec![Log {
                 namespace: "..".into(),
                 pod: "p".into(),

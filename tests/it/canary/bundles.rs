@@ -12,7 +12,6 @@ const STACK: &str = r#"
 name = "user"
 [inputs]
 word = { secret = true, env = "CANARY" }
-other = { secret = true, default = "DEFAULT" }
 [cluster]
 project = "sim-project"
 location = "europe-west4-a"
@@ -52,22 +51,21 @@ fn no_secret_is_seen_by_who_asks_why() {
     let folder = tempfile::tempdir().expect("folder");
     let mut watch =
         Watch { folder: folder.path(), variables: BTreeMap::new(), canaries: Vec::new(), seen: Mutex::default() };
-    let names = ["input", "default", "secret", "variable", "header", "flag", "assigned", "password"];
-    let [input, default, secret, variable, header, flag, assigned, password] = names.map(|name| watch.canary(name));
+    let names = ["input", "secret", "variable", "header", "flag", "assigned", "password"];
+    let [input, secret, variable, header, flag, assigned, password] = names.map(|name| watch.canary(name));
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::create_dir_all(path.parent().expect("parent")).expect("folder");
         std::fs::write(path, text).expect("written");
     };
-    write("user.toml", &STACK.replace("DEFAULT", &default.plain()));
+    write("user.toml", STACK);
     write("app.yaml", &APP.replace("SECRET", &secret.plain()).replace("VARIABLE", &variable.plain()));
     watch.variables.insert("CANARY".to_owned(), input.plain());
     // A program that says whatever it knows before it ends.
     let log = format!(
-        "login failed: {} {} {}\nAuthorization: Bearer {}\nrun --api-key {}\ntoken={} url=https://me:{}@example.com/",
+        "login failed: {} {}\nAuthorization: Bearer {}\nrun --api-key {}\ntoken={} url=https://me:{}@example.com/",
         secret.plain(),
         input.plain(),
-        default.plain(),
         header.plain(),
         flag.plain(),
         assigned.plain(),
