@@ -29,6 +29,7 @@ mod gcloud;
 mod given;
 mod gke_client;
 mod gke_conformance;
+mod guides;
 mod helm;
 mod interrupts;
 mod keys;
