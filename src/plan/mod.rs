@@ -12,6 +12,7 @@ pub mod edges;
 pub mod execution;
 mod expectation;
 pub mod file;
+pub mod forecast;
 pub mod hooks;
 pub mod leaving;
 pub mod model;

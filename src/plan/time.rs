@@ -1,6 +1,7 @@
-//! How long a plan takes, and what it waits for: expected before, measured afterwards, remaining in between.
+//! How long a plan takes, and what it waits for: expected before, measured afterwards; what remains in between is
+//! [`super::forecast`]'s.
 //!
-//! All three walk the very graph that is carried out ([`super::execution`]) with the durations that the plan expects
+//! All walk the very graph that is carried out ([`super::execution`]) with the durations that the plan expects
 //! ([`super::expectation`]). Pure: times are durations since the run began, and whoever has a clock brings them.
 
 use std::cmp::Reverse;
@@ -118,16 +119,16 @@ pub fn estimate(plan: &Plan, parallelism: usize) -> Schedule {
 /// The graph of a plan's execution with durations.
 #[derive(Clone, Debug)]
 pub struct Course {
-    tasks: Vec<Task>,
-    numbers: BTreeMap<Task, usize>,
+    pub(super) tasks: Vec<Task>,
+    pub(super) numbers: BTreeMap<Task, usize>,
     actions: Vec<Action>,
-    lengths: Vec<Duration>,
+    pub(super) lengths: Vec<Duration>,
     needs: Vec<Vec<usize>>,
-    dependents: Vec<Vec<usize>>,
+    pub(super) dependents: Vec<Vec<usize>>,
     /// Each after all that it needs.
-    order: Vec<usize>,
+    pub(super) order: Vec<usize>,
     /// To the end of the plan by the longest way, from the beginning of the task: the most urgent is begun first.
-    urgency: Vec<Duration>,
+    pub(super) urgency: Vec<Duration>,
     measured: usize,
     parallelism: usize,
 }
@@ -173,6 +174,11 @@ impl Course {
             needs,
             dependents,
         }
+    }
+
+    /// How long it takes at least to begin so many changes.
+    pub(super) fn waiting_for_places(&self, changes: u32) -> Duration {
+        CALL * changes / u32::try_from(self.parallelism).unwrap_or(u32::MAX)
     }
 
     /// What is expected.
@@ -303,64 +309,8 @@ fn components(changes: &[Span]) -> Vec<ComponentTime> {
     components
 }
 
-/// How far a run is, and how long the rest of it is expected to take.
-#[derive(Clone, Debug)]
-pub struct Forecast {
-    course: Course,
-    begun: Vec<Option<Duration>>,
-    over: Vec<bool>,
-}
-
-impl Forecast {
-    /// Before anything has begun.
-    pub fn new(course: Course) -> Self {
-        let tasks = course.tasks.len();
-        Forecast { course, begun: vec![None; tasks], over: vec![false; tasks] }
-    }
-
-    /// A half of a change began, so long after the run; what is not in the plan is passed over.
-    pub fn begin(&mut self, task: &Task, at: Duration) {
-        if let Some(&number) = self.course.numbers.get(task) {
-            self.begun[number] = Some(at);
-        }
-    }
-
-    /// It is over: done, failed or given up.
-    pub fn end(&mut self, task: &Task) {
-        if let Some(&number) = self.course.numbers.get(task) {
-            self.over[number] = true;
-        }
-    }
-
-    /// Until the end of the run, so long after its beginning. Of what takes longer than expected, nobody knows when it
-    /// ends: it is taken to need a tenth more again.
-    pub fn remaining(&self, now: Duration) -> Duration {
-        let course = &self.course;
-        let mut longest = vec![Duration::ZERO; course.tasks.len()];
-        let mut total = Duration::ZERO;
-        let mut ahead = 0;
-        for &at in course.order.iter().rev() {
-            let length = course.lengths[at];
-            let own = match self.begun[at] {
-                _ if self.over[at] => Duration::ZERO,
-                None => length,
-                Some(begun) => {
-                    let elapsed = now.saturating_sub(begun);
-                    length.saturating_sub(elapsed).max(if elapsed < length { Duration::ZERO } else { elapsed / 10 })
-                }
-            };
-            ahead += u32::from(!self.over[at] && self.begun[at].is_none() && !length.is_zero());
-            let after = course.dependents[at].iter().map(|&dependent| longest[dependent]).max().unwrap_or_default();
-            longest[at] = own + after;
-            total = total.max(longest[at]);
-        }
-        let places = u32::try_from(course.parallelism).unwrap_or(u32::MAX);
-        total.max(CALL * ahead / places)
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::plan::model::ResourceChange;
     use crate::plan::sample::{created, deleted, needs, plan};
@@ -369,12 +319,12 @@ mod tests {
         ResourceChange { estimate_seconds, ..change }
     }
 
-    fn seconds(number: u64) -> Duration {
+    pub fn seconds(number: u64) -> Duration {
         Duration::from_secs(number)
     }
 
     /// A cluster, then a slow pool and a quick add-on side by side, then what needs both.
-    fn diamond() -> Plan {
+    pub fn diamond() -> Plan {
         let made = |address, seconds| lasting(created(address, serde_json::json!({})), seconds);
         let mut plan = plan(vec![
             made("cluster", 200),
@@ -412,24 +362,6 @@ mod tests {
         // Fifty turns of a tenth of a second, the last of which lasts its second.
         assert_eq!(estimate(&plan, 2).total, Duration::from_millis(49 * 100 + 1000));
         assert_eq!(estimate(&plan, 100).total, seconds(1));
-    }
-
-    #[test]
-    fn what_remains_shrinks_with_what_is_done_and_grows_with_what_is_late() {
-        let plan = diamond();
-        let task = |address| execution::half(&plan, &Address::new(address), Action::Create);
-        let mut forecast = Forecast::new(Course::of(&plan, 16));
-        assert_eq!(forecast.remaining(Duration::ZERO), seconds(700));
-        forecast.begin(&task("cluster"), Duration::ZERO);
-        assert_eq!(forecast.remaining(seconds(50)), seconds(650));
-        // It is a hundred seconds late, and nobody knows for how long yet.
-        assert_eq!(forecast.remaining(seconds(300)), seconds(530));
-        forecast.end(&task("cluster"));
-        assert_eq!(forecast.remaining(seconds(300)), seconds(500));
-        forecast.begin(&task("node_pools.gpu"), seconds(300));
-        forecast.end(&task("node_pools.gpu"));
-        // What was expected to be quick is what everything waits for now.
-        assert_eq!(forecast.remaining(seconds(310)), seconds(130));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub struct State {
 }
 
 /// Where a stack is that may be in one of several locations, and where it could not be.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Placing {
     /// Where it is, is being made, or is being removed again.
@@ -69,7 +69,7 @@ pub struct Placing {
 }
 
 /// A location without capacity.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenUp {
     /// Zone or region.

@@ -198,12 +198,12 @@ impl Inner {
         if self.is_live() || now.since(self.told) < HEARTBEAT {
             return;
         }
-        let (left, critical) = self.course.remaining(now);
+        let rest = self.course.rest(now);
         let elapsed = self.course.begun.map_or(Duration::ZERO, |begun| now.since(begun));
-        let names = self.course.active(critical).into_iter().map(|(name, _)| tame(name)).collect::<Vec<_>>();
+        let names = self.course.active(rest.critical).into_iter().map(|(name, _)| tame(name)).collect::<Vec<_>>();
         let more = names.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let left = if left.is_zero() { String::new() } else { format!(", about {} left", duration(left)) };
+        let left = if rest.total.is_zero() { String::new() } else { format!(", about {} left", duration(rest.total)) };
         let (done, total) = self.course.counted();
         let names = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
         self.line(

@@ -22,8 +22,9 @@ use stackwright::ops::lookup::Found;
 use stackwright::ops::platforms::Platforms;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::plan::execution::half;
+use stackwright::plan::forecast::Forecast;
 use stackwright::plan::planner::Options;
-use stackwright::plan::time::{Course, Forecast, Schedule};
+use stackwright::plan::time::{Course, Schedule};
 use stackwright::resource::model::Desired;
 use stackwright::sim::world::World;
 
@@ -96,11 +97,12 @@ async fn run(
     marks.sort();
     let mut forecasts = Vec::new();
     for (at, task, begins) in marks {
+        let action = action(&planned.plan, task);
         match begins {
-            true => forecast.begin(task, at),
-            false => forecast.end(task),
+            true => forecast.begin(&task.address, action, at),
+            false => forecast.end(&task.address, action),
         }
-        forecasts.push((at, forecast.remaining(at)));
+        forecasts.push((at, forecast.rest(at).total));
     }
     assert!(spans.keys().all(|task| half(&planned.plan, &task.address, action(&planned.plan, task)) == *task));
     Run { expected: course.expected(), executed: course.executed(&spans), forecasts }

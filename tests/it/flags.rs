@@ -17,7 +17,6 @@ const ELSEWHERE: &[(&str, &str, &str, &str)] = &[
     ("resume", "--json", "events.rs", EVERY),
     ("forget", "--json", "events.rs", EVERY),
     ("state rm", "--json", "events.rs", EVERY),
-    ("apply", "--parallelism", "events.rs", "requests_are_as_many_at_a_time_as_the_user_wants"),
     ("adopt", "--id", "recovery.rs", "a_cluster_and_a_pool_of_nobody_are_adopted"),
     ("reap", "--state", "reaping.rs", "only_what_has_expired_is_reaped_and_nothing_of_it_is_left"),
     ("state migrate", "--from", "recovery.rs", "a_state_moves_and_what_was_moved_halfway_goes_on"),

@@ -166,3 +166,16 @@ fn a_gateway_with_a_certificate_of_somebody_elses_is_verified_all_the_same() {
     let (_, said) = done(&place, &["apply", "a.toml", "--sim", "--auto-approve"]);
     assert!(said.contains(" answered after "), "{said}");
 }
+
+#[test]
+fn routing_can_be_changed_and_changed_back() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let place = Place { folder: folder.path(), charts: None };
+    let cache_aware = text(STACK);
+    let round_robin = cache_aware.replace("\"cache-aware\"", "\"round-robin\"");
+    for stack in [&cache_aware, &round_robin, &cache_aware] {
+        std::fs::write(folder.path().join("a.toml"), stack).expect("writable");
+        let (_, said) = done(&place, &["apply", "a.toml", "--sim", "--auto-approve"]);
+        assert!(said.contains("Apply complete!") && said.contains(" answered after "), "{said}");
+    }
+}

@@ -45,6 +45,9 @@ fn settle(text: &str, folder: &Path) -> String {
         (r"expired \w+ ago", "expired SOME TIME ago"),
         (r"expires in \w+", "expires in SOME TIME"),
         (r"process \d+ of [^,]+,", "process N of SOMEBODY,"),
+        // A world's servers are as even as real ones.
+        (r"answered after \d+ ms", "answered after SOME ms"),
+        (r"the first one after \d+ ms", "the first one after SOME ms"),
         (r"operation-\d+-[0-9a-zA-Z-]+", "OPERATION"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
     ] {

@@ -12,7 +12,6 @@ use crate::catalog::charts::{self, Renderer};
 use crate::catalog::documents;
 use crate::catalog::expansion::{Expansion, STAND_IN, mistake};
 use crate::catalog::pieces::{self, Installed, Piece, Release};
-use crate::catalog::workloads;
 use crate::chart::{Reference, Wanted};
 use crate::diag::Diagnostic;
 use crate::stack::Stack;
@@ -272,9 +271,7 @@ fn not_at_hand(expansion: &mut Expansion<'_>, chosen: &Chosen<'_>) {
 
 fn stand_ins(expansion: &mut Expansion<'_>, set: &Set) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    // Only a stack that has a scheduler needs what one is made from.
-    let scheduled = set.addon == "kserve" && set.distribution == Upstream && workloads::any_scheduled(expansion.stack);
-    for text in set.standins.iter().chain(scheduled.then_some(&sets::SCHEDULER)) {
+    for text in set.standins {
         let objects = documents::parse(text).unwrap_or_else(|why| {
             expansion.report(Diagnostic::error(format!("the stand-in of {} cannot be read: {why}", set.addon)));
             Vec::new()

@@ -63,9 +63,6 @@ const fn part(release: &'static str, place: Place, version: &'static str, values
     Part { release, place, version, namespace: None, values }
 }
 
-/// What stands in for KServe's preset of a scheduler.
-pub(super) const SCHEDULER: &str = include_str!("../standins/upstream/kserve-scheduler.yaml");
-
 use Distribution::{Rhaii, Upstream};
 use Place::{Chart, Manifest};
 
@@ -202,7 +199,7 @@ pub(super) const SETS: &[Set] = &[
                 values!("kserve-runtime-configs.yaml"),
             ),
         ],
-        standins: standin!("crds/kserve.yaml", "upstream/kserve.yaml"),
+        standins: standin!("crds/kserve.yaml", "upstream/kserve.yaml", "upstream/kserve-scheduler.yaml"),
     },
     Set {
         addon: "kserve",

@@ -24,8 +24,8 @@ use crate::catalog::text::join;
 use crate::catalog::{cluster, gateway, timing};
 use crate::diag::Span;
 use crate::resource::model::{Crowded, Proof};
+use crate::stack::Spanned;
 use crate::stack::model::{Distribution, Mtls, Routing, Workload};
-use crate::stack::{Spanned, Stack};
 use crate::value::{Map, Value};
 
 /// The port of KServe's Service and of its presets.
@@ -105,11 +105,6 @@ pub(super) fn expand(expansion: &mut Expansion<'_>) {
             expansion.crowded.insert(service, Crowded { paths, why });
         }
     }
-}
-
-/// Whether some workload of a stack has a scheduler.
-pub(super) fn any_scheduled(stack: &Stack) -> bool {
-    stack.workloads.values().any(routing::is_scheduled)
 }
 
 /// The accelerator that the workload runs on; reports where there is none.

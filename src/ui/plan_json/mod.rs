@@ -188,6 +188,7 @@ pub fn state_document(state: &State, options: Options) -> StateDocument {
         serial: state.serial,
         target: state.target.clone(),
         paused_since: state.pause().map(|paused| paused.since),
+        placing: state.placing.clone(),
         values: Values {
             outputs: state.outputs.iter().map(output).collect(),
             root_module: Module { resources: resources.collect() },

@@ -460,6 +460,9 @@ pub struct StateDocument {
     /// The stack is paused since then, milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused_since: Option<u64>,
+    /// Where the stack is, and which locations were given up; of a stack that may be in one of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placing: Option<crate::state::model::Placing>,
     /// Outputs and resources. Of a Kubernetes object, the state keeps digests: its values are what names it.
     pub values: Values,
 }

@@ -1,6 +1,6 @@
-//! How far a run is: what is under way, what is ahead, and how long that takes by the plan's estimates.
+//! How far a run is, as far as it is shown: what is under way and waits for what, what is ahead, how much is done.
 //!
-//! Pure: fed with events and asked with the time. Draws nothing.
+//! Pure: fed with events and asked with the time. Draws nothing; how long the rest takes is `plan::forecast`'s.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::env::clock::Timestamp;
 use crate::event::Event;
-use crate::plan::execution::{self, Phase, Task};
+use crate::plan::forecast::{Forecast, Rest};
 use crate::plan::model::{Action, Plan};
+use crate::plan::time::{self, PARALLELISM};
 
 /// The course of a run.
 pub(super) struct Course {
@@ -21,26 +22,7 @@ pub(super) struct Course {
     pub(super) components: BTreeMap<String, Component>,
     /// When the first change began.
     pub(super) begun: Option<Timestamp>,
-    tasks: Vec<Step>,
-    numbers: BTreeMap<Task, usize>,
-    dependents: Vec<Vec<usize>>,
-    /// Dependents before what they need.
-    backwards: Vec<usize>,
-    /// The longest way through the plan, seconds.
-    whole: u64,
-}
-
-struct Step {
-    component: String,
-    estimate: u64,
-    standing: Standing,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Standing {
-    Ahead,
-    Running(Timestamp),
-    Over,
+    forecast: Forecast,
 }
 
 /// A component's part in it.
@@ -56,8 +38,8 @@ pub(super) struct Component {
     pub(super) begun: Option<Timestamp>,
     /// What is under way.
     pub(super) running: BTreeMap<Address, Running>,
-    /// How long it usually takes, seconds.
-    pub(super) usual: u64,
+    /// How long it usually takes.
+    pub(super) usual: Duration,
 }
 
 /// A change that is under way.
@@ -76,46 +58,22 @@ impl Course {
             component.resources += 1;
             component.total += if change.action == Action::Replace { 2 } else { 1 };
         }
-        let graph = execution::graph(plan);
-        let names = graph.nodes().cloned().collect::<Vec<_>>();
-        let numbers = names.iter().enumerate().map(|(at, task)| (task.clone(), at)).collect::<BTreeMap<_, _>>();
-        let dependents = names.iter().map(|task| {
-            graph.dependents(task).into_iter().filter_map(|(key, _)| numbers.get(key).copied()).collect::<Vec<_>>()
-        });
-        let dependents = dependents.collect::<Vec<_>>();
-        let order = graph.order().unwrap_or_default();
-        let backwards = order.iter().rev().filter_map(|task| numbers.get(task).copied()).collect::<Vec<_>>();
-        let tasks = names.iter().map(|task| {
-            let change = plan.change(&task.address).filter(|change| {
-                (change.action.acts() || change.resume) && change.goes_with.is_none() && task.phase != Phase::Clear
-            });
-            Step {
-                component: task.address.component().to_owned(),
-                estimate: change.map_or(0, |change| execution::seconds(change, task.phase)),
-                standing: Standing::Ahead,
-            }
-        });
-        let tasks = tasks.collect::<Vec<_>>();
-        let (stack, destroy) = (plan.stack.clone(), plan.destroy);
-        let mut course =
-            Course { stack, destroy, components, begun: None, tasks, numbers, dependents, backwards, whole: 0 };
-        course.whole = course.ahead(Timestamp::default(), None).into_iter().max().unwrap_or(0);
-        let names = course.components.keys().cloned().collect::<Vec<_>>();
-        for name in names {
-            let usual = course.ahead(Timestamp::default(), Some(&name)).into_iter().max().unwrap_or(0);
-            if let Some(component) = course.components.get_mut(&name) {
+        // Whoever carries the plan out may do more at a time, or less: it is an estimate.
+        let forecast = Forecast::new(time::Course::of(plan, PARALLELISM));
+        for (name, usual) in forecast.alone() {
+            if let Some(component) = components.get_mut(name) {
                 component.usual = usual;
             }
         }
-        course
+        Course { stack: plan.stack.clone(), destroy: plan.destroy, components, begun: None, forecast }
     }
 
     /// Takes note of an event.
     pub(super) fn note(&mut self, event: &Event, now: Timestamp) {
         match event {
             Event::Started { address, action, .. } => {
-                self.begun.get_or_insert(now);
-                self.stand(address, *action, Standing::Running(now));
+                let begun = *self.begun.get_or_insert(now);
+                self.forecast.begin(address, *action, now.since(begun));
                 let component = self.components.entry(address.component().to_owned()).or_default();
                 component.begun.get_or_insert(now);
                 component.running.insert(address.clone(), Running { begun: now, waiting: None });
@@ -126,15 +84,13 @@ impl Course {
                 }
             }
             Event::Finished { address, action, .. } => {
-                self.stand(address, *action, Standing::Over);
+                self.forecast.end(address, *action);
                 let component = self.components.entry(address.component().to_owned()).or_default();
                 component.done += 1;
                 component.running.remove(address);
             }
             Event::Failed { address, action, .. } => {
-                if let Some(at) = self.number(address, *action) {
-                    self.give_up(at);
-                }
+                self.forecast.give_up(address, *action);
                 if let Some(component) = self.components.get_mut(address.component()) {
                     component.running.remove(address);
                 }
@@ -147,65 +103,22 @@ impl Course {
         self.components.get_mut(address.component())?.running.get_mut(address)
     }
 
-    /// The task that an action on a resource is.
-    fn number(&self, address: &Address, action: Action) -> Option<usize> {
-        let task = |phase| self.numbers.get(&Task { phase, address: address.clone() }).copied();
-        match action {
-            Action::Delete | Action::Forget => task(Phase::Destroy),
-            _ => task(Phase::Apply).or_else(|| task(Phase::Destroy)),
-        }
-    }
-
-    fn stand(&mut self, address: &Address, action: Action, standing: Standing) {
-        if let Some(at) = self.number(address, action) {
-            self.tasks[at].standing = standing;
-        }
-    }
-
-    /// Neither it nor what needs it will take any time.
-    fn give_up(&mut self, at: usize) {
-        let mut queue = vec![at];
-        while let Some(at) = queue.pop() {
-            self.tasks[at].standing = Standing::Over;
-            queue.extend(self.dependents[at].iter().filter(|next| self.tasks[**next].standing != Standing::Over));
-        }
-    }
-
-    /// Seconds from now to the end by each task's longest way, counting only those of one component if so asked.
-    fn ahead(&self, now: Timestamp, component: Option<&str>) -> Vec<u64> {
-        let mut ahead = vec![0; self.tasks.len()];
-        for &at in &self.backwards {
-            let step = &self.tasks[at];
-            let own = match step.standing {
-                _ if component.is_some_and(|name| name != step.component) => 0,
-                Standing::Over => 0,
-                Standing::Ahead => step.estimate,
-                Standing::Running(since) => step.estimate.saturating_sub(now.since(since).as_secs()),
-            };
-            ahead[at] = own + self.dependents[at].iter().map(|&next| ahead[next]).max().unwrap_or(0);
-        }
-        ahead
-    }
-
-    /// How long it takes from now by the estimates, and the component that the end waits for.
-    pub(super) fn remaining(&self, now: Timestamp) -> (Duration, Option<&str>) {
-        let ahead = self.ahead(now, None);
-        let whole = ahead.iter().copied().max().unwrap_or(0);
-        let running = self.tasks.iter().zip(&ahead).filter(|(step, _)| matches!(step.standing, Standing::Running(_)));
-        let critical = running.max_by_key(|(_, ahead)| **ahead).map(|(step, _)| step.component.as_str());
-        (Duration::from_secs(whole), critical)
+    /// What is left, as expected now, in whole seconds.
+    pub(super) fn rest(&self, now: Timestamp) -> Rest<'_> {
+        let rest = self.forecast.rest(self.begun.map_or(Duration::ZERO, |begun| now.since(begun)));
+        Rest { total: Duration::from_secs(rest.total.as_secs()), ..rest }
     }
 
     /// How much of the way is done, from 0 to 1.
-    pub(super) fn fraction(&self, now: Timestamp) -> f64 {
+    pub(super) fn fraction(&self, rest: &Rest<'_>) -> f64 {
         let (done, total) = self.counted();
         #[expect(clippy::cast_precision_loss, reason = "figures of a bar")]
         let counted = if total == 0 { 0.0 } else { done as f64 / total as f64 };
-        if self.whole == 0 {
+        let whole = self.forecast.whole();
+        if whole.is_zero() {
             return counted;
         }
-        #[expect(clippy::cast_precision_loss, reason = "minutes")]
-        let timed = 1.0 - self.remaining(now).0.as_secs() as f64 / self.whole as f64;
+        let timed = 1.0 - rest.total.as_secs_f64() / whole.as_secs_f64();
         if done == total { 1.0 } else { timed.clamp(0.0, 0.99) }
     }
 
@@ -223,17 +136,11 @@ impl Course {
     }
 
     /// Components of which nothing has begun, those with the longest way to the end first.
-    pub(super) fn pending(&self, now: Timestamp) -> Vec<&str> {
-        let ahead = self.ahead(now, None);
-        let mut urgency: BTreeMap<&str, u64> = BTreeMap::new();
-        for (step, ahead) in self.tasks.iter().zip(&ahead).filter(|(step, _)| step.standing == Standing::Ahead) {
-            let longest = urgency.entry(&step.component).or_default();
-            *longest = (*longest).max(*ahead);
-        }
+    pub(super) fn pending(&self, rest: &Rest<'_>) -> Vec<&str> {
         let untouched = |c: &Component| c.begun.is_none() && c.done < c.total;
         let mut pending =
             self.components.iter().filter(|(_, c)| untouched(c)).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
-        pending.sort_by_key(|name| (std::cmp::Reverse(urgency.get(name).copied()), *name));
+        pending.sort_by_key(|name| (std::cmp::Reverse(rest.urgency.get(name).copied()), *name));
         pending
     }
 }

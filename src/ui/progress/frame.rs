@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::env::clock::Timestamp;
+use crate::plan::forecast::Rest;
 use crate::ui::paint::{Paint, duration, tame};
 use crate::ui::progress::course::{Component, Course, Running};
 
@@ -63,13 +64,13 @@ fn width(text: &str) -> usize {
 
 /// The picture.
 pub(super) fn frame(course: &Course, now: Timestamp, look: Look) -> Vec<String> {
-    let (left, critical) = course.remaining(now);
-    let active = course.active(critical);
+    let rest = course.rest(now);
+    let active = course.active(rest.critical);
     if active.is_empty() || look.rows == 0 || look.columns < 8 {
         return Vec::new();
     }
-    let mut lines = vec![header(course, now, left, &look)];
-    let pending = course.pending(now);
+    let mut lines = vec![header(course, now, &rest, &look)];
+    let pending = course.pending(&rest);
     let mut room = look.rows.saturating_sub(1);
     let footer = !pending.is_empty() && room > active.len().min(2);
     room -= usize::from(footer);
@@ -82,7 +83,7 @@ pub(super) fn frame(course: &Course, now: Timestamp, look: Look) -> Vec<String> 
     let names = active.iter().take(shown).map(|(name, _)| width(&tame(name))).max().unwrap_or(0);
     let names = names.min(if look.is_narrow() { 16 } else { 28 });
     for (name, component) in active.iter().take(shown) {
-        let is_critical = critical == Some(*name);
+        let is_critical = rest.critical == Some(*name);
         let children = match component.running.len() {
             _ if component.resources <= 1 => 0,
             running => running.min(NAMED).min(spare),
@@ -128,20 +129,20 @@ fn listed(lead: &str, names: &[String], look: &Look) -> String {
     lead.to_owned()
 }
 
-fn header(course: &Course, now: Timestamp, left: Duration, look: &Look) -> String {
+fn header(course: &Course, now: Timestamp, rest: &Rest<'_>, look: &Look) -> String {
     let (done, total) = course.counted();
     let elapsed = course.begun.map_or(Duration::ZERO, |begun| now.since(begun));
-    let left = match (left.as_secs(), look.is_narrow()) {
+    let left = match (rest.total.as_secs(), look.is_narrow()) {
         (0, _) => String::new(),
-        (_, true) => format!(", ~{} left", duration(left)),
-        (_, false) => format!(", about {} left", duration(left)),
+        (_, true) => format!(", ~{} left", duration(rest.total)),
+        (_, false) => format!(", about {} left", duration(rest.total)),
     };
     let simulated = if look.simulated && !look.is_narrow() { " simulated" } else { "" };
     let figures = format!("{done}/{total}  {}{simulated}{left}", duration(elapsed));
     let verb = if course.destroy { "Destroying" } else { "Applying" };
     let title = if look.is_narrow() { String::new() } else { format!("{verb} {}  ", tame(&course.stack)) };
     let room = look.columns.saturating_sub(width(&title) + width(&figures) + 2);
-    let bar = bar(course.fraction(now), room.min(24), look);
+    let bar = bar(course.fraction(rest), room.min(24), look);
     let gap = if bar.is_empty() { "" } else { "  " };
     format!("{}{bar}{gap}{figures}", look.paint.bold(&title))
 }
@@ -174,7 +175,7 @@ fn row(
     let padding = " ".repeat(names.saturating_sub(width(&name)));
     let counted = if component.total > 1 { format!("{}/{} ", component.done, component.total) } else { String::new() };
     let elapsed = component.begun.map_or(Duration::ZERO, |begun| now.since(begun));
-    let usual = Duration::from_secs(component.usual);
+    let usual = component.usual;
     let time = match (usual.is_zero(), look.is_narrow(), elapsed <= usual) {
         (true, ..) | (_, true, true) => duration(elapsed),
         (_, true, false) => format!("{}!", duration(elapsed)),

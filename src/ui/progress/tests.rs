@@ -83,18 +83,19 @@ fn what_remains_follows_the_longest_way() {
     let mut course = Course::new(&plan);
     let at = |seconds: u64| Timestamp(seconds * 1000);
     course.note(&started("cluster"), at(0));
-    assert_eq!(course.remaining(at(0)), (Duration::from_secs(720), Some("cluster")));
-    assert_eq!(course.remaining(at(100)).0, Duration::from_secs(620));
-    assert_eq!(course.remaining(at(300)).0, Duration::from_secs(480), "what is late is over at any moment");
-    assert_eq!(course.pending(at(0)), ["node_pools.gpu", "workloads.a"]);
-    assert_eq!(course.components["node_pools.gpu"].usual, 420);
+    assert_eq!(course.rest(at(0)).critical, Some("cluster"));
+    assert_eq!([0, 100, 300].map(|now| course.rest(at(now)).total.as_secs()), [720, 620, 510]);
+    assert_eq!(course.pending(&course.rest(at(0))), ["node_pools.gpu", "workloads.a"]);
+    assert_eq!(course.components["node_pools.gpu"].usual, Duration::from_secs(420));
     course.note(&finished("cluster"), at(300));
     course.note(&started("node_pools.gpu"), at(300));
-    assert!((course.fraction(at(300)) - 1.0 / 3.0).abs() < 0.01, "{}", course.fraction(at(300)));
+    let fraction = course.fraction(&course.rest(at(300)));
+    assert!((fraction - 1.0 / 3.0).abs() < 0.01, "{fraction}");
     let causes = vec!["no".to_owned()];
     let failed = Event::Failed { address: "node_pools.gpu".into(), action: Action::Create, causes, hint: None };
     course.note(&failed, at(400));
-    assert_eq!(course.remaining(at(400)), (Duration::ZERO, None), "what needs it will not be tried");
+    let rest = course.rest(at(400));
+    assert_eq!((rest.total, rest.critical), (Duration::ZERO, None), "what needs it will not be tried");
     assert!(course.active(None).is_empty());
 }
 

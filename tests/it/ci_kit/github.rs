@@ -170,7 +170,7 @@ fn a_pull_request_is_planned_reviewed_applied_and_taken_away() {
     let summary = repository.runner.read("summary.md");
     assert!(summary.contains("Apply complete!"), "{summary}");
     repository.run("stackwright-plan").end_well();
-    assert!(repository.forge.ours()[0].contains("No changes"), "{:?}", repository.forge.ours());
+    assert!(repository.forge.ours()[0].contains(": no changes"), "{:?}", repository.forge.ours());
 
     // The same plan once more is refused: it was made for another state.
     repository.forge.kept().comments.retain(|(_, ours)| !*ours);
