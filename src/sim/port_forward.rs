@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -62,7 +62,7 @@ fn asked(path: &str) -> Option<(String, String)> {
 /// Forwards ports of pods whose servers are simulated; all else goes to the API server.
 pub(super) async fn pass_on(State(plane): State<Arc<DataPlane>>, mut request: Request, next: Next) -> Response<Body> {
     let Some((namespace, pod)) = asked(request.uri().path()) else { return next.run(request).await };
-    let Some(manner) = manner(request.headers()) else { return next.run(request).await };
+    let manner = manner(request.headers());
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (parts, _) = request.into_parts();
     let key = parts.headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(websocket::accept);
@@ -72,7 +72,14 @@ pub(super) async fn pass_on(State(plane): State<Arc<DataPlane>>, mut request: Re
     if said.status() != StatusCode::NOT_IMPLEMENTED {
         return said;
     }
-    let Some(upgrade) = upgrade else { return said };
+    let (Some(manner), Some(upgrade)) = (manner, upgrade) else {
+        let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "Upgrade request required", "reason": "BadRequest", "code": 400});
+        let mut refusal = Response::new(Body::from(body.to_string()));
+        *refusal.status_mut() = StatusCode::BAD_REQUEST;
+        refusal.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        return refusal;
+    };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();

@@ -165,8 +165,9 @@ impl Session {
             body.extend([0x78, 0x01]);
             self.wrote = true;
         }
-        // No headers, as they are: a stored block of four bytes that are zero.
+        // No headers, as they are: a stored block of four bytes that are zero, and the empty one that lets readers have it.
         body.extend([0x00, 0x04, 0x00, 0xfb, 0xff, 0, 0, 0, 0]);
+        body.extend([0x00, 0x00, 0x00, 0xff, 0xff]);
         control(SYN_REPLY, &body)
     }
 
@@ -315,7 +316,7 @@ mod tests {
     fn replies_name_their_stream() {
         let mut session = Session::default();
         let first = session.reply(1);
-        assert_eq!(first[..12], [0x80, 3, 0, 2, 0, 0, 0, 15, 0, 0, 0, 1]);
+        assert_eq!(first[..12], [0x80, 3, 0, 2, 0, 0, 0, 20, 0, 0, 0, 1]);
         assert_eq!(session.reply(3).len() + 2, first.len());
     }
 

@@ -25,6 +25,7 @@ mod events;
 mod export;
 mod fallback;
 mod flags;
+mod forwarding;
 mod gcloud;
 mod given;
 mod gke_client;

@@ -194,7 +194,9 @@ pub(super) async fn counts(course: &mut Course<'_>, served: &Served) {
         let read = async {
             let counters = replica.counters(platforms).await.map_err(|error| match error.hint {
                 Some(_) => error,
-                None => error.hint("see the pod and its logs; reading it needs the right to pods/proxy"),
+                None => {
+                    error.hint("see the pod and its logs; reading it needs the right to pods/portforward or pods/proxy")
+                }
             })?;
             fact(counters)
         };
