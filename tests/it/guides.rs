@@ -8,20 +8,24 @@
 //!
 //! This is not for how commands look to the character: that is `scenarios`.
 
+mod page;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use regex::Regex;
 
+use self::page::{Block, Step, steps};
+
 /// What is there before a document begins, as commands of the same kind. `stacks/` and a small `stack.toml` are
 /// always there.
-const BEFORE: &[(&str, &str)] = &[
-    ("docs/bench.md", "stackwright apply stacks/gpu-t4-production.toml"),
-    ("docs/json.md", "stackwright apply"),
-    ("docs/money.md", "stackwright apply stacks/gpu-t4.toml"),
-    ("docs/verifying.md", "stackwright apply stacks/gpu-t4.toml"),
-];
+const BEFORE: &[(&str, &str)] =
+    &[("docs/bench.md", "stackwright apply stacks/gpu-t4-production.toml"), ("docs/json.md", "stackwright apply")];
+
+/// Documents that begin with `stacks/gpu-t4.toml` applied.
+const APPLIED: &[&str] = &["docs/money.md", "docs/prefix-caching.md", "docs/verifying.md"];
 
 /// Documents whose commands another test runs, and why: (document, file under `tests/it`, reason).
 const ELSEWHERE: &[(&str, &str, &str)] =
@@ -98,74 +102,12 @@ fn documents() -> Vec<String> {
     names
 }
 
-/// A fenced block.
-#[derive(Debug)]
-struct Block {
-    at: String,
-    language: String,
-    lines: Vec<String>,
-}
-
-/// A command, what it prints and how it ends.
-#[derive(Debug)]
-struct Step {
-    at: String,
-    command: String,
-    shown: Vec<String>,
-    exit: i32,
-}
-
 fn text(document: &str) -> String {
     std::fs::read_to_string(root().join(document)).unwrap_or_else(|error| panic!("{document}: {error}"))
 }
 
 fn blocks(document: &str) -> Vec<Block> {
-    let text = text(document);
-    let mut lines = text.lines().enumerate();
-    let mut found = Vec::new();
-    while let Some((number, line)) = lines.next() {
-        let Some(language) = line.trim_start().strip_prefix("```") else { continue };
-        let inner = lines.by_ref().map(|(_, line)| line).take_while(|line| line.trim_start() != "```");
-        let lines = inner.map(str::to_owned).collect();
-        found.push(Block { at: format!("{document}:{}", number + 1), language: language.to_owned(), lines });
-    }
-    found
-}
-
-/// The commands of a block: continued lines and texts that a command reads (`<<'EOF'`) belong to it.
-fn steps(block: &Block) -> Vec<Step> {
-    let console = block.language == "console";
-    let mut steps: Vec<Step> = Vec::new();
-    let mut lines = block.lines.iter();
-    while let Some(line) = lines.next() {
-        let command = if console { line.strip_prefix("$ ") } else { Some(line.as_str()) };
-        let Some(command) = command else {
-            let step = steps.last_mut().unwrap_or_else(|| panic!("{}: output before a command", block.at));
-            match line.strip_prefix("[exit ").and_then(|code| code.strip_suffix(']')) {
-                Some(code) => step.exit = code.parse().expect("a number"),
-                None => step.shown.push(line.clone()),
-            }
-            continue;
-        };
-        if command.trim().is_empty() || command.starts_with('#') {
-            continue;
-        }
-        let mut command = command.to_owned();
-        while command.ends_with('\\') {
-            write!(command, "\n{}", lines.next().expect("the rest of the line")).expect("memory");
-        }
-        let end = command.split_once("<<'").and_then(|(_, rest)| Some(rest.split_once('\'')?.0.to_owned()));
-        if let Some(end) = end {
-            for line in lines.by_ref() {
-                write!(command, "\n{line}").expect("memory");
-                if *line == end {
-                    break;
-                }
-            }
-        }
-        steps.push(Step { at: block.at.clone(), command, shown: Vec::new(), exit: 0 });
-    }
-    steps
+    page::blocks(document, &text(document))
 }
 
 fn commands(document: &str) -> Vec<Step> {
@@ -240,14 +182,40 @@ struct Folder {
     path: String,
 }
 
+/// A folder in which `stacks/gpu-t4.toml` is applied, made once for all that begin with it.
+fn applied() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guides");
+        std::fs::remove_dir_all(&kept).ok();
+        let folder = Folder::new(false);
+        let (code, output) = folder.run("stackwright apply stacks/gpu-t4.toml");
+        assert_eq!(code, 0, "{output}");
+        copy(&folder.folder.path().join("state"), &kept);
+        kept
+    })
+}
+
+/// Copies a folder with everything in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("written");
+    for entry in std::fs::read_dir(from).expect("readable").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(from, to).expect("copied");
+        }
+    }
+}
+
 impl Folder {
-    fn new() -> Folder {
+    fn new(with_state: bool) -> Folder {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("folder");
-        let stacks = folder.path().join("stacks");
-        std::fs::create_dir_all(&stacks).expect("written");
-        for stack in std::fs::read_dir(root().join("stacks")).expect("stacks").flatten() {
-            std::fs::copy(stack.path(), stacks.join(stack.file_name())).expect("copied");
+        copy(&root().join("stacks"), &folder.path().join("stacks"));
+        if with_state {
+            copy(applied(), &folder.path().join("state"));
         }
         std::fs::write(folder.path().join("stack.toml"), STACK).expect("written");
         let bin = folder.path().join(".bin");
@@ -307,7 +275,7 @@ fn play(document: &str) {
     if steps.iter().all(|step| abroad(&step.command).is_some()) {
         return;
     }
-    let folder = Folder::new();
+    let folder = Folder::new(APPLIED.contains(&document));
     if let Some((_, before)) = BEFORE.iter().find(|(name, _)| *name == document) {
         let (code, output) = folder.run(before);
         assert_eq!(code, 0, "before {document}: {before}\n{output}");
@@ -403,7 +371,7 @@ fn what_another_test_runs_is_run_there() {
         let test = std::fs::read_to_string(root().join("tests/it").join(file)).expect("a test");
         assert!(test.contains(document) && !reason.is_empty(), "{file} does not name {document}");
     }
-    for document in BEFORE.iter().map(|(name, _)| name).chain(OWN) {
+    for document in BEFORE.iter().map(|(name, _)| name).chain(OWN).chain(APPLIED) {
         assert!(all.iter().any(|name| name == document), "{document} is not there");
     }
 }
