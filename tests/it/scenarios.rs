@@ -47,6 +47,7 @@ fn settle(text: &str, folder: &Path) -> String {
         (r"process \d+ of [^,]+,", "process N of SOMEBODY,"),
         // A world's servers are as even as real ones.
         (r"answered after \d+ ms", "answered after SOME ms"),
+        (r"first token after \d\.\d+ s, (\d+) tokens in \d\.\d+ s", "first token after SOME s, $1 tokens in SOME s"),
         (r"the first one after \d+ ms", "the first one after SOME ms"),
         (r"operation-\d+-[0-9a-zA-Z-]+", "OPERATION"),
         (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
