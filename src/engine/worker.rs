@@ -30,6 +30,9 @@ use crate::value::Value;
 /// No single request takes longer. GKE answers in seconds; an API server's own limit is a minute.
 const CALL_LIMIT: Duration = Duration::from_secs(90);
 
+/// What a last try gets where the patience with the same answer is all but over.
+const LAST_CALL: Duration = Duration::from_secs(5);
+
 /// How often a wait that says nothing new is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
@@ -473,10 +476,10 @@ impl Worker {
                 if !self.shared.leash.holds(self.shared.clock.now()) {
                     return Err(Refusal::Final(unleashed()));
                 }
-                let left = alike
-                    .as_ref()
-                    .map(|(_, since, patience)| patience.saturating_sub(self.shared.clock.now().since(*since)));
-                timeout(self.shared.clock.as_ref(), left.map_or(CALL_LIMIT, |left| left.min(CALL_LIMIT)), call()).await
+                let now = self.shared.clock.now();
+                let left = alike.as_ref().map(|(_, since, patience)| patience.saturating_sub(now.since(*since)));
+                let limit = left.map_or(CALL_LIMIT, |left| left.clamp(LAST_CALL, CALL_LIMIT));
+                timeout(self.shared.clock.as_ref(), limit, call()).await
             };
             self.note(&answer);
             if let (Err(_), Some((error, since, patience))) = (&answer, &alike)

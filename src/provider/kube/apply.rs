@@ -7,7 +7,7 @@ use super::client::{Cluster, Content};
 use super::discovery::{Resource, escape};
 use super::fields;
 use super::object::{self, MARK, RELEASED, canonical, is_ceded, without_ceded};
-use super::patience::SUPPLY;
+use super::patience::{DEFINED, SUPPLY};
 use super::refusal::Refusal;
 use crate::address::ObjectKey;
 use crate::resource::driver::{ApplyRequest, Ownership};
@@ -58,7 +58,7 @@ pub async fn served(cluster: &Cluster, api_version: &str, key: &ObjectKey) -> Re
     found.ok_or_else(|| {
         let text = format!("{key}: the cluster does not serve {} in {api_version} (yet)", key.kind);
         ProviderError::new(ErrorClass::Unavailable, text)
-            .patience(SUPPLY)
+            .patience(DEFINED)
             .hint("the CustomResourceDefinition may still be missing or not established")
     })
 }

@@ -360,9 +360,6 @@ fn at(happened: Option<Timestamp>) -> End {
 /// What an init container that runs for long waits for, where its log says so.
 async fn held(cluster: &Cluster, pod: &Json, container: &Json) -> Option<Explanation> {
     let since = Timestamp::parse(text(container, "/state/running/startedAt"))?;
-    if cluster.clock().now().since(since) < DECIDED {
-        return None;
-    }
     let name = text(container, "/name");
     let line = last_words::waiting(&tail(cluster, pod, name, false).await?)?;
     Some(Explanation::ending(format!("container {name} waits: {line}"), End::Lasting(DEVICE, Some(since))))

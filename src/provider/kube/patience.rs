@@ -19,6 +19,9 @@ pub const ABSENT: Duration = Duration::from_secs(120);
 /// serves it. A volume or a network that a node does not get.
 pub const SUPPLY: Duration = Duration::from_secs(180);
 
+/// A kind that the API server does not serve: an operator may bring its definitions when it starts.
+pub const DEFINED: Duration = Duration::from_secs(240);
+
 /// A quota of the cloud, which others may free: controllers that meet it come back minutes later.
 pub const CLOUD: Duration = Duration::from_secs(300);
 

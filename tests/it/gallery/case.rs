@@ -86,6 +86,9 @@ pub struct Case {
     /// What somebody else does meanwhile.
     #[serde(default)]
     pub somebody: Vec<Deed>,
+    /// Left out of the gate: a whole shipped stack, or much like another.
+    #[serde(default)]
+    pub long: bool,
     /// How it ends.
     pub ends: Ends,
     /// The event after which nothing helps.
