@@ -125,7 +125,7 @@ fn healthy(facts: &Facts) -> String {
                 being applied."
             .to_owned();
     }
-    let objects = facts.objects.len();
+    let objects = facts.objects.iter().filter(|object| object["kind"] != "Event").count();
     let nodes = facts.objects.iter().filter(|object| object["kind"] == "Node").count();
     format!(
         "Nothing is wrong: {} and {} were looked at, {} of the stack are recorded, and nothing says otherwise.",

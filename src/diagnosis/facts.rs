@@ -43,7 +43,12 @@ impl Subject {
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.kind)?;
+        match self.kind.as_str() {
+            "state" | "pause" | "lease" => return write!(f, "state of {}", self.name),
+            "account" => return f.write_str("the account in use"),
+            "project" | "part" => return f.write_str(&self.name),
+            kind => f.write_str(kind)?,
+        }
         for (before, part) in [(" ", &self.namespace), (if self.namespace.is_empty() { " " } else { "/" }, &self.name)]
         {
             if !part.is_empty() {

@@ -168,6 +168,8 @@ fn fold(groups: &mut Vec<Group<'_>>, links: &Links) {
     }
     for at in all {
         let Some(mut on) = under[at] else { continue };
+        // What is said besides of the same object is no other trouble.
+        let is_echo = groups[at].subjects.is_subset(&groups[on].subjects);
         while let Some(next) = under[on] {
             on = next;
         }
@@ -178,8 +180,7 @@ fn fold(groups: &mut Vec<Group<'_>>, links: &Links) {
             let (signs, subjects) = (std::mem::take(&mut groups[at].signs), groups[at].subjects.clone());
             groups[on].signs.extend(signs);
             groups[on].subjects.extend(subjects);
-        } else if !groups[at].subjects.is_subset(&groups[on].subjects) {
-            // What is said besides of the same object is no other trouble.
+        } else if !is_echo {
             let words = format!("{}: {}", groups[at].rule.title, first_subject(&groups[at]));
             groups[on].explains.push(words);
         }

@@ -608,6 +608,21 @@ fn nothing_wrong_is_nothing_said() {
 }
 
 #[test]
+fn what_the_last_run_met_and_is_there_now_is_over() {
+    let mut seen = thing("node pool", "", ErrorClass::Quota);
+    seen.refused = vec![Refused {
+        subject: Subject::of("node pool", "gpu"),
+        address: "node_pools.gpu".into(),
+        tried: Tried::LastRun,
+        text: "[GCE_STOCKOUT] no capacity".into(),
+        class: Some(ErrorClass::StockOut),
+    }];
+    assert_eq!(causes(&seen).first().map(|cause| cause.id), Some("capacity-stockout"));
+    seen.things[0].status = "RUNNING".into();
+    assert_eq!(causes(&seen), []);
+}
+
+#[test]
 fn one_cause_that_many_say_is_one() {
     let said = "pods \"web-\" is forbidden: insufficient quota to match these scopes: [{PriorityClass In [system-node-critical]}]";
     let failed = || {

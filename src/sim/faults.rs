@@ -655,6 +655,7 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::clock::Clock as _;
     use crate::env::discrete::DiscreteClock;
 
     fn faults(rules: Json) -> Faults {
@@ -684,6 +685,20 @@ mod tests {
         assert_eq!(faults.stockout("us-central1-a", "n1-standard-4", "nvidia-tesla-t4"), Some(None));
         assert_eq!(faults.stockout("us-central1-a", "n1-standard-4", ""), None);
         assert_eq!(faults.stockout("us-central1-b", "n1-standard-4", "nvidia-tesla-t4"), None);
+    }
+
+    #[test]
+    fn a_quota_may_come_and_go() {
+        let clock = DiscreteClock::new(Timestamp(1_000));
+        let faults = Faults::new(World::in_memory(), Arc::new(clock.clone()));
+        let rule = json!({"kind": "quota", "metric": "CPUS", "limit": 1.0, "from": 60, "until": 120});
+        faults.set(&json!({ "faults": [rule, {"kind": "model-hub", "answer": "missing"}] })).expect("valid");
+        let runtime = clock.runtime().expect("runtime");
+        for (wait, limit) in [(0, None), (60, Some(1.0)), (60, None)] {
+            runtime.block_on(clock.sleep(Duration::from_secs(wait)));
+            assert_eq!(faults.quota("us-central1", "CPUS"), limit, "after {wait} s more");
+        }
+        assert!(faults.present().iter().any(|f| matches!(f, Fault::ModelHub { answer: HubAnswer::Missing, .. })));
     }
 
     #[test]

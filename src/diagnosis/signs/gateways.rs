@@ -77,7 +77,10 @@ fn of_webhooks(view: &View<'_>, configuration: &Json, signs: &mut Vec<Sign>) {
         // Of namespaces that nobody has looked into, nothing is known.
         let looked = &view.facts.namespaces;
         let is_seen = looked.is_empty() || looked.iter().any(|seen| seen == namespace);
-        if text(hook, "/failurePolicy") == "Ignore" || !view.knows("EndpointSlice") || !is_seen {
+        // A namespace with no Service at all has no endpoints either.
+        let is_absent = !looked.is_empty() && view.get("Service", namespace, name).is_none();
+        let is_known = view.knows("EndpointSlice") || is_absent;
+        if text(hook, "/failurePolicy") == "Ignore" || !is_known || !is_seen {
             continue;
         }
         let slices = view.kind("EndpointSlice").iter().filter(|slice| {

@@ -9,7 +9,11 @@ use crate::diagnosis::look::View;
 pub(super) fn read(view: &View<'_>, signs: &mut Vec<Sign>) {
     for refused in &view.facts.refused {
         // What has come up since is no trouble any more.
-        if refused.tried == Tried::LastRun && view.is_fine(&refused.subject) {
+        let of = &refused.subject;
+        let runs = view.facts.things.iter().any(|thing| {
+            thing.kind == of.kind && thing.name == of.name && thing.text.is_empty() && thing.status == "RUNNING"
+        });
+        if refused.tried == Tried::LastRun && (runs || view.is_fine(of)) {
             continue;
         }
         let field = match refused.tried {

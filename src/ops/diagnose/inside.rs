@@ -290,7 +290,12 @@ async fn logs(looker: &Looker<'_>, connection: Option<&Value>, facts: &mut Facts
                 previous,
                 lines: LINES,
             };
-            [(ended, true), (now, false)].into_iter().filter(|(is, _)| *is).map(move |(_, previous)| log(previous))
+            // While a container waits to be started again, its log is that of the one that has ended.
+            let waits = status.pointer("/state/waiting").is_some();
+            [(ended && !waits, true), (now || (ended && waits), false)]
+                .into_iter()
+                .filter(|(is, _)| *is)
+                .map(move |(_, previous)| log(previous))
         })
     });
     let asked = asked.collect::<Vec<_>>();

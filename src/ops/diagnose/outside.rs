@@ -75,7 +75,8 @@ pub(super) async fn look(
     if !facts.things.iter().all(is_well) || there < pools {
         check(looker, desired, &observed.unwrap_or_default(), facts).await;
     }
-    connection.map(Some)
+    // One that is still being made, or never was, has no endpoint: there is nothing to look into.
+    connection.filter(|outputs| outputs.get("endpoint").is_some()).map(Some)
 }
 
 /// The cluster and its pools as they are.
