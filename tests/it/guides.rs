@@ -25,7 +25,7 @@ const BEFORE: &[(&str, &str)] =
     &[("docs/bench.md", "stackwright apply stacks/gpu-t4-production.toml"), ("docs/json.md", "stackwright apply")];
 
 /// Documents that begin with `stacks/gpu-t4.toml` applied.
-const APPLIED: &[&str] = &["docs/money.md", "docs/prefix-caching.md", "docs/verifying.md"];
+const APPLIED: &[&str] = &["docs/bench.md", "docs/money.md", "docs/prefix-caching.md", "docs/verifying.md"];
 
 /// Documents whose commands another test runs, and why: (document, file under `tests/it`, reason).
 const ELSEWHERE: &[(&str, &str, &str)] =
