@@ -103,6 +103,8 @@ pub enum Event {
         component: String,
         /// The URL.
         url: String,
+        /// The pod that a port is forwarded to, because the URL's address leads nowhere from here.
+        through: Option<String>,
         /// Why not yet, after the first try.
         waiting_for: Option<String>,
     },

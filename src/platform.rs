@@ -6,6 +6,7 @@ pub mod audit;
 pub mod expiry;
 pub mod metrics;
 pub mod models;
+pub mod passage;
 pub mod preflight;
 pub mod standing;
 
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 
 use self::audit::{Audit, Captured, Finding, Unseen};
 use self::expiry::Marked;
+use self::passage::{Duplex, Passage};
 use self::standing::{LogOf, Thing};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
@@ -40,6 +42,8 @@ pub struct CompletionRequest {
     pub server_name: Option<String>,
     /// The key to show, if the server wants one.
     pub api_key: Option<Concealed>,
+    /// The way to the server, where its URL alone leads nowhere from here.
+    pub through: Option<Passage>,
     /// The prompt.
     pub prompt: String,
 }
@@ -59,6 +63,8 @@ pub struct Completion {
     pub millis: u64,
     /// Milliseconds from the request to the first token, where the server tells tokens one by one.
     pub first_token_millis: Option<u64>,
+    /// The pod that a port was forwarded to, because the URL's address leads nowhere from here.
+    pub through: Option<String>,
 }
 
 /// Asks a model for a completion through its gateway, once, verifying TLS.
@@ -123,6 +129,21 @@ pub trait Objects: Send + Sync {
     async fn page(&self, connection: Option<&Value>, door: &Door<'_>) -> Result<String, ProviderError> {
         let _ = (connection, door);
         Err(ProviderError::new(ErrorClass::Invalid, "pods cannot be reached from here"))
+    }
+
+    /// A connection to a port of a pod, through the API server. One try.
+    ///
+    /// # Errors
+    /// When the API server or the pod does not let it.
+    async fn forward(
+        &self,
+        connection: Option<&Value>,
+        namespace: &str,
+        pod: &str,
+        port: u16,
+    ) -> Result<Box<dyn Duplex>, ProviderError> {
+        let _ = (connection, namespace, pod, port);
+        Err(ProviderError::new(ErrorClass::Invalid, "no ports of pods can be forwarded from here"))
     }
 
     /// Reads the end of a container's log. One try.

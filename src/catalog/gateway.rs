@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::catalog::addons::{self, CA, CA_ISSUER};
 use crate::catalog::expansion::{Expansion, NewObject, field, mistake};
 use crate::catalog::text::join;
+use crate::resource::model::Portal;
 use crate::stack::GatewayTls;
 use crate::stack::model::Gateway;
 use crate::value::Value;
@@ -110,6 +111,12 @@ pub(super) fn expand(expansion: &mut Expansion<'_>) {
     if let Some(ca) = ca(expansion) {
         expansion.offer(COMPONENT, "ca_certificate", ca);
     }
+}
+
+/// Where its pods are found.
+pub(super) fn portal(expansion: &Expansion<'_>) -> Option<Portal> {
+    let text = |output: &str| expansion.output(COMPONENT, output)?.as_str().map(str::to_owned);
+    Some(Portal { namespace: text("namespace")?, name: text("name")?, connection: expansion.connection() })
 }
 
 /// The authority's certificate, PEM: a public field that the Certificate's outputs hold, see `docs` of the

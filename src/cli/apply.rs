@@ -561,8 +561,9 @@ fn conclude(
         if !job.destroy {
             terminal.print(&summary::outputs(&applied.outputs, terminal.out));
             for (component, answer) in &applied.completions {
-                let (first, whole) = (answer.first_token_millis, answer.millis);
-                terminal.say(&summary::proved(component, &answer.model, answer.completion_tokens, first, whole));
+                let (first, whole, through) = (answer.first_token_millis, answer.millis, answer.through.as_deref());
+                let tokens = answer.completion_tokens;
+                terminal.say(&summary::proved(component, &answer.model, tokens, first, whole, through));
             }
             let text = summary::cost(plan.cost.as_ref());
             if !text.is_empty() {

@@ -1,5 +1,6 @@
 //! `plan`: what apply would do; and `drift`: what others have done.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::address::Address;
@@ -89,7 +90,11 @@ pub(super) fn plan(args: &PlanArgs, vars: &dyn Vars, terminal: &Terminal) -> Res
                     .hint("choose another file with --out"),
             )
         })?;
-        terminal.say(&format!("Saved the plan. To carry out exactly this: stackwright apply {}", out.display()));
+        let stack = &args.stack.file;
+        let named =
+            if *stack == Path::new("stack.toml") { String::new() } else { format!(" --stack {}", stack.display()) };
+        let again = format!("stackwright apply {}{named}{}", out.display(), args.stack.place.again());
+        terminal.say(&format!("Saved the plan. To carry out exactly this: {again}"));
     }
     terminal.diagnostics(&judgement.said);
     if judgement.refused {

@@ -57,6 +57,6 @@ impl TargetArgs {
                 )
             })?),
         };
-        Ok(Some(Endpoint { url: url.clone(), ca_pem, server_name: self.server_name.clone(), api_key }))
+        Ok(Some(Endpoint { url: url.clone(), ca_pem, server_name: self.server_name.clone(), api_key, through: None }))
     }
 }

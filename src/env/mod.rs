@@ -10,4 +10,5 @@ pub mod memory_disk;
 pub mod process;
 pub mod random;
 pub mod vars;
+pub mod websocket;
 pub mod wire;

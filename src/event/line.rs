@@ -371,6 +371,9 @@ pub struct Proof {
     /// Where it is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The pod that a port is forwarded to, where the address leads nowhere from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
     /// Why it has not answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,

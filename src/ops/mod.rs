@@ -12,6 +12,7 @@ pub mod lock;
 pub mod lookup;
 pub mod marks;
 pub mod migrate;
+pub mod passage;
 pub mod pause;
 pub mod places;
 pub mod platforms;

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use crate::engine::retry::is_retryable;
 use crate::event::{Event, Sink};
+use crate::ops::passage::to_gateway;
 use crate::ops::platforms::Platforms;
 use crate::plan::model::PlannedProof;
+use crate::platform::passage::Passage;
 use crate::platform::{Completion, CompletionRequest, Concealed};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::{Scope, Value};
@@ -32,24 +34,36 @@ pub async fn prove(
         let resolved = value.resolve(scope).map_err(|error| unresolved(error.to_string()))?;
         resolved.scalar_text().ok_or_else(|| unresolved(format!("{} is not text", proof.component)))
     };
-    let request = CompletionRequest {
+    let mut request = CompletionRequest {
         url: text(&proof.url)?,
         model: proof.model.clone(),
         ca_pem: proof.ca.as_ref().map(&text).transpose()?,
         server_name: proof.server_name.clone(),
         api_key: proof.api_key.as_ref().map(&text).transpose()?.map(Concealed),
+        through: None,
         prompt: PROMPT.to_owned(),
     };
     let begun = platforms.clock.now();
     let mut said = None;
-    let proving = |waiting_for: Option<String>| Event::Proving {
+    let proving = |request: &CompletionRequest, waiting_for: Option<String>| Event::Proving {
         component: proof.component.clone(),
         url: request.url.clone(),
+        through: request.through.as_ref().map(Passage::to_string),
         waiting_for,
     };
-    sink.emit(proving(None));
+    let mut begins = true;
     loop {
-        let error = match platforms.prover.complete(&request).await {
+        // Each time: a gateway's pods come and go.
+        let way = to_gateway(platforms, proof, &request.url, scope).await;
+        let way = way.map(|way| request.through = way);
+        if std::mem::take(&mut begins) {
+            sink.emit(proving(&request, None));
+        }
+        let answer = match way {
+            Ok(()) => platforms.prover.complete(&request).await,
+            Err(error) => Err(error),
+        };
+        let error = match answer {
             Ok(completion) => {
                 sink.emit(Event::Proved {
                     component: proof.component.clone(),
@@ -69,7 +83,7 @@ pub async fn prove(
             return Err(error);
         }
         if said.as_ref() != Some(&error.message) {
-            sink.emit(proving(Some(error.message.clone())));
+            sink.emit(proving(&request, Some(error.message.clone())));
             said = Some(error.message.clone());
         }
         platforms.clock.sleep(error.retry_after.map_or(PAUSE, |asked| asked.max(PAUSE))).await;

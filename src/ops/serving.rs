@@ -6,11 +6,13 @@ use serde_json::{Value as Json, json};
 
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::measure::metrics::Counters;
+use crate::ops::passage::{known, to_gateway};
 use crate::ops::platforms::Platforms;
 use crate::ops::sight::{Sight, list, text};
 use crate::plan::model::PlannedProof;
 use crate::platform::Door;
 use crate::platform::models::{Endpoint, Patience, Question, Told};
+use crate::platform::passage::Passage;
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
 
@@ -36,17 +38,43 @@ pub struct Replica {
     pub pod: String,
     port: u16,
     tls: bool,
+    /// Who may have signed its certificate.
+    ca_pem: Option<String>,
 }
 
 impl Replica {
-    /// What it has counted.
+    /// What it has counted: by port-forward, which network policies do not keep out; or by `pods/proxy`, where the
+    /// certificate is one that KServe has signed for itself and nobody can verify.
     ///
     /// # Errors
-    /// When its page cannot be read.
+    /// When its page cannot be read either way: what the second says.
     pub async fn counters(&self, platforms: &Platforms) -> Result<Counters, ProviderError> {
-        let Replica { connection, namespace, pod, port, tls } = self;
+        let Replica { connection, namespace, pod, port, tls, .. } = self;
+        if let Ok(page) = self.forwarded(platforms).await {
+            return Ok(Counters::read(&page));
+        }
         let door = Door { namespace, pod, port: *port, tls: *tls, path: "/metrics" };
         platforms.objects.page(connection.as_ref(), &door).await.map(|page| Counters::read(&page))
+    }
+
+    async fn forwarded(&self, platforms: &Platforms) -> Result<String, ProviderError> {
+        let through = Passage {
+            objects: platforms.objects.clone(),
+            connection: self.connection.clone(),
+            namespace: self.namespace.clone(),
+            pod: self.pod.clone(),
+            port: self.port,
+        };
+        let scheme = if self.tls { "https" } else { "http" };
+        // The one name that every certificate of a copy has: its own probes ask for it.
+        let endpoint = Endpoint {
+            url: format!("{scheme}://localhost:{}", self.port),
+            ca_pem: self.ca_pem.clone(),
+            through: Some(through),
+            ..Endpoint::default()
+        };
+        let question = Question { patience: brief(), ..Question::get("/metrics") };
+        platforms.models.ask(&endpoint, &question).await?.text()
     }
 }
 
@@ -56,8 +84,8 @@ impl Served {
     /// # Errors
     /// When its URL or CA is not known yet, or its pods cannot be listed.
     pub async fn of_stack(sight: &Sight<'_>, proof: &PlannedProof) -> Result<Served, ProviderError> {
-        let endpoint = endpoint(sight, proof)?;
-        let replicas = replicas(sight, &proof.component).await?;
+        let endpoint = endpoint(sight, proof).await?;
+        let replicas = replicas(sight, &proof.component, &endpoint).await?;
         Ok(Served { of: proof.component.clone(), endpoint, model: proof.model.clone(), replicas })
     }
 
@@ -138,15 +166,13 @@ pub async fn models(platforms: &Platforms, endpoint: &Endpoint) -> Result<Vec<(S
 /// The way to a workload of a stack, as its users have it.
 ///
 /// # Errors
-/// When it is not known yet.
-pub fn endpoint(sight: &Sight<'_>, proof: &PlannedProof) -> Result<Endpoint, ProviderError> {
-    let resolve = |value: &Value| -> Result<String, ProviderError> {
-        let unknown = |what: String| ProviderError::new(ErrorClass::Unavailable, what);
-        let resolved = value.resolve(&sight.outputs).map_err(|error| unknown(error.to_string()))?;
-        resolved.scalar_text().ok_or_else(|| unknown(format!("the address of {} is not known", proof.component)))
-    };
+/// When it is not known yet, or leads through a gateway of which no pod is ready.
+pub async fn endpoint(sight: &Sight<'_>, proof: &PlannedProof) -> Result<Endpoint, ProviderError> {
+    let resolve = |value: &Value| known(value, &sight.outputs, &proof.component);
+    let url = resolve(&proof.url)?;
     Ok(Endpoint {
-        url: resolve(&proof.url)?,
+        through: to_gateway(sight.platforms, proof, &url, &sight.outputs).await?,
+        url,
         ca_pem: proof.ca.as_ref().map(resolve).transpose()?,
         server_name: proof.server_name.clone(),
         api_key: proof.api_key.as_ref().map(resolve).transpose()?,
@@ -154,7 +180,7 @@ pub fn endpoint(sight: &Sight<'_>, proof: &PlannedProof) -> Result<Endpoint, Pro
 }
 
 /// The ready pods of a workload that serve its model.
-async fn replicas(sight: &Sight<'_>, component: &str) -> Result<Vec<Replica>, ProviderError> {
+async fn replicas(sight: &Sight<'_>, component: &str, front: &Endpoint) -> Result<Vec<Replica>, ProviderError> {
     let mut found = Vec::new();
     for service in
         sight.objects().filter(|wanted| wanted.component == component && wanted.kind == "LLMInferenceService")
@@ -177,6 +203,7 @@ async fn replicas(sight: &Sight<'_>, component: &str) -> Result<Vec<Replica>, Pr
                 pod: text(pod, "/metadata/name").to_owned(),
                 port: u16::try_from(port).unwrap_or(8000),
                 tls,
+                ca_pem: front.ca_pem.clone(),
             });
         }
     }

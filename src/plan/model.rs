@@ -8,6 +8,7 @@ use crate::plan::cost::Cost;
 use crate::plan::places::Placement;
 use crate::resource::hook::{self, Moment};
 use crate::resource::kind::Change;
+use crate::resource::model::Portal;
 use crate::state::model::Target;
 use crate::value::Value;
 
@@ -317,6 +318,9 @@ pub struct PlannedProof {
     /// The key to show, over secret inputs: their names, never their values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<Value>,
+    /// The gateway in front of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Portal>,
     /// Deadline, seconds.
     pub timeout_seconds: u64,
 }

@@ -181,6 +181,7 @@ fn proof(proof: &crate::resource::model::Proof) -> PlannedProof {
         ca: proof.ca.clone(),
         server_name: proof.server_name.clone(),
         api_key: proof.api_key.clone(),
+        gateway: proof.gateway.clone(),
         timeout_seconds: proof.timeout.as_secs(),
     }
 }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use serde_json::Value as Json;
 
 use crate::env::clock::Timestamp;
+use crate::platform::passage::Passage;
 use crate::resource::error::{ErrorClass, ProviderError};
 
 /// A server and how it is reached and recognised.
@@ -23,14 +24,19 @@ pub struct Endpoint {
     pub server_name: Option<String>,
     /// The key to show, if the server wants one.
     pub api_key: Option<String>,
+    /// The way to it, where its URL alone leads nowhere from here.
+    pub through: Option<Passage>,
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let key = self.api_key.as_ref().map(|_| "(secret)");
         let ca = self.ca_pem.is_some();
-        let Endpoint { url, server_name, .. } = self;
-        write!(f, "Endpoint {{ url: {url:?}, own CA: {ca}, server_name: {server_name:?}, api_key: {key:?} }}")
+        let Endpoint { url, server_name, through, .. } = self;
+        write!(
+            f,
+            "Endpoint {{ url: {url:?}, own CA: {ca}, server_name: {server_name:?}, api_key: {key:?}, {through:?} }}"
+        )
     }
 }
 

@@ -89,8 +89,23 @@ pub struct Proof {
     pub server_name: Option<String>,
     /// The key that the server wants to see, over secret inputs.
     pub api_key: Option<Value>,
+    /// The gateway in front of it.
+    pub gateway: Option<Portal>,
     /// How long to keep trying.
     pub timeout: Duration,
+}
+
+/// A Gateway that models are behind: whose pods take their requests, where its address leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Portal {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The resource whose outputs say how to reach the cluster; none for that of a kubeconfig.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Address>,
 }
 
 /// One desired resource.

@@ -27,9 +27,9 @@ use super::kube::admission;
 use super::kube::api::{Api, Gvk};
 use super::kube::server::{self, ApiServer};
 use super::net::internet::{Peer, Stream};
-use super::pod_proxy;
 use super::serving::{DataPlane, gateway};
 use super::simulator::{Interior, Interiors, Simulator};
+use super::{pod_proxy, port_forward};
 use crate::env::clock::{SharedClock, Timestamp};
 
 /// Clusters as GKE makes them, with the programs of all add-ons.
@@ -99,7 +99,8 @@ impl Interior for Inside {
     fn router(&self) -> Router {
         let source = LogSource { api: self.api.clone(), clock: self.server.clock.clone(), logs: self.logs.clone() };
         let inside = super::kube::router(self.server.clone()).layer(middleware::from_fn_with_state(source, fill_log));
-        inside.layer(middleware::from_fn_with_state(self.plane.clone(), pod_proxy::pass_on))
+        let inside = inside.layer(middleware::from_fn_with_state(self.plane.clone(), pod_proxy::pass_on));
+        inside.layer(middleware::from_fn_with_state(self.plane.clone(), port_forward::pass_on))
     }
 
     fn load_balancer(&self, _: &str, address: &str, port: u16) -> Option<Arc<dyn Peer>> {

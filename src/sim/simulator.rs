@@ -350,6 +350,10 @@ impl DataPlane for Simulator {
             let tls = PublicAuthority::of(&self.world).and_then(|authority| authority.acceptor(host)).ok()?;
             return Some(Arc::new(FrontDoor { tls, answering }));
         }
+        // Addresses within a network lead nowhere from outside of it.
+        if host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_private()) {
+            return None;
+        }
         let (cluster, name, ports) = super::google::compute::cloud::at_address(&self.google, host)?;
         if !ports.contains(&port) {
             return None;

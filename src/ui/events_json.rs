@@ -315,14 +315,15 @@ impl Sink for JsonLines {
                 let in_flight = in_flight.iter().map(Address::to_string).collect();
                 self.write(Level::Error, because.clone(), Body::Stranded { because, in_flight });
             }
-            Event::Proving { component, url, waiting_for: None } => {
-                let message = format!("{component}: asking {url} for a completion");
-                let proof = Proof { component, url: Some(url), ..Proof::default() };
+            Event::Proving { component, url, through, waiting_for: None } => {
+                let by = through.as_ref().map(|pod| format!(", by port-forward to {pod}")).unwrap_or_default();
+                let message = format!("{component}: asking {url} for a completion{by}");
+                let proof = Proof { component, url: Some(url), through, ..Proof::default() };
                 self.write(Level::Info, message, Body::ProofStart { proof });
             }
-            Event::Proving { component, url, waiting_for } => {
+            Event::Proving { component, url, through, waiting_for } => {
                 let message = format!("{component}: no completion yet: {}", waiting_for.as_deref().unwrap_or_default());
-                let proof = Proof { component, url: Some(url), waiting_for, ..Proof::default() };
+                let proof = Proof { component, url: Some(url), through, waiting_for, ..Proof::default() };
                 self.write(Level::Info, message, Body::ProofProgress { proof });
             }
             Event::Proved { component, url, model, text, tokens, elapsed, first_token } => {
@@ -330,6 +331,7 @@ impl Sink for JsonLines {
                 let proof = Proof {
                     component,
                     url: Some(url),
+                    through: None,
                     waiting_for: None,
                     model: Some(model),
                     text: Some(text),

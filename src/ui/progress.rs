@@ -343,9 +343,10 @@ impl Sink for Progress {
                 let text = format!("{}. Nothing more is begun; {begun} will end first: {names}.", tame(&because));
                 inner.line(&self.paint.yellow(&text), now);
             }
-            Event::Proving { component, url, waiting_for } => {
+            Event::Proving { component, url, through, waiting_for } => {
+                let by = through.map(|pod| format!(", by port-forward to {}", tame(&pod))).unwrap_or_default();
                 let text = match waiting_for {
-                    None => format!("{}: asking {} for a completion", tame(&component), tame(&url)),
+                    None => format!("{}: asking {} for a completion{by}", tame(&component), tame(&url)),
                     Some(why) => format!("{}: no completion yet: {}", tame(&component), tame(&why)),
                 };
                 inner.line(&text, now);

@@ -103,11 +103,21 @@ pub fn abandoned(abandoned: &[(&str, Option<&str>)], paint: Paint) -> String {
     paint.yellow(&format!("{noun} left there and forgotten, to be deleted by hand:")) + &lines
 }
 
-/// The proof that a model answers, with its times in milliseconds: until the first token, and in all.
-pub fn proved(component: &str, model: &str, tokens: u64, first: Option<u64>, whole: u64) -> String {
+/// The proof that a model answers, with its times in milliseconds, until the first token and in all; and whether it
+/// went by port-forward.
+pub fn proved(
+    component: &str,
+    model: &str,
+    tokens: u64,
+    first: Option<u64>,
+    whole: u64,
+    through: Option<&str>,
+) -> String {
     let seconds = |millis: u64| format!("{}.{:02} s", millis / 1000, millis % 1000 / 10);
     let first = first.map(|first| format!("first token after {}, ", seconds(first))).unwrap_or_default();
-    format!("{} answers as {}: {first}{tokens} tokens in {}.", tame(component), tame(model), seconds(whole))
+    let by = through.map(|pod| format!(", by port-forward to {}: its gateway has no public address", tame(pod)));
+    let (by, took) = (by.unwrap_or_default(), seconds(whole));
+    format!("{} answers as {}: {first}{tokens} tokens in {took}{by}.", tame(component), tame(model))
 }
 
 /// A model that answers.

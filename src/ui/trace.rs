@@ -362,7 +362,7 @@ impl Sink for Trace {
                 inner.moment(if at_once { "interrupted again: leaving" } else { "interrupted: finishing" });
             }
             Event::Stranded { because, .. } => inner.moment(&because),
-            Event::Proving { component, url, waiting_for } => {
+            Event::Proving { component, url, waiting_for, .. } => {
                 let (now, key) = (inner.now(), (component, "completion".to_owned()));
                 if inner.tracks.get(&key).is_none_or(|track| track.open == 0) {
                     inner.open(&key, "asking for a completion", now, json!({ "url": url }));

@@ -157,6 +157,7 @@ fn endpoint(scheme: &str, port: u16, ca: Option<&str>) -> Endpoint {
         ca_pem: ca.map(str::to_owned),
         server_name: Some("model.test".to_owned()),
         api_key: None,
+        through: None,
     }
 }
 
@@ -368,7 +369,8 @@ fn a_server_that_answers_in_one_piece_is_proven_but_has_no_first_token() {
         let there = endpoint("http", port, None);
         refusal(listen(&client, &there, 1000).await, ErrorClass::Invalid, "answers in one piece", "collect streams");
         let (url, model, prompt) = (there.url, "m".to_owned(), "hi".to_owned());
-        let request = CompletionRequest { url, model, ca_pem: None, server_name: None, api_key: None, prompt };
+        let request =
+            CompletionRequest { url, model, ca_pem: None, server_name: None, api_key: None, through: None, prompt };
         let answer = client.complete(&request).await.expect("a token");
         assert_eq!((answer.text.as_str(), answer.completion_tokens, answer.first_token_millis), ("hello", 1, None));
     });

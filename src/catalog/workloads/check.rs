@@ -279,11 +279,25 @@ pub(super) fn all(expansion: &mut Expansion<'_>, plans: &[Plan<'_>]) {
     }
 }
 
-/// The nodes of a pool at most, where the stack has the pool.
+/// The nodes of a pool at most, where the stack has the pool: as many in each of its zones.
 fn nodes(expansion: &Expansion<'_>, name: &str) -> Option<i64> {
     let pool = expansion.stack.node_pools.get(name)?;
     let fixed = pool.nodes.as_ref().map_or(1, |nodes| nodes.get());
-    Some(pool.autoscale.as_ref().map_or(fixed, |bounds| bounds.max))
+    Some(pool.autoscale.as_ref().map_or(fixed, |bounds| bounds.max) * zones(expansion, name))
+}
+
+/// How many zones a pool is in: those that it names, else those of the cluster, else three of a region.
+fn zones(expansion: &Expansion<'_>, name: &str) -> i64 {
+    let Some(pool) = expansion.stack.node_pools.get(name) else { return 1 };
+    let Some(cluster) = &expansion.stack.cluster else { return 1 };
+    let named = [&pool.node_locations, &cluster.node_locations].into_iter().map(Vec::len).find(|count| *count > 0);
+    let regional = cluster.location.as_ref().is_some_and(|location| !location.is_zone());
+    match named {
+        _ if pool.zone.is_some() => 1,
+        Some(count) => i64::try_from(count).unwrap_or(1),
+        None if regional => 3,
+        None => 1,
+    }
 }
 
 /// What is left on each node that the copies of these workloads take: the largest first, each onto the first node that
@@ -323,7 +337,9 @@ fn room(expansion: &mut Expansion<'_>, name: &str, plans: &[&Plan<'_>]) {
     if wanted <= nodes {
         return;
     }
-    let hint = format!("give the pool {wanted} nodes");
+    let zones = zones(expansion, name);
+    let each = if zones > 1 { " in each zone" } else { "" };
+    let hint = format!("give the pool {} nodes{each}", (wanted + zones - 1) / zones);
     let label = "more than there is room for";
     if let [plan] = plans {
         let replicas = plan.workload.replicas();

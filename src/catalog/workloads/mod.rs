@@ -373,6 +373,7 @@ fn outputs(expansion: &mut Expansion<'_>, plan: &Plan<'_>, service: &Address) {
         ca: gateway::ca(expansion),
         server_name: tls.then(|| gateway::server_name(expansion)),
         api_key: plan.workload.api_key.as_ref().map(|key| key.value.0.clone()),
+        gateway: gateway::portal(expansion),
         timeout: timing::PROOF,
     };
     expansion.proofs.push(proof);

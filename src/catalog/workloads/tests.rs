@@ -227,3 +227,28 @@ fn round_robin_needs_a_rule_and_no_scheduler() {
     assert_eq!(rule["spec"]["trafficPolicy"]["loadBalancer"]["simple"], "ROUND_ROBIN");
     assert_eq!(rule["spec"]["trafficPolicy"]["tls"]["credentialName"], "inference-gateway-tls");
 }
+
+#[test]
+fn a_pool_has_room_in_each_of_its_zones() {
+    let lay = |location: &str, pool: &str, replicas: u8| {
+        let text = T4.replace("location = \"europe-west4-a\"", location);
+        let text = text.replace("nodes = 1  ", &format!("{pool}\nnodes = 1  "));
+        match try_expand(&text.replace("replicas = 1", &format!("replicas = {replicas}")), &NoLoader) {
+            Ok(_) => None,
+            Err(Diagnostics(found)) => Some(found.iter().map(|mistake| mistake.to_string()).collect::<String>()),
+        }
+    };
+    let region = "location = \"europe-west4\"";
+    let two = "location = \"europe-west4\"\nnode_locations = [\"europe-west4-a\", \"europe-west4-b\"]";
+    assert_eq!(lay(region, "", 3), None);
+    assert_eq!(lay(two, "", 2), None);
+    assert_eq!(lay(region, "zone = \"europe-west4-a\"", 1), None);
+    for (location, pool, replicas, hint) in [
+        (region, "", 4, "give the pool 2 nodes in each zone"),
+        (two, "", 3, "give the pool 2 nodes in each zone"),
+        (region, "zone = \"europe-west4-a\"", 2, "give the pool 2 nodes"),
+    ] {
+        let said = lay(location, pool, replicas).expect("refused");
+        assert!(said.contains(hint) && said.contains("do not fit into node_pools.gpu"), "{said}");
+    }
+}

@@ -13,6 +13,7 @@ const EXIT_CODES: &[(&str, &str)] = &[
     ),
     ("2", "With --detailed-exitcode, of plan and drift: there are changes. Without it never."),
     ("3", "Of fmt --check: a file is not in canonical form."),
+    ("4", "Of plan, apply and destroy: the plan breaks a rule, and nothing was changed."),
 ];
 
 /// (variable, meaning). Every variable that the program reads by itself; inputs may name others in a stack file.

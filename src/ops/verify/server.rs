@@ -24,6 +24,13 @@ pub(super) const SPOKEN: [&str; 3] = ["chat", "stream", "embeddings"];
 /// Whether the server is there and is who it should be.
 pub(super) async fn reached(course: &mut Course<'_>, of: &str, endpoint: &Endpoint) -> bool {
     let platforms = course.platforms;
+    if let Some(passage) = &endpoint.through {
+        let way = async {
+            drop(passage.open().await?);
+            Ok(Fact::Is(format!("by port-forward to {passage}: the gateway has no public address")))
+        };
+        course.take(of, "way", way).await;
+    }
     let trusted = course.take(of, "tls", async {
         let Some(shown) = platforms.models.certificate(endpoint).await? else {
             return Ok(Fact::Absent("the URL has no TLS: what is said can be read on the way".to_owned()));
@@ -187,7 +194,9 @@ pub(super) async fn counts(course: &mut Course<'_>, served: &Served) {
         let read = async {
             let counters = replica.counters(platforms).await.map_err(|error| match error.hint {
                 Some(_) => error,
-                None => error.hint("see the pod and its logs; reading it needs the right to pods/proxy"),
+                None => {
+                    error.hint("see the pod and its logs; reading it needs the right to pods/portforward or pods/proxy")
+                }
             })?;
             fact(counters)
         };

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use hyper::upgrade::Upgraded;
 use kube::client::Body;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -21,7 +22,7 @@ use super::live::Page;
 use super::refusal::Refusal;
 use super::transport;
 use crate::env::clock::{SharedClock, timeout};
-use crate::env::wire;
+use crate::env::{websocket, wire};
 use crate::provider::google::client::GoogleClient;
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
@@ -346,6 +347,63 @@ impl Cluster {
         Ok(request.header(http::header::AUTHORIZATION, format!("Bearer {token}")))
     }
 
+    /// Turns a request into a connection of its own, in the words of a subprotocol of WebSockets.
+    ///
+    /// # Errors
+    /// Whatever was answered instead.
+    pub async fn upgrade(&self, path: &str, protocol: &'static str) -> Result<Upgraded, Refusal> {
+        let Login::Kubeconfig(given) = &self.login else { return self.upgrade_once(path, protocol).await };
+        let seen = *self.logins.lock().await;
+        match self.upgrade_once(path, protocol).await {
+            Err(refusal) if refusal.code() == Some(401) => {
+                self.renew(given, seen).await?;
+                self.upgrade_once(path, protocol).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn upgrade_once(&self, path: &str, protocol: &'static str) -> Result<Upgraded, Refusal> {
+        let key = websocket::key();
+        let request = self.request(Method::GET, path, "*/*").await?;
+        let request = request
+            .header(http::header::CONNECTION, "Upgrade")
+            .header(http::header::UPGRADE, "websocket")
+            .header(http::header::SEC_WEBSOCKET_VERSION, "13")
+            .header(http::header::SEC_WEBSOCKET_KEY, &key)
+            .header(http::header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        let request = request.body(Body::empty()).map_err(|error| not_a_path(path, &error))?;
+        let _busy = self.clock.busy();
+        let wire = wire::Request::begin(&*self.clock, "GET", path);
+        let exchange = async {
+            let answer = self.client().send(request).await.map_err(|error| unreachable(&error))?;
+            let status = answer.status();
+            if status != StatusCode::SWITCHING_PROTOCOLS {
+                let bytes = answer.into_body().collect().await.map_err(|error| unreachable(&error))?.to_bytes();
+                return Err(refused(status, None, &bytes));
+            }
+            let headers = answer.headers();
+            let agreed = headers.get(http::header::SEC_WEBSOCKET_PROTOCOL).is_some_and(|value| value == protocol)
+                && headers
+                    .get(http::header::SEC_WEBSOCKET_ACCEPT)
+                    .is_some_and(|value| *value == websocket::accept(&key));
+            if !agreed {
+                let text = format!("the API server does not speak {protocol}");
+                return Err(Refusal::failed(ErrorClass::Invalid, text));
+            }
+            hyper::upgrade::on(answer).await.map_err(|error| unreachable(&error))
+        };
+        let answer = timeout(&*self.clock, ATTEMPT, exchange).await.unwrap_or_else(|_| Err(late()));
+        match &answer {
+            Ok(_) => wire.over(&101),
+            Err(refusal) => match refusal.code() {
+                Some(code) => wire.over(&code),
+                None => wire.over(&"no answer"),
+            },
+        }
+        answer
+    }
+
     async fn send_once(
         &self,
         method: Method,
@@ -387,10 +445,7 @@ impl Cluster {
             Ok(Ok((status, ..))) => wire.over(&status.as_u16()),
             _ => wire.over(&"no answer"),
         }
-        let (status, wait, bytes) = answer.map_err(|_| {
-            let text = format!("the API server did not answer within {} s", ATTEMPT.as_secs());
-            Refusal::failed(ErrorClass::Unavailable, text)
-        })??;
+        let (status, wait, bytes) = answer.map_err(|_| late())??;
         if status.is_success() { Ok(bytes) } else { Err(refused(status, wait, &bytes)) }
     }
 }
@@ -407,6 +462,10 @@ fn refused(status: StatusCode, wait: Option<u64>, bytes: &[u8]) -> Refusal {
         }
     };
     Refusal::Answered { code: status.as_u16(), status: with_wait(said, wait) }
+}
+
+fn late() -> Refusal {
+    Refusal::failed(ErrorClass::Unavailable, format!("the API server did not answer within {} s", ATTEMPT.as_secs()))
 }
 
 fn not_a_path(path: &str, error: &http::Error) -> Refusal {

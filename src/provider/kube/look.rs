@@ -8,6 +8,8 @@ use serde_json::{Value as Json, json};
 use super::apply::version_of;
 use super::client::{Cluster, Connections, Content};
 use super::discovery::escape;
+use super::forward;
+use crate::platform::passage::Duplex;
 use crate::platform::standing::LogOf;
 use crate::platform::{Door, Objects, Sought};
 use crate::resource::error::{ErrorClass, ProviderError};
@@ -111,6 +113,20 @@ impl Objects for KubeObjects {
         let path = format!("/api/v1/namespaces/{}/pods/{scheme}{}:{port}/proxy{path}", escape(namespace), escape(pod));
         let page = cluster.text(&path).await;
         page.map_err(|refusal| refusal.error(&format!("pod {namespace}/{pod}"), &Json::Null))
+    }
+
+    async fn forward(
+        &self,
+        connection: Option<&Value>,
+        namespace: &str,
+        pod: &str,
+        port: u16,
+    ) -> Result<Box<dyn Duplex>, ProviderError> {
+        let cluster = self.cluster(connection).await?;
+        let path = format!("/api/v1/namespaces/{}/pods/{}/portforward?ports={port}", escape(namespace), escape(pod));
+        let upgraded = cluster.upgrade(&path, forward::PROTOCOL).await;
+        let upgraded = upgraded.map_err(|refusal| refusal.error(&format!("pod {namespace}/{pod}"), &Json::Null))?;
+        Ok(Box::new(forward::carried(upgraded)))
     }
 
     async fn log(&self, connection: Option<&Value>, log: &LogOf<'_>) -> Result<String, ProviderError> {

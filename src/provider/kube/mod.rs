@@ -14,6 +14,7 @@ mod discovery;
 pub mod driver;
 mod fields;
 mod find;
+mod forward;
 pub mod given;
 pub mod hook;
 pub mod immutable;

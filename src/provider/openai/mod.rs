@@ -24,6 +24,7 @@ use self::road::{Goal, bracketed, goal};
 use crate::env::clock::{SharedClock, timeout};
 use crate::env::wire;
 use crate::platform::models::{Endpoint, Models, Patience, Presented, Question, Reply, Told, refused};
+use crate::platform::passage::{Duplex, Passage};
 use crate::platform::{Completion, CompletionRequest, Prover};
 use crate::resource::error::{ErrorClass, ProviderError};
 
@@ -54,7 +55,10 @@ impl OpenAiClient {
     /// An open connection, with its TLS session where the goal has one.
     async fn open(&self, goal: &Goal, endpoint: &Endpoint, patience: Patience) -> Result<Link, ProviderError> {
         let connect = async {
-            let stream = road::connect(goal, self.proxy.as_ref()).await?;
+            let stream: Box<dyn Duplex> = match &endpoint.through {
+                Some(passage) => passage.open().await?,
+                None => Box::new(road::connect(goal, self.proxy.as_ref()).await?),
+            };
             if !goal.tls {
                 return Ok(Link::Plain(stream));
             }
@@ -141,7 +145,7 @@ impl Drop for Drive {
 }
 
 enum Link {
-    Plain(tokio::net::TcpStream),
+    Plain(Box<dyn Duplex>),
     Secure(Box<trust::Session>),
 }
 
@@ -311,6 +315,7 @@ impl Prover for OpenAiClient {
             ca_pem: request.ca_pem.clone(),
             server_name: request.server_name.clone(),
             api_key: request.api_key.as_ref().map(|key| key.0.clone()),
+            through: request.through.clone(),
         };
         let body = json!({"model": request.model, "prompt": request.prompt, "max_tokens": TOKENS, "temperature": 0,
             "stream": true, "stream_options": {"include_usage": true}});
@@ -332,11 +337,13 @@ impl Prover for OpenAiClient {
                     completion_tokens: count("/usage/completion_tokens"),
                     millis: millis(elapsed),
                     first_token_millis: None,
+                    through: request.through.as_ref().map(Passage::to_string),
                 });
             }
         };
         Ok(Completion {
             first_token_millis: Some(millis(told.first_token)),
+            through: request.through.as_ref().map(Passage::to_string),
             millis: millis(told.whole),
             prompt_tokens: told.prompt_tokens.unwrap_or_default(),
             completion_tokens: told.completion_tokens.unwrap_or(told.pieces),

@@ -8,17 +8,17 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::env::clock::{SharedClock, Timestamp};
 use crate::platform::models::Presented;
+use crate::platform::passage::Duplex;
 use crate::resource::error::{ErrorClass, ProviderError};
 
 /// A verified session.
-pub(super) type Session = tokio_rustls::client::TlsStream<TcpStream>;
+pub(super) type Session = tokio_rustls::client::TlsStream<Box<dyn Duplex>>;
 
 /// The run's own time, by which certificates are judged: the simulator's are made by simulated time.
 struct ByClock(SharedClock);
@@ -37,7 +37,7 @@ impl rustls::time_provider::TimeProvider for ByClock {
 
 /// A TLS session whose certificate is for `name` and signed by `ca`, or by a system root without one.
 pub(super) async fn secure(
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
     name: &str,
     ca: Option<&str>,
     clock: SharedClock,

@@ -85,6 +85,9 @@ where
         .filter(|l| number(l, "/port") == Some(i64::from(port)))
         .cloned()
         .collect();
+    if listeners.is_empty() {
+        return Err(std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "no listener has this port"));
+    }
     let secure = listeners.iter().any(|l| text(l, "/protocol") == "HTTPS");
     let (plane, proxy) = (plane.clone(), pod.clone());
     if !secure {

@@ -97,6 +97,10 @@ impl Cloud for ClusterCloud {
             Some(rule) => {
                 (rule["IPAddress"].as_str().unwrap_or_default().to_owned(), rule["_since"].as_u64().unwrap_or(0))
             }
+            None if balancer.internal => {
+                let address = balancer.address.clone().unwrap_or_else(|| network::free_internal_address(google));
+                (address, google.clock.now().0)
+            }
             None => {
                 let used = quotas::usage(google, project, region).get("IN_USE_ADDRESSES").copied().unwrap_or(0.0);
                 let limit = quotas::limit(google, region, "IN_USE_ADDRESSES");

@@ -112,6 +112,15 @@ pub fn free_address(google: &Google) -> String {
     free.next().unwrap_or_else(|| "192.0.2.254".to_owned())
 }
 
+/// The lowest address within the network that no load balancer has.
+pub fn free_internal_address(google: &Google) -> String {
+    let rules = all(google, "forwardingRules");
+    let taken = |address: &str| rules.iter().any(|rule| rule["IPAddress"] == address);
+    // The upper end of the subnet of europe-west4 in a network in auto mode; nodes are elsewhere.
+    let mut free = (2..=254).map(|host| format!("10.164.15.{host}")).filter(|address| !taken(address));
+    free.next().unwrap_or_else(|| "10.164.14.2".to_owned())
+}
+
 /// The region of a location, as a scope.
 pub fn region_scope(location: &str) -> String {
     format!("regions/{}", offers::region_of(location))
