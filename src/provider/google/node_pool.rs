@@ -549,7 +549,7 @@ impl Driver for NodePoolDriver {
         Ok(Poll { readiness, observed: Some(self.observe(&place, &pool).await) })
     }
 
-    fn poll_interval(&self, _: Duration) -> Duration {
-        Duration::from_secs(5)
+    fn poll_interval(&self, waited: Duration) -> Duration {
+        if waited < Duration::from_secs(30) { Duration::from_secs(5) } else { Duration::from_secs(10) }
     }
 }
