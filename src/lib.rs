@@ -10,6 +10,7 @@ pub mod chart;
 pub mod cli;
 pub mod cost;
 pub mod diag;
+pub mod diagnosis;
 pub mod engine;
 pub mod env;
 pub mod event;

@@ -8,12 +8,14 @@ pub mod metrics;
 pub mod models;
 pub mod passage;
 pub mod preflight;
+pub mod standing;
 
 use async_trait::async_trait;
 
 use self::audit::{Audit, Captured, Finding, Unseen};
 use self::expiry::Marked;
 use self::passage::{Duplex, Passage};
+use self::standing::{LogOf, Thing};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
 
@@ -143,6 +145,15 @@ pub trait Objects: Send + Sync {
         let _ = (connection, namespace, pod, port);
         Err(ProviderError::new(ErrorClass::Invalid, "no ports of pods can be forwarded from here"))
     }
+
+    /// Reads the end of a container's log. One try.
+    ///
+    /// # Errors
+    /// When the API server or the node does not answer, or there is no such container (any more).
+    async fn log(&self, connection: Option<&Value>, log: &LogOf<'_>) -> Result<String, ProviderError> {
+        let _ = (connection, log);
+        Err(ProviderError::new(ErrorClass::Invalid, "logs cannot be read from here"))
+    }
 }
 
 /// What a run would change, so that state for one place is never used on another.
@@ -169,6 +180,16 @@ pub trait Site: Send + Sync {
     async fn capture(&self, cluster: &Value) -> Result<Option<Captured>, ProviderError> {
         let _ = cluster;
         Ok(None)
+    }
+
+    /// How a cluster, of which this is known, and its pools stand, with what the platform says is wrong with them:
+    /// conditions, failed operations, errors of instance groups. Nothing for a platform without clusters.
+    ///
+    /// # Errors
+    /// When the platform itself does not answer.
+    async fn standing(&self, cluster: &Value) -> Result<Vec<Thing>, ProviderError> {
+        let _ = cluster;
+        Ok(Vec::new())
     }
 
     /// Everything that still carries the stack's id, and everything that the captured clusters have left behind. What

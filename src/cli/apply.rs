@@ -19,7 +19,7 @@ use crate::cli::reach::{Place, with_platforms};
 use crate::cli::receipt::Looking;
 use crate::cli::source::Planned;
 use crate::cli::terminal::Terminal;
-use crate::cli::{preflight, report, run, source};
+use crate::cli::{aftermath, preflight, report, run, source};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
 use crate::env::clock::Timestamp;
@@ -248,6 +248,7 @@ async fn carry(
         false => None,
     };
     let code = conclude(&looking, &applied, &timeline, receipt.as_ref())?;
+    aftermath::tell(&looking, &applied, wanted, session.state()).await;
     if let Some(path) = job.report {
         report::Page::of(job, place, &plan).ran(&timeline, &applied, receipt.as_ref()).write(path, terminal)?;
     }

@@ -81,6 +81,8 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Check every link from the cluster to the last token, of a stack or of any server of the OpenAI API.
     Verify(super::verify::VerifyArgs),
+    /// Find out why a stack does not work: causes with the fact that shows each and what to do; changes nothing.
+    Diagnose(super::diagnose::DiagnoseArgs),
     /// Measure what a served model does: what its prefix cache buys, whether prefixes stay on a replica.
     Bench(super::bench::BenchArgs),
     /// Print the dependency graph, or why one resource needs another.

@@ -4,6 +4,7 @@
 //! One file per command; each is arguments in, one verb of `ops`, one view out.
 
 mod adopt;
+mod aftermath;
 mod apply;
 mod args;
 mod bench;
@@ -11,6 +12,7 @@ mod chart;
 mod complete;
 mod cost;
 mod destroy;
+mod diagnose;
 mod explain;
 mod export;
 mod fallback;
@@ -124,6 +126,7 @@ fn dispatch(command: args::Command, vars: &dyn Vars, terminal: &terminal::Termin
         args::Command::Output(args) => inspect::output(&args, vars, terminal),
         args::Command::Status(args) => inspect::status(&args, vars, terminal),
         args::Command::Verify(args) => verify::verify(&args, vars, terminal),
+        args::Command::Diagnose(args) => diagnose::diagnose(&args, vars, terminal),
         args::Command::Bench(args) => bench::bench(&args, vars, terminal),
         args::Command::Graph(args) => graph::graph(&args, vars, terminal),
         args::Command::Cost(args) => cost::cost(&args, vars, terminal),

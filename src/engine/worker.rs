@@ -30,6 +30,9 @@ use crate::value::Value;
 /// No single request takes longer. GKE answers in seconds; an API server's own limit is a minute.
 const CALL_LIMIT: Duration = Duration::from_secs(90);
 
+/// What a last try gets where the patience with the same answer is all but over.
+const LAST_CALL: Duration = Duration::from_secs(5);
+
 /// How often a wait that says nothing new is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
@@ -465,15 +468,25 @@ impl Worker {
         let mut delays = Delays::new();
         // A request without an answer may have been carried out, whatever is answered to the next one.
         let mut unanswered = false;
+        // The answer that is had all the time, since when, and how long that is borne.
+        let mut alike: Option<(ProviderError, Timestamp, Duration)> = None;
         loop {
             let answer = {
                 let _permit = self.shared.calls.acquire().await;
                 if !self.shared.leash.holds(self.shared.clock.now()) {
                     return Err(Refusal::Final(unleashed()));
                 }
-                timeout(self.shared.clock.as_ref(), CALL_LIMIT, call()).await
+                let now = self.shared.clock.now();
+                let left = alike.as_ref().map(|(_, since, patience)| patience.saturating_sub(now.since(*since)));
+                let limit = left.map_or(CALL_LIMIT, |left| left.clamp(LAST_CALL, CALL_LIMIT));
+                timeout(self.shared.clock.as_ref(), limit, call()).await
             };
             self.note(&answer);
+            if let (Err(_), Some((error, since, patience))) = (&answer, &alike)
+                && self.shared.clock.now().since(*since) >= *patience
+            {
+                return Err(Refusal::Final(borne(error.clone(), *patience)));
+            }
             let error = match answer {
                 Ok(Ok(ack)) => return Ok(ack),
                 Ok(Err(error)) => error,
@@ -493,8 +506,20 @@ impl Worker {
                 return Err(Refusal::Final(error.into()));
             }
             unanswered |= error.class == ErrorClass::Unavailable;
-            let delay = delays.next(&error);
-            if self.shared.clock.now().plus(delay).since(begun) > self.limit {
+            let now = self.shared.clock.now();
+            alike = error.patience.map(|patience| match alike.take() {
+                Some((_, since, known)) if known == patience => (error.clone(), since, patience),
+                _ => (error.clone(), now, patience),
+            });
+            let mut delay = delays.next(&error);
+            if let Some((_, since, patience)) = &alike {
+                let left = patience.saturating_sub(now.since(*since));
+                if left.is_zero() {
+                    return Err(Refusal::Final(borne(error, *patience)));
+                }
+                delay = delay.min(left);
+            }
+            if now.plus(delay).since(begun) > self.limit {
                 let mut failure = Failure::from(error);
                 failure.causes.insert(0, format!("gave up after {} s", self.limit.as_secs()));
                 return Err(Refusal::Final(failure));
@@ -568,6 +593,13 @@ impl Worker {
             self.driver.until_next_look(self.shared.clock.as_ref(), &self.subject, seen.as_ref(), waited).await;
         }
     }
+}
+
+/// What was answered for so long is the last word.
+fn borne(error: ProviderError, patience: Duration) -> Failure {
+    let mut failure = Failure::from(error);
+    failure.causes.insert(0, format!("the same answer for {} s", patience.as_secs()));
+    failure
 }
 
 /// The state is somebody else's, or may be by now.

@@ -48,6 +48,12 @@ pub fn receipt(stack_file: &Path, world: Option<&Path>, stack: &str) -> PathBuf 
     beside.with_file_name(format!("{stack}.receipt.json"))
 }
 
+/// What the last run failed with, beside the state; none after one that succeeded.
+pub fn failures(stack_file: &Path, world: Option<&Path>, stack: &str) -> PathBuf {
+    let beside = state(stack_file, world, stack);
+    beside.with_file_name(format!("{stack}.failures.json"))
+}
+
 /// Who takes a lock, for the message that somebody else will read.
 pub fn holder(vars: &dyn Vars, command: &str, now: crate::env::clock::Timestamp) -> String {
     let user = vars.get("USER").or_else(|| vars.get("USERNAME")).unwrap_or_else(|| "somebody".to_owned());

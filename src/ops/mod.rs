@@ -4,6 +4,7 @@ pub mod apply;
 pub mod bench;
 pub mod capture;
 pub mod conceal;
+pub mod diagnose;
 pub mod expiry;
 pub mod export;
 pub mod layout;

@@ -46,12 +46,22 @@ pub struct ProviderError {
     pub retry_after: Option<Duration>,
     /// What the user can do.
     pub hint: Option<String>,
+    /// How long retries may be answered like this before it is taken for the last word; the time of the change as a
+    /// whole where nothing is said.
+    pub patience: Option<Duration>,
 }
 
 impl ProviderError {
     /// An error of this class.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        ProviderError { class, message: message.into(), retry_after: None, hint: None }
+        ProviderError { class, message: message.into(), retry_after: None, hint: None, patience: None }
+    }
+
+    /// With an end to its retries.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
     }
 
     /// With a next step for the user.

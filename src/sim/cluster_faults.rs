@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::controllers::faults::{Crash, Faults};
+use super::controllers::faults::{Crash, Faults, Hub};
 use super::controllers::image::Image;
-use super::faults::{Fault, glob};
+use super::faults::{Fault, HubAnswer, glob};
 use super::google::Google;
 
 /// Faults of the clusters of one world.
@@ -35,6 +35,33 @@ impl Faults for ClusterFaults {
     fn image_pull(&self, _: &Json, image: &Image) -> Option<String> {
         self.first(|fault| match fault {
             Fault::ImagePull { image: pattern, message, .. } if glob(&pattern, &reference(image)) => Some(message),
+            _ => None,
+        })
+    }
+
+    fn pull_factor(&self, image: &Image) -> f64 {
+        let slow = self.first(|fault| match fault {
+            Fault::SlowPull { image: pattern, factor } if glob(&pattern, &reference(image)) => Some(factor),
+            _ => None,
+        });
+        slow.unwrap_or(1.0)
+    }
+
+    fn sandbox(&self, pod: &Json) -> Option<String> {
+        self.first(|fault| match fault {
+            Fault::Sandbox { pod: pattern, message, .. } if glob(&pattern, &path(pod)) => Some(message),
+            _ => None,
+        })
+    }
+
+    fn hub(&self, repository: &str) -> Option<Hub> {
+        self.first(|fault| match fault {
+            Fault::ModelHub { repository: pattern, answer, .. } if glob(&pattern, repository) => Some(match answer {
+                HubAnswer::Unauthorized => Hub::Unauthorized,
+                HubAnswer::Restricted => Hub::Restricted,
+                HubAnswer::Missing => Hub::Missing,
+                HubAnswer::Unreachable => Hub::Unreachable,
+            }),
             _ => None,
         })
     }

@@ -42,6 +42,12 @@ pub enum Fault {
         metric: String,
         /// The limit.
         limit: f64,
+        /// Simulated seconds after the rules were set at which it starts.
+        #[serde(default)]
+        from: u64,
+        /// … and ends.
+        #[serde(default)]
+        until: Option<u64>,
     },
     /// Requests are answered with an error and not carried out.
     Http {
@@ -181,6 +187,43 @@ pub enum Fault {
         #[serde(default)]
         until: Option<u64>,
     },
+    /// Pulling images takes longer inside clusters.
+    SlowPull {
+        /// Images, with `*` for any text.
+        #[serde(default = "anything")]
+        image: String,
+        /// By which factor.
+        factor: f64,
+    },
+    /// The hub of models refuses to hand out files.
+    ModelHub {
+        /// Repositories, with `*` for any text.
+        #[serde(default = "anything")]
+        repository: String,
+        /// What it says.
+        answer: HubAnswer,
+        /// As above.
+        #[serde(default)]
+        from: u64,
+        /// As above.
+        #[serde(default)]
+        until: Option<u64>,
+    },
+    /// Pods get no network.
+    Sandbox {
+        /// Pods as `namespace/name`, with `*` for any text.
+        #[serde(default = "anything")]
+        pod: String,
+        /// What the container runtime says.
+        #[serde(default = "no_network")]
+        message: String,
+        /// As above.
+        #[serde(default)]
+        from: u64,
+        /// As above.
+        #[serde(default)]
+        until: Option<u64>,
+    },
     /// Running containers end against their will.
     Crash {
         /// Pods as `namespace/name`, with `*` for any text.
@@ -261,6 +304,26 @@ pub enum Fault {
         /// Whether deletes of clusters leave load balancers and disks; they do by default.
         keep: bool,
     },
+}
+
+/// What the hub of models answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HubAnswer {
+    /// The token is not one of its own.
+    Unauthorized,
+    /// Whoever asks has not been let in to a repository behind a licence.
+    Restricted,
+    /// There is no such repository.
+    Missing,
+    /// None: the connection times out.
+    Unreachable,
+}
+
+fn no_network() -> String {
+    "failed to setup network for sandbox: plugin type=\"istio-cni\" name=\"istio-cni\" failed (add): failed to find plugin \
+     \"istio-cni\" in path [/home/kubernetes/bin]"
+        .to_owned()
 }
 
 fn one() -> u64 {
@@ -380,6 +443,9 @@ impl Faults {
         let now = |from: u64, until: Option<u64>| age >= from && until.is_none_or(|until| age < until);
         let holds = |fault: &Fault| match fault {
             Fault::Stockout { from, until, .. }
+            | Fault::Quota { from, until, .. }
+            | Fault::ModelHub { from, until, .. }
+            | Fault::Sandbox { from, until, .. }
             | Fault::ImagePull { from, until, .. }
             | Fault::Crash { from, until, .. }
             | Fault::Webhook { from, until, .. }
@@ -496,8 +562,10 @@ impl Faults {
 
     /// A quota other than the default.
     pub fn quota(&self, region: &str, metric: &str) -> Option<f64> {
-        self.rules().into_iter().find_map(|(_, fault)| match fault {
-            Fault::Quota { region: r, metric: m, limit } if (r.is_empty() || r == region) && m == metric => Some(limit),
+        self.present().into_iter().find_map(|fault| match fault {
+            Fault::Quota { region: r, metric: m, limit, .. } if (r.is_empty() || r == region) && m == metric => {
+                Some(limit)
+            }
             _ => None,
         })
     }
@@ -587,6 +655,7 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::clock::Clock as _;
     use crate::env::discrete::DiscreteClock;
 
     fn faults(rules: Json) -> Faults {
@@ -616,6 +685,20 @@ mod tests {
         assert_eq!(faults.stockout("us-central1-a", "n1-standard-4", "nvidia-tesla-t4"), Some(None));
         assert_eq!(faults.stockout("us-central1-a", "n1-standard-4", ""), None);
         assert_eq!(faults.stockout("us-central1-b", "n1-standard-4", "nvidia-tesla-t4"), None);
+    }
+
+    #[test]
+    fn a_quota_may_come_and_go() {
+        let clock = DiscreteClock::new(Timestamp(1_000));
+        let faults = Faults::new(World::in_memory(), Arc::new(clock.clone()));
+        let rule = json!({"kind": "quota", "metric": "CPUS", "limit": 1.0, "from": 60, "until": 120});
+        faults.set(&json!({ "faults": [rule, {"kind": "model-hub", "answer": "missing"}] })).expect("valid");
+        let runtime = clock.runtime().expect("runtime");
+        for (wait, limit) in [(0, None), (60, Some(1.0)), (60, None)] {
+            runtime.block_on(clock.sleep(Duration::from_secs(wait)));
+            assert_eq!(faults.quota("us-central1", "CPUS"), limit, "after {wait} s more");
+        }
+        assert!(faults.present().iter().any(|f| matches!(f, Fault::ModelHub { answer: HubAnswer::Missing, .. })));
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Interiors for Clusters {
     ) -> Result<Arc<dyn Interior>, String> {
         let clock = simulator.clock.clone();
         let faults: Arc<dyn Faults> = Arc::new(ClusterFaults(simulator.google.clone()));
-        let programs = cluster::programs(addons::programs());
+        let programs = cluster::programs(addons::programs(&faults));
         let webhooks = Arc::new(ServiceWebhooks::new(clock.clone(), programs.clone(), faults.clone()));
         let mut plugins = admission::standard();
         plugins.extend(admission::google());

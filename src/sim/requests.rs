@@ -1,13 +1,18 @@
 //! What a simulated world was asked since it was opened, by kind of request, and what its rules did to which kind.
 //!
-//! A kind is a method and a path with `*` for every name in it, so that it is a pattern of `faults` as well. Counts
-//! only, in memory, for whoever tests a client: `GET /sim/v1/requests`.
+//! A kind is a method and a path with `*` for every name in it, so that it is a pattern of `faults` as well. In
+//! memory, for whoever tests a client: counts (`GET /sim/v1/requests`), and the latest refusals in their words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
+
+use crate::env::clock::Timestamp;
+
+/// How many refusals are kept.
+const REFUSALS: usize = 2000;
 
 /// One kind's counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,16 +23,30 @@ pub struct Count {
     pub struck: BTreeMap<String, u64>,
 }
 
+/// A request that was answered with an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// When it was answered.
+    pub at: Timestamp,
+    /// What was asked: method and path, names included.
+    pub asked: String,
+    /// HTTP status.
+    pub code: u16,
+    /// The answer's message.
+    pub message: String,
+}
+
 /// The counts of one simulator.
 #[derive(Debug)]
 pub struct Requests {
     kinds: Mutex<BTreeMap<String, Count>>,
+    refused: Mutex<VecDeque<Refused>>,
     total: watch::Sender<u64>,
 }
 
 impl Default for Requests {
     fn default() -> Self {
-        Requests { kinds: Mutex::default(), total: watch::Sender::new(0) }
+        Requests { kinds: Mutex::default(), refused: Mutex::default(), total: watch::Sender::new(0) }
     }
 }
 
@@ -42,6 +61,23 @@ impl Requests {
         }
         drop(kinds);
         self.total.send_modify(|total| *total += 1);
+    }
+
+    /// Notes an answer that was an error. Reads of what is not there are none.
+    pub(super) fn refuse(&self, refused: Refused) {
+        if refused.code == 404 && refused.asked.starts_with("GET ") {
+            return;
+        }
+        let mut all = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == REFUSALS {
+            all.pop_front();
+        }
+        all.push_back(refused);
+    }
+
+    /// The latest refusals, oldest first.
+    pub fn refused(&self) -> Vec<Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// All kinds so far: `POST /v1/projects/*/locations/*/clusters`.
@@ -138,6 +174,19 @@ mod tests {
             assert_eq!(kind("GET", path), format!("GET {pattern}"));
             assert!(super::super::faults::glob(pattern, path), "{pattern} {path}");
         }
+    }
+
+    #[test]
+    fn refusals_are_kept_but_for_reads_of_nothing() {
+        let requests = Requests::default();
+        let refused =
+            |asked: &str, code| Refused { at: Timestamp(1), asked: asked.to_owned(), code, message: "no".to_owned() };
+        requests.refuse(refused("GET /api/v1/pods/p", 404));
+        for _ in 0..REFUSALS + 3 {
+            requests.refuse(refused("PATCH /api/v1/pods/p", 403));
+        }
+        assert_eq!(requests.refused().len(), REFUSALS);
+        assert!(requests.refused().iter().all(|refused| refused.code == 403));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod bench_markdown;
 pub mod bench_text;
 pub mod compare_text;
 pub mod cost_text;
+pub mod diagnose_text;
 pub mod diagnostic;
 pub mod events_json;
 pub mod explain_text;

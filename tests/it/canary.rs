@@ -1,6 +1,7 @@
 //! Secrets with a mark, in everything that takes one; then every byte that any command prints or writes is searched
 //! for the marks.
 
+mod bundles;
 mod hunt;
 mod logins;
 mod panics;

@@ -92,8 +92,8 @@ fn all_programs() -> Vec<Arc<dyn Program>> {
         Arc::new(addons::gpu::Gpu),
         Arc::new(addons::operators::Operator),
         Arc::new(addons::kserve::Llmisvc),
-        Arc::new(addons::kserve::StorageInitializer),
-        Arc::new(addons::vllm::Vllm),
+        Arc::new(addons::kserve::StorageInitializer(Arc::new(NoFaults))),
+        Arc::new(addons::vllm::Vllm(Arc::new(NoFaults))),
     ]
 }
 

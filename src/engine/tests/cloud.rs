@@ -34,6 +34,8 @@ pub(super) struct Books {
     pub(super) stopped: Arc<tokio::sync::Notify>,
     /// Names whose creation is refused.
     pub(super) refuse: Vec<String>,
+    /// Until when creations are answered with a webhook that fails.
+    pub(super) deaf: Option<Timestamp>,
     /// Objects of hooks: for which attempt, and when they end.
     pub(super) hooks: BTreeMap<String, (String, Timestamp)>,
     /// In the order of calls.
@@ -146,6 +148,10 @@ impl Driver for Cloud {
         let ack = {
             let mut books = self.books.lock().expect("books");
             books.log.push(format!("create {name}"));
+            if books.deaf.is_some_and(|until| self.clock.now() < until) {
+                let error = ProviderError::new(ErrorClass::Unavailable, "failed calling webhook");
+                return Err(error.patience(Duration::from_secs(100)));
+            }
             if books.refuse.contains(&name) {
                 return Err(ProviderError::new(ErrorClass::Quota, "over quota"));
             }

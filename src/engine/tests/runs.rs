@@ -219,6 +219,24 @@ fn independent_branches_go_on_when_one_fails() {
 }
 
 #[test]
+fn the_same_answer_is_borne_for_as_long_as_it_says() {
+    let mut machine = Machine::new();
+    let stack = desired(&[("a", 1, "x", &[])]);
+    let deaf = |machine: &Machine, seconds: u64| {
+        let until = machine.now.plus(std::time::Duration::from_secs(seconds));
+        machine.books.lock().expect("books").deaf = Some(until);
+    };
+    deaf(&machine, 10_000);
+    let before = machine.now;
+    let (_, summary) = machine.apply(&stack, Interrupt::None).expect("ran");
+    assert_eq!(summary.failed[0].1.causes, ["the same answer for 100 s", "failed calling webhook"]);
+    assert_eq!(machine.now.since(before).as_secs(), 100);
+    deaf(&machine, 90);
+    let (_, summary) = machine.apply(&stack, Interrupt::None).expect("ran");
+    assert!(summary.is_complete() && summary.added == 1, "{:?}", summary.failed);
+}
+
+#[test]
 fn an_interrupted_run_starts_nothing_and_is_taken_up() {
     let mut machine = Machine::new();
     let stack = desired(&[("a", 1, "x", &[]), ("b", 1, "x", &["a"])]);

@@ -3,7 +3,7 @@
 //! GKE through Google's own client, Compute Engine and Resource Manager through small typed calls. Knows
 //! nothing of attributes or diffs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use super::error::{Answer, LOGIN, chain, failed_call, refusal};
 use super::login::Login;
-use crate::env::clock::{SharedClock, timeout};
+use crate::env::clock::{SharedClock, Timestamp, timeout};
 use crate::env::disk::RealDisk;
 use crate::env::vars::ProcessVars;
 use crate::env::wire::Request;
@@ -35,6 +35,8 @@ pub struct GoogleClient {
     credentials: OnceCell<Option<(AccessTokenCredentials, Login)>>,
     http: OnceCell<reqwest::Client>,
     projects: Mutex<BTreeSet<String>>,
+    /// Pools that are being made or changed, and when that was last seen.
+    underway: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 impl GoogleClient {
@@ -49,6 +51,7 @@ impl GoogleClient {
             credentials: OnceCell::new(),
             http: OnceCell::new(),
             projects: Mutex::default(),
+            underway: Mutex::default(),
         })
     }
 
@@ -63,6 +66,7 @@ impl GoogleClient {
             credentials: OnceCell::new_with(Some(None)),
             http: OnceCell::new(),
             projects: Mutex::default(),
+            underway: Mutex::default(),
         })
     }
 
@@ -79,6 +83,23 @@ impl GoogleClient {
     /// The projects that were noted.
     pub fn projects(&self) -> BTreeSet<String> {
         self.projects.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that a pool is being made or changed, or that it is not any more.
+    pub fn note_pool(&self, pool: &str, underway: bool) {
+        let mut all = self.underway.lock().unwrap_or_else(PoisonError::into_inner);
+        if underway {
+            all.insert(pool.to_owned(), self.clock.now());
+        } else {
+            all.remove(pool);
+        }
+    }
+
+    /// Whether this run is at work on a pool, or was a minute ago: nodes may yet come.
+    pub fn awaits_nodes(&self) -> bool {
+        let now = self.clock.now();
+        let all = self.underway.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().any(|seen| now.since(*seen) < Duration::from_secs(60))
     }
 
     /// The clock.

@@ -17,6 +17,7 @@ mod operation;
 mod pool;
 pub mod preflight;
 pub mod site;
+mod standing;
 
 use crate::diag::Diagnostic;
 use crate::resource::error::{ErrorClass, ProviderError};

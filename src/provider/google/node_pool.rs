@@ -459,6 +459,7 @@ impl Driver for NodePoolDriver {
             .ok_or_else(|| ProviderError::new(ErrorClass::Invalid, "project, location, cluster or name is missing"))?;
         let parent = place.in_cluster();
         let wanted = pool::build(&request.attrs, &request.ownership);
+        self.client.note_pool(&place.pool(), true);
         let call = self
             .client
             .call(|gke| async move { gke.create_node_pool().set_parent(parent).set_node_pool(wanted).send().await });
@@ -524,8 +525,10 @@ impl Driver for NodePoolDriver {
             {
                 return Err(error);
             }
+            self.client.note_pool(&place.pool(), true);
             return Ok(Poll { readiness: Readiness::waiting(phrase), observed: None });
         }
+        self.client.note_pool(&place.pool(), false);
         let Some(pool) = self.get(&place).await? else {
             return Ok(Poll { readiness: Readiness::NotFound, observed: None });
         };
@@ -546,7 +549,7 @@ impl Driver for NodePoolDriver {
         Ok(Poll { readiness, observed: Some(self.observe(&place, &pool).await) })
     }
 
-    fn poll_interval(&self, waited: Duration) -> Duration {
-        if waited < Duration::from_secs(30) { Duration::from_secs(5) } else { Duration::from_secs(10) }
+    fn poll_interval(&self, _: Duration) -> Duration {
+        Duration::from_secs(5)
     }
 }

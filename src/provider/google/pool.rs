@@ -489,7 +489,8 @@ pub async fn group_failure(client: &GoogleClient, pool: &NodePool, since: Option
     None
 }
 
-fn group_path(url: &str) -> Option<String> {
+/// The path of the manager of an instance group that GKE names.
+pub fn group_path(url: &str) -> Option<String> {
     let (_, path) = url.split_once("/projects/")?;
     Some(format!("/compute/v1/projects/{}", path.replace("/instanceGroups/", "/instanceGroupManagers/")))
 }

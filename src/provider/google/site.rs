@@ -13,8 +13,10 @@ use super::client::GoogleClient;
 use super::expiry;
 use super::operation::{self, Standing};
 use super::pool::MARK;
+use super::standing;
 use crate::platform::audit::{Audit, Billed, Captured, Finding, Unseen, Verdict};
 use crate::platform::expiry::Marked;
+use crate::platform::standing::Thing;
 use crate::platform::{Objects, Site, Target};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
@@ -102,6 +104,10 @@ impl Site for GoogleSite {
             tracing::info!(cluster = name, error = error.message, "the cluster does not say what it has made");
         }
         Ok(Some(captured))
+    }
+
+    async fn standing(&self, cluster: &Value) -> Result<Vec<Thing>, ProviderError> {
+        standing::standing(&self.client, cluster).await
     }
 
     async fn audit(&self, stack_id: &str, captured: &[Captured]) -> Result<Audit, ProviderError> {

@@ -7,6 +7,7 @@ use super::client::{Cluster, Content};
 use super::discovery::{Resource, escape};
 use super::fields;
 use super::object::{self, MARK, RELEASED, canonical, is_ceded, without_ceded};
+use super::patience::{DEFINED, SUPPLY};
 use super::refusal::Refusal;
 use crate::address::ObjectKey;
 use crate::resource::driver::{ApplyRequest, Ownership};
@@ -57,6 +58,7 @@ pub async fn served(cluster: &Cluster, api_version: &str, key: &ObjectKey) -> Re
     found.ok_or_else(|| {
         let text = format!("{key}: the cluster does not serve {} in {api_version} (yet)", key.kind);
         ProviderError::new(ErrorClass::Unavailable, text)
+            .patience(DEFINED)
             .hint("the CustomResourceDefinition may still be missing or not established")
     })
 }
@@ -87,7 +89,7 @@ pub async fn create(cluster: &Cluster, request: &ApplyRequest) -> Result<Json, P
     if let Some(live) = &there {
         if live.pointer("/metadata/deletionTimestamp").is_some() {
             let text = format!("{key} is still being deleted");
-            return Err(ProviderError::new(ErrorClass::Busy, text));
+            return Err(ProviderError::new(ErrorClass::Busy, text).patience(SUPPLY));
         }
         if !is_ours(live, &request.ownership) {
             match owner(live) {

@@ -72,6 +72,11 @@ impl Connections {
         Connections { google, clock, open: Mutex::default(), given, public, held: tokio::sync::OnceCell::new() }
     }
 
+    /// Whether this run is making nodes, for any cluster.
+    pub fn awaits_nodes(&self) -> bool {
+        self.google.awaits_nodes()
+    }
+
     /// Whether there is a cluster without a connection.
     pub fn is_given(&self) -> bool {
         self.given.is_some()

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-use super::causes::{self, Explanation};
 use super::client::{Cluster, Connections};
-use super::{apply, delete, find, read, settle, status};
+use super::patience::Explanation;
+use super::{apply, causes, delete, find, read, settle, status};
 use crate::env::clock::{Clock, Timestamp};
 use crate::resource::driver::{Ack, ApplyRequest, Driver, Found, Mark, Ownership, Poll, Subject};
 use crate::resource::error::{ErrorClass, ProviderError};
@@ -26,10 +26,24 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// How long an explanation is good for: looking for causes takes several requests.
 const EXPLAINED: Duration = Duration::from_secs(10);
 
+/// … when it has found one.
+const WATCHED_CAUSE: Duration = Duration::from_secs(4);
+
+/// What was found out about an object.
+#[derive(Clone)]
+struct Explained {
+    when: Timestamp,
+    found: Option<Explanation>,
+    /// When the same was first found.
+    first: Timestamp,
+    /// When the object was first looked at.
+    met: Timestamp,
+}
+
 /// Does things to Kubernetes objects.
 pub struct ObjectDriver {
     connections: Arc<Connections>,
-    explained: Mutex<BTreeMap<String, (Timestamp, Option<Explanation>)>>,
+    explained: Mutex<BTreeMap<String, Explained>>,
 }
 
 impl ObjectDriver {
@@ -49,22 +63,36 @@ impl ObjectDriver {
         }
     }
 
-    pub(super) async fn explain(&self, cluster: &Cluster, object: &Json) -> Option<Explanation> {
+    /// Why an object is not ready, and whether that ends the wait.
+    pub(super) async fn explain(&self, cluster: &Cluster, object: &Json) -> Option<(Explanation, bool)> {
         let uid = object.pointer("/metadata/uid").and_then(Json::as_str).unwrap_or_default().to_owned();
         let now = cluster.clock().now();
         let lock = || self.explained.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((when, found)) = lock().get(&uid)
-            && now.since(*when) < EXPLAINED
-        {
-            return found.clone();
-        }
-        // An explanation that cannot be had is no reason to fail the wait.
-        let found = causes::explain(cluster, object).await.unwrap_or_else(|refusal| {
-            tracing::debug!("no causes of {uid}: {:?}", refusal.class());
-            None
-        });
-        lock().insert(uid, (now, found.clone()));
-        found
+        let known = lock().get(&uid).cloned();
+        let fresh = known
+            .as_ref()
+            .filter(|known| now.since(known.when) < if known.found.is_some() { WATCHED_CAUSE } else { EXPLAINED });
+        let explained = match fresh {
+            Some(fresh) => fresh.clone(),
+            None => {
+                // An explanation that cannot be had is no reason to fail the wait.
+                let found =
+                    causes::explain(cluster, object, self.connections.awaits_nodes()).await.unwrap_or_else(|refusal| {
+                        tracing::debug!("no causes of {uid}: {:?}", refusal.class());
+                        None
+                    });
+                let causes = |found: &Option<Explanation>| found.as_ref().map(|found| found.causes.clone());
+                let met = known.as_ref().map_or(now, |known| known.met);
+                let same = known.filter(|known| causes(&known.found) == causes(&found));
+                let first = same.map_or(now, |known| known.first);
+                let explained = Explained { when: now, found, first, met };
+                lock().insert(uid, explained.clone());
+                explained
+            }
+        };
+        let found = explained.found?;
+        let over = found.is_over(explained.met, explained.first, now);
+        Some((found, over))
     }
 }
 
@@ -219,9 +247,9 @@ impl Driver for ObjectDriver {
             show(&cluster, &mut observed).await?;
         }
         if matches!(readiness, Readiness::InProgress { .. } | Readiness::Failed { .. })
-            && let Some(found) = self.explain(&cluster, &live).await
+            && let Some((found, over)) = self.explain(&cluster, &live).await
         {
-            readiness = join(readiness, found);
+            readiness = join(readiness, found, over);
         }
         Ok(Poll { readiness, observed: Some(observed) })
     }
@@ -284,19 +312,27 @@ async fn show(cluster: &Cluster, observed: &mut Observed) -> Result<(), Provider
     Ok(())
 }
 
-/// Readiness with its causes.
-pub(super) fn join(readiness: Readiness, found: Explanation) -> Readiness {
+/// Readiness with its causes; `over` when they end the wait.
+pub(super) fn join(readiness: Readiness, found: Explanation, over: bool) -> Readiness {
+    let said = match &readiness {
+        Readiness::Failed { causes } => causes.join(": "),
+        Readiness::InProgress { waiting_for } => waiting_for.clone(),
+        _ => String::new(),
+    };
+    // What the object says itself is not said twice.
+    let found = found.causes.into_iter().filter(|cause| !said.contains(cause.as_str())).collect::<Vec<_>>();
     match readiness {
+        other if found.is_empty() && !over => other,
         Readiness::Failed { mut causes } => {
-            causes.extend(found.causes);
+            causes.extend(found);
             Readiness::Failed { causes }
         }
-        Readiness::InProgress { waiting_for } if found.terminal => {
-            let causes = std::iter::once(waiting_for).chain(found.causes).collect();
+        Readiness::InProgress { waiting_for } if over => {
+            let causes = std::iter::once(waiting_for).chain(found).collect();
             Readiness::Failed { causes }
         }
         Readiness::InProgress { waiting_for } => {
-            Readiness::InProgress { waiting_for: format!("{waiting_for}: {}", found.causes.join(": ")) }
+            Readiness::InProgress { waiting_for: format!("{waiting_for}: {}", found.join(": ")) }
         }
         other => other,
     }

@@ -203,9 +203,9 @@ impl Driver for HookDriver {
         };
         let mut readiness = ended(&cluster, &live).await?;
         if matches!(readiness, Readiness::InProgress { .. } | Readiness::Failed { .. })
-            && let Some(found) = self.0.explain(&cluster, &live).await
+            && let Some((found, over)) = self.0.explain(&cluster, &live).await
         {
-            readiness = join(readiness, found);
+            readiness = join(readiness, found, over);
         }
         Ok(Poll { readiness, observed: Some(apply::observed(&live)) })
     }

@@ -10,6 +10,7 @@ use super::client::{Cluster, Connections, Content};
 use super::discovery::escape;
 use super::forward;
 use crate::platform::passage::Duplex;
+use crate::platform::standing::LogOf;
 use crate::platform::{Door, Objects, Sought};
 use crate::resource::error::{ErrorClass, ProviderError};
 use crate::value::Value;
@@ -19,6 +20,9 @@ const PAGE: usize = 500;
 
 /// A chart that wants more than this wants to know something else.
 const MOST: usize = 10_000;
+
+/// Bytes of a log.
+const MOST_LOG: usize = 65_536;
 
 /// Looks through the connections of a run.
 pub struct KubeObjects {
@@ -123,5 +127,18 @@ impl Objects for KubeObjects {
         let upgraded = cluster.upgrade(&path, forward::PROTOCOL).await;
         let upgraded = upgraded.map_err(|refusal| refusal.error(&format!("pod {namespace}/{pod}"), &Json::Null))?;
         Ok(Box::new(forward::carried(upgraded)))
+    }
+
+    async fn log(&self, connection: Option<&Value>, log: &LogOf<'_>) -> Result<String, ProviderError> {
+        let cluster = self.cluster(connection).await?;
+        let LogOf { namespace, pod, container, previous, lines } = log;
+        let path = format!(
+            "/api/v1/namespaces/{}/pods/{}/log?container={}&tailLines={lines}&limitBytes={MOST_LOG}&previous={previous}",
+            escape(namespace),
+            escape(pod),
+            escape(container)
+        );
+        let text = cluster.text(&path).await;
+        text.map_err(|refusal| refusal.error(&format!("log of {namespace}/{pod}"), &Json::Null))
     }
 }

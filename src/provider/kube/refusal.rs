@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::Value as Json;
 
+use super::patience::SUPPLY;
 use crate::resource::error::{ErrorClass, ProviderError};
 
 /// A request that did not succeed.
@@ -86,6 +87,7 @@ impl Refusal {
         error.retry_after =
             status.pointer("/details/retryAfterSeconds").and_then(Json::as_u64).map(Duration::from_secs);
         error.hint = hint(class, code, &message);
+        error.patience = patience(class, &message);
         error
     }
 }
@@ -120,6 +122,17 @@ fn class_of(code: u16, reason: &str, message: &str, causes: &[Json], status: &Js
         500..=599 | 408 | 410 => ErrorClass::Unavailable,
         400 | 405 | 406 | 413 | 415 | 422 => ErrorClass::Invalid,
         _ => ErrorClass::Unknown,
+    }
+}
+
+/// What the server says of the cluster's own state gets the time that others usually need to change it.
+fn patience(class: ErrorClass, message: &str) -> Option<Duration> {
+    let said = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    match class {
+        ErrorClass::Unavailable if said(&["failed calling webhook", "conversion webhook", "is being terminated"]) => {
+            Some(SUPPLY)
+        }
+        _ => None,
     }
 }
 

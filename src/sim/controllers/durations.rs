@@ -21,6 +21,8 @@ pub const DISK_ATTACH: Duration = seconds(8);
 /// A node's registration until its kubelet says Ready and the first system Pods run (estimate; seen in
 /// "CPU pool create" of 1-2 min, of which booting is the cloud's).
 pub const NODE_READY: Duration = seconds(10);
+/// How often the node controller looks whether a lost node reports again (Kubernetes' default).
+pub const NODE_MONITOR: Duration = seconds(5);
 /// GKE's driver installer on a GPU node until drivers are loaded (estimate, COS with the default driver).
 pub const GPU_DRIVER_INSTALL: Duration = seconds(60);
 /// A device plugin's registration with the kubelet after its container serves (estimate).
@@ -51,6 +53,8 @@ pub const BACKOFF_LONGEST: Duration = seconds(300);
 pub const BACKOFF_FORGIVEN: Duration = seconds(600);
 /// A mount that cannot be made is tried again after this long at most (kubelet doubles from 0.5 s to 122 s).
 pub const MOUNT_RETRY: Duration = seconds(15);
+/// A sandbox that cannot be made is tried again with the kubelet's next sync of the Pod (seen every 11 to 15 s).
+pub const SANDBOX_RETRY: Duration = seconds(12);
 /// Garbage collection after an owner is gone (estimate for a cluster at work, whose collector's graph lags behind;
 /// an idle one was seen to take 15 ms).
 pub const GARBAGE: Duration = seconds(1);

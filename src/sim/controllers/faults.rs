@@ -17,6 +17,24 @@ pub trait Faults: Send + Sync {
         None
     }
 
+    /// By which factor pulling an image takes longer.
+    fn pull_factor(&self, image: &Image) -> f64 {
+        let _ = image;
+        1.0
+    }
+
+    /// Why a Pod gets no network now, as the container runtime words it.
+    fn sandbox(&self, pod: &Json) -> Option<String> {
+        let _ = pod;
+        None
+    }
+
+    /// What the hub of models answers to whoever wants a repository's files, when it does not hand them out.
+    fn hub(&self, repository: &str) -> Option<Hub> {
+        let _ = repository;
+        None
+    }
+
     /// Makes a running container end: exit code and last words. 137 with `oom` is an out-of-memory kill.
     fn crash(&self, pod: &Json, container: &str) -> Option<Crash> {
         let _ = (pod, container);
@@ -46,6 +64,19 @@ pub trait Faults: Send + Sync {
         let _ = node;
         false
     }
+}
+
+/// How the hub of models refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hub {
+    /// The token is not one of its own.
+    Unauthorized,
+    /// Whoever asks has not been let in.
+    Restricted,
+    /// There is no such repository.
+    Missing,
+    /// No answer comes.
+    Unreachable,
 }
 
 /// How a container ends against its will.

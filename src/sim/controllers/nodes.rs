@@ -59,6 +59,9 @@ impl Controller for Nodes {
             let message = format!("Node {} status is now: NodeReady", key.name);
             writes::event(around, &node, Mood::Normal, "NodeReady", &message, "kubelet").await;
         }
+        if state == "Unknown" {
+            return Ok(Outcome::After(durations::NODE_MONITOR));
+        }
         if state == "False" {
             return Ok(Outcome::After(durations::NODE_READY.saturating_sub(age)));
         }

@@ -302,6 +302,12 @@ pub trait Program: Send + Sync {
         Err(super::webhooks::NO_SUCH_PATH.to_owned())
     }
 
+    /// What it logs each time that it looks in vain for what it waits for ([`Start::Waits`]).
+    fn complaint(&self, instance: &Instance) -> Vec<String> {
+        let _ = instance;
+        Vec::new()
+    }
+
     /// The lines of its log after a start.
     fn log(&self, instance: &Instance) -> Vec<String> {
         vec![format!("{} {} started with arguments {:?}", self.name(), instance.image.tag, instance.arguments())]

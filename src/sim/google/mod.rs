@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use crate::env::clock::SharedClock;
 use crate::sim::faults::{Asked, Faults, Interference};
-use crate::sim::requests::Requests;
+use crate::sim::requests::{Refused, Requests};
 use crate::sim::world::World;
 use answer::{Call, Refusal, respond};
 
@@ -161,6 +161,7 @@ impl Google {
         let asked = Asked { method: call.method.as_str(), path: &path, token: call.token.as_deref() };
         let interference = self.interfere(&asked);
         if let Some(Interference::Answer(refusal)) = &interference {
+            self.refused(&asked, refusal);
             return respond(refusal.code, &refusal.body(&request_id));
         }
         if let Some(Interference::Delay(delay)) = &interference {
@@ -183,6 +184,17 @@ impl Google {
         interference
     }
 
+    /// Notes an answer that was an error.
+    fn refused(&self, asked: &Asked<'_>, refusal: &Refusal) {
+        let (code, message) = (refusal.code, refusal.message.clone());
+        self.requests.refuse(Refused {
+            at: self.clock.now(),
+            asked: format!("{} {}", asked.method, asked.path),
+            code,
+            message,
+        });
+    }
+
     async fn route(self: &Arc<Self>, call: &Call, request_id: &str) -> Response<Body> {
         let words: Vec<&str> = call.segments.iter().map(String::as_str).collect();
         let result = match words.as_slice() {
@@ -200,7 +212,11 @@ impl Google {
         };
         match result {
             Ok(body) => respond(200, &body),
-            Err(refusal) => respond(refusal.code, &refusal.body(request_id)),
+            Err(refusal) => {
+                let path = call.path();
+                self.refused(&Asked { method: call.method.as_str(), path: &path, token: None }, &refusal);
+                respond(refusal.code, &refusal.body(request_id))
+            }
         }
     }
 

@@ -165,6 +165,12 @@ impl ApiServer {
         meta.insert("creationTimestamp".to_owned(), Json::from(self.now()));
         builtin::prepare_create(self, &resource, &mut object)?;
         let schema = self.schema(&resource);
+        // A status that was sent is dropped; one that its definition has a default for is there whenever it is read.
+        if let Some(schema) = schema.as_deref().filter(|_| object.get("status").is_none())
+            && schema.property("status").is_some_and(|status| status.default.is_some())
+        {
+            fields::default(schema, &mut object);
+        }
         let mut errors = rules::metadata(&resource, &object, None);
         errors.extend(rules::object(self, &resource, schema.as_deref(), &object, None, ""));
         if !errors.is_empty() {

@@ -12,8 +12,8 @@ use super::picking::Memory;
 use crate::env::clock::SharedClock;
 use crate::sim::controllers::addons::istio::attach;
 use crate::sim::controllers::addons::objects::{core, list, number, pod_ready, text, uid};
-use crate::sim::controllers::addons::vllm::{self, Vllm};
-use crate::sim::controllers::programs::{Instance, Program as _};
+use crate::sim::controllers::addons::vllm;
+use crate::sim::controllers::programs::Instance;
 use crate::sim::kube::api::Api;
 
 /// The data plane of one cluster. Caches and counters of models live as long as it does, or as their
@@ -79,7 +79,7 @@ impl DataPlane {
     pub fn model(&self, pod: &Arc<Json>, port: u16) -> Option<(Instance, Arc<Model>)> {
         let instance = list(pod, "/spec/containers").iter().find_map(|container| {
             let instance = Instance::of(pod, text(container, "/name"))?;
-            (Vllm.runs(&instance.image) && Vllm.listens(&instance, port)).then_some(instance)
+            (vllm::is_server(&instance.image) && vllm::listens(&instance, port)).then_some(instance)
         })?;
         let started = instance.started_at()?;
         if !pod_ready(pod) && instance.status()["ready"] != true {

@@ -15,7 +15,7 @@ use crate::env::random::SeededRandom;
 use crate::sim::controllers::addons::objects::{core, is_true, list, name, text, unbase64};
 use crate::sim::controllers::addons::pki;
 use crate::sim::controllers::cloud::MemoryCloud;
-use crate::sim::controllers::faults::NoFaults;
+use crate::sim::controllers::faults::{Faults, NoFaults};
 use crate::sim::controllers::runner::Handle;
 use crate::sim::controllers::webhooks::ServiceWebhooks;
 use crate::sim::controllers::{Surroundings, addons, cluster};
@@ -34,7 +34,7 @@ pub(super) fn cluster() -> Cluster {
     let clock = DiscreteClock::new(Timestamp::parse("2026-11-22T10:00:00Z").expect("time"));
     let runtime = clock.runtime().expect("runtime");
     let shared: SharedClock = Arc::new(clock.clone());
-    let programs = cluster::programs(addons::programs());
+    let programs = cluster::programs(addons::programs(&(Arc::new(NoFaults) as Arc<dyn Faults>)));
     let webhooks = Arc::new(ServiceWebhooks::new(shared.clone(), programs.clone(), Arc::new(NoFaults)));
     let mut plugins = admission::standard();
     plugins.extend(admission::google());

@@ -18,7 +18,7 @@ use stackwright::env::clock::{SharedClock, WallClock};
 use stackwright::sim::controllers::activation::Activation;
 use stackwright::sim::controllers::cloud::{Balancer, Cloud, Disk, Progress};
 use stackwright::sim::controllers::devices::Devices;
-use stackwright::sim::controllers::faults::NoFaults;
+use stackwright::sim::controllers::faults::{Faults, NoFaults};
 use stackwright::sim::controllers::image::Image;
 use stackwright::sim::controllers::programs::{Instance, Program, Start};
 use stackwright::sim::controllers::services::Services;
@@ -68,7 +68,9 @@ impl Addons {
                 let absent = |program: Arc<dyn Program>| -> Arc<dyn Program> {
                     if wanted.absent.contains(&program.name()) { Arc::new(Absent(program)) } else { program }
                 };
-                let programs = cluster::programs(addons::programs().into_iter().map(absent).collect());
+                let programs = cluster::programs(
+                    addons::programs(&(Arc::new(NoFaults) as Arc<dyn Faults>)).into_iter().map(absent).collect(),
+                );
                 let egress = Arc::new(egress::Egress {
                     api: api.clone(),
                     clock: clock.clone(),

@@ -11,6 +11,7 @@ use super::*;
 use crate::env::clock::{Timestamp, WallClock};
 use crate::provider::google::client::GoogleClient;
 use crate::provider::kube::object::ObjectKind;
+use crate::provider::kube::patience::End;
 use crate::resource::kind::Kind;
 
 /// What was asked: method, path with query, body.
@@ -342,8 +343,19 @@ fn refused_pods_are_explained_by_the_quota() {
         "message": "pods \"x\" is forbidden: insufficient quota to match these scopes"});
     server.on("GET /api/v1/namespaces/n/events", 200, json!({"items": [event]}));
     let readiness = run(async { driver(&server).poll(&subject, None).await }).expect("polled").readiness;
-    let Readiness::Failed { causes } = readiness else { panic!("{readiness}") };
-    assert!(causes.last().expect("cause").contains("insufficient quota"), "{causes:?}");
+    assert!(
+        matches!(&readiness, Readiness::InProgress { waiting_for } if waiting_for.contains("insufficient quota")),
+        "{readiness}"
+    );
+}
+
+#[test]
+fn what_lasts_ends_the_wait_and_is_said_once() {
+    let waiting = || Readiness::waiting("Ready is False (ErrGetKeyPair): secrets \"ca\" not found");
+    let found = Explanation::ending("Ready is False (ErrGetKeyPair): secrets \"ca\" not found", End::Now);
+    assert_eq!(join(waiting(), found.clone(), false), waiting());
+    let causes = vec!["Ready is False (ErrGetKeyPair): secrets \"ca\" not found".to_owned()];
+    assert_eq!(join(waiting(), found, true), Readiness::Failed { causes });
 }
 
 #[test]

@@ -17,10 +17,11 @@ pub mod work;
 
 use std::sync::Arc;
 
+use super::faults::Faults;
 use super::programs::Program;
 
-/// The programs of all add-ons, for the table of a cluster.
-pub fn programs() -> Vec<Arc<dyn Program>> {
+/// The programs of all add-ons, for the table of a cluster; `faults` are those of the world outside that they reach.
+pub fn programs(faults: &Arc<dyn Faults>) -> Vec<Arc<dyn Program>> {
     vec![
         Arc::new(cert_manager::CertManager),
         Arc::new(istio::Istiod),
@@ -30,23 +31,28 @@ pub fn programs() -> Vec<Arc<dyn Program>> {
         Arc::new(gpu::Discovery),
         Arc::new(gpu::Gpu),
         Arc::new(kserve::Llmisvc),
-        Arc::new(kserve::StorageInitializer),
+        Arc::new(kserve::StorageInitializer(faults.clone())),
         Arc::new(kserve::EndpointPicker),
         Arc::new(operators::Operator),
-        Arc::new(vllm::Vllm),
+        Arc::new(vllm::Vllm(faults.clone())),
     ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::controllers::faults::NoFaults;
     use crate::sim::controllers::image::Image;
+
+    fn calm() -> Arc<dyn Faults> {
+        Arc::new(NoFaults)
+    }
 
     #[test]
     fn every_image_of_the_stacks_has_its_program() {
         let named = |reference: &str| {
             let image = Image::parse(reference).expect("image");
-            programs().into_iter().find(|program| program.runs(&image)).map(|program| program.name())
+            programs(&calm()).into_iter().find(|program| program.runs(&image)).map(|program| program.name())
         };
         for (image, program) in [
             ("quay.io/jetstack/cert-manager-controller:v1.21.1", "cert-manager"),

@@ -2,13 +2,15 @@
 //!
 //! What it answers once it serves is in `sim::serving`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::kserve::{is_gated, weights};
+use super::kserve::{hub, weights};
 use super::objects::{core, label, list, secret_text, text};
 use crate::env::clock::Timestamp;
+use crate::sim::controllers::faults::Faults;
 use crate::sim::controllers::image::Image;
 use crate::sim::controllers::programs::{Instance, Program, Start};
 use crate::sim::controllers::{Surroundings, durations};
@@ -16,8 +18,18 @@ use crate::sim::kube::api::Api;
 use crate::sim::serving::arguments::Arguments;
 use crate::sim::serving::model::{Build, Speed};
 
-/// A model server.
-pub struct Vllm;
+/// A model server; what goes wrong with the hub that it has its models from.
+pub struct Vllm(pub Arc<dyn Faults>);
+
+/// Whether an image holds a model server.
+pub fn is_server(image: &Image) -> bool {
+    image.base().starts_with("vllm-") || image.base().starts_with("llm-d-cuda")
+}
+
+/// Whether the server in this container listens on a port.
+pub fn listens(instance: &Instance, port: u16) -> bool {
+    Arguments::parse(&instance.arguments(), "").map_or(port == 8000, |arguments| arguments.port == port)
+}
 
 /// An accelerator: label value of its nodes, name, memory in MB, compute capability (0 for a TPU), prompt
 /// tokens per second and milliseconds per written token for a model of three billion parameters. Memory and
@@ -64,6 +76,17 @@ fn repository(instance: &Instance, arguments: &Arguments) -> Option<String> {
     let volume = list(&instance.pod, "/spec/volumes").iter().find(|v| v["name"] == mount["name"])?;
     let holds = ["persistentVolumeClaim", "image", "hostPath", "csi"].iter().any(|kind| volume.get(*kind).is_some());
     holds.then(|| text(volume, "/image/reference").to_owned())
+}
+
+/// Attention heads of a model, told by its name: those of Qwen2.5's sizes from their configurations, and 32 as most
+/// others have.
+fn attention_heads(repository: &str) -> u64 {
+    const QWEN: [(&str, u64); 7] =
+        [("0.5B", 14), ("1.5B", 12), ("3B", 16), ("7B", 28), ("14B", 40), ("32B", 40), ("72B", 64)];
+    let name = repository.rsplit('/').next().unwrap_or_default();
+    let size = |size: &str| name.split('-').any(|word| word.eq_ignore_ascii_case(size));
+    let known = name.starts_with("Qwen2.5").then(|| QWEN.iter().find(|(of, _)| size(of))).flatten();
+    known.map_or(32, |(_, heads)| *heads)
 }
 
 /// The contents of a mounted Secret's file.
@@ -150,12 +173,10 @@ fn prepare(instance: &Instance, api: &dyn Api, now: Timestamp) -> Result<Prepare
             arguments.model
         ));
     };
-    // What it fetches itself it fetches with its own token.
-    let token = instance.variable("HF_TOKEN", api).filter(|token| !token.trim().is_empty());
-    if !arguments.model.starts_with('/') && is_gated(&repository) && token.is_none() {
+    let heads = attention_heads(&repository);
+    if heads.checked_rem(parallel) != Some(0) {
         return Err(format!(
-            "huggingface_hub.errors.GatedRepoError: 401 Client Error. Cannot access gated repo for url \
-             https://huggingface.co/{repository}/resolve/main/config.json. Access to model {repository} is restricted."
+            "ValueError: Total number of attention heads ({heads}) must be divisible by tensor parallel size ({parallel})."
         ));
     }
     let certificate = match &arguments.tls {
@@ -231,6 +252,30 @@ fn prepare(instance: &Instance, api: &dyn Api, now: Timestamp) -> Result<Prepare
     Ok(Prepared { build, startup, certificate })
 }
 
+/// The end of a server that cannot start. The engine is a process of its own: what it dies of comes first, and the last
+/// line is its parent's, which only knows that it is gone.
+fn dies(why: &str) -> Start {
+    let engine = why.starts_with("torch.")
+        || why.starts_with("RuntimeError")
+        || why.starts_with("ValueError: ")
+            && ["Bfloat16", "No available memory", "To serve at least", "World size"]
+                .iter()
+                .any(|words| why.contains(words));
+    let log = if engine {
+        vec![
+            "(EngineCore_DP0 pid=271) ERROR [core.py:708] EngineCore failed to start.".to_owned(),
+            "(EngineCore_DP0 pid=271) ERROR [core.py:708] Traceback (most recent call last):".to_owned(),
+            format!("(EngineCore_DP0 pid=271) ERROR [core.py:708] {why}"),
+            "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): \
+             {'EngineCore_DP0': 1}"
+                .to_owned(),
+        ]
+    } else {
+        vec!["Traceback (most recent call last):".to_owned(), why.to_owned()]
+    };
+    Start::Exits { after: Duration::from_secs(12), code: 1, oom: false, log }
+}
+
 /// What the server in this container is, if it can run.
 pub fn build(instance: &Instance, api: &dyn Api, now: Timestamp) -> Option<Build> {
     prepare(instance, api, now).ok().map(|prepared| prepared.build)
@@ -248,7 +293,7 @@ impl Program for Vllm {
     }
 
     fn runs(&self, image: &Image) -> bool {
-        image.base().starts_with("vllm-") || image.base().starts_with("llm-d-cuda")
+        is_server(image)
     }
 
     fn megabytes(&self, image: &Image) -> u64 {
@@ -256,9 +301,18 @@ impl Program for Vllm {
     }
 
     fn start(&self, instance: &Instance, around: &Surroundings) -> Start {
-        match prepare(instance, &*around.api, around.clock.now()) {
-            Ok(prepared) => Start::Serves(prepared.startup),
-            Err(why) => Start::fails(Duration::from_secs(12), why),
+        let api = &*around.api;
+        let prepared = match prepare(instance, api, around.clock.now()) {
+            Ok(prepared) => prepared,
+            Err(why) => return dies(&why),
+        };
+        // What it fetches itself it fetches with its own token.
+        let model = &prepared.build.arguments.model;
+        let token = instance.variable("HF_TOKEN", api);
+        let refused = if model.starts_with('/') { None } else { hub::refusal(&*self.0, model, token.as_deref()) };
+        match refused {
+            None => Start::Serves(prepared.startup),
+            Some(why) => dies(&why),
         }
     }
 
@@ -292,7 +346,7 @@ impl Program for Vllm {
     }
 
     fn listens(&self, instance: &Instance, port: u16) -> bool {
-        Arguments::parse(&instance.arguments(), "").map_or(port == 8000, |arguments| arguments.port == port)
+        listens(instance, port)
     }
 
     fn certificate(&self, instance: &Instance, around: &Surroundings, _: u16) -> Option<String> {

@@ -143,7 +143,8 @@ impl Turn<'_> {
                 return step.warn("Failed", told).warn("Failed", "Error: ErrImagePull".to_owned());
             }
             let megabytes = program.megabytes(&instance.image);
-            let duration = if present { durations::PULL_LEAST } else { durations::pull(megabytes) };
+            let whole = durations::pull(megabytes).mul_f64(self.kubelet.faults.pull_factor(&instance.image));
+            let duration = if present { durations::PULL_LEAST } else { whole };
             let done = last.plus(duration);
             if self.now < done {
                 let known = fields::text(old, "/state/waiting/reason") == "ContainerCreating";
@@ -237,6 +238,8 @@ impl Turn<'_> {
             match program.start(&instance, &around) {
                 Start::Serves(after) => Some(started.plus(after)),
                 Start::Waits(again) => {
+                    let lines = program.complaint(&instance);
+                    self.kubelet.logs.append(fields::uid(self.pod), name, self.now, &lines);
                     wait = Some(again);
                     None
                 }

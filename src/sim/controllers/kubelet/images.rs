@@ -68,7 +68,7 @@ pub fn pull(
         Err(format!("rpc error: code = {code} desc = {words}"))
     };
     if let Some(why) = faults.image_pull(pod, image) {
-        return unresolved("Unknown", &why);
+        return unresolved(if why.ends_with(": not found") { "NotFound" } else { "Unknown" }, &why);
     }
     if let Some((registry, realm)) = GUARDED.iter().find(|(registry, _)| *registry == image.registry)
         && !credentials(api, pod, registry)

@@ -188,6 +188,11 @@ impl Kubelet {
             let longest = durations::MOUNT_RETRY;
             return Err(age.clamp(Duration::from_millis(500), longest));
         }
+        if let Some(why) = self.faults.sandbox(pod) {
+            let message = format!("Failed to create pod sandbox: rpc error: code = Unknown desc = {why}");
+            events.push((Mood::Warning, "FailedCreatePodSandBox", message));
+            return Err(durations::SANDBOX_RETRY);
+        }
         let setup = durations::POD_SETUP + if mounts::has_disk(pod) { durations::DISK_ATTACH } else { Duration::ZERO };
         if age < setup {
             return Err(setup.saturating_sub(age));

@@ -101,6 +101,10 @@ impl Program for Gpu {
             )
     }
 
+    fn complaint(&self, instance: &Instance) -> Vec<String> {
+        operands::complaint(instance.name())
+    }
+
     fn megabytes(&self, image: &Image) -> u64 {
         match image.base() {
             "driver" => 900,

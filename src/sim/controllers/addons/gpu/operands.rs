@@ -60,3 +60,15 @@ pub fn start(instance: &Instance, around: &Surroundings) -> Start {
         _ => Start::Serves(Duration::from_secs(3)),
     }
 }
+
+/// What the validator's init containers log before they try again.
+pub fn complaint(validation: &str) -> Vec<String> {
+    let why = match validation {
+        "driver-validation" => "chroot: failed to run command 'nvidia-smi': No such file or directory",
+        "toolkit-validation" => "toolkit is not ready",
+        "cuda-validation" => "cuda workload is not ready",
+        "plugin-validation" => "GPU resources are not discovered by the node",
+        _ => return Vec::new(),
+    };
+    vec![why.to_owned(), "command failed, retrying after 5 seconds".to_owned()]
+}

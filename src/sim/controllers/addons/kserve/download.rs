@@ -1,19 +1,19 @@
 //! storage-initializer: brings a model's weights to a node.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::objects::list;
+use super::hub;
+use crate::sim::controllers::faults::Faults;
 use crate::sim::controllers::image::Image;
 use crate::sim::controllers::programs::{Instance, Program, Start};
 use crate::sim::controllers::{Surroundings, durations};
 use crate::sim::serving::network;
 use serde_json::Value as Json;
 
-/// The init container that downloads a model.
-pub struct StorageInitializer;
-
-/// Prefixes of Hugging Face repositories behind a licence click, which need a token.
-const GATED: [&str; 3] = ["meta-llama/", "google/gemma", "mistralai/Mistral-7B-Instruct-v0.3"];
+/// The init container that downloads a model; what goes wrong with that.
+pub struct StorageInitializer(pub Arc<dyn Faults>);
 
 /// Size of a model's weights in half precision, in MB, told by the number of parameters in its name.
 pub fn megabytes(repository: &str) -> u64 {
@@ -25,11 +25,6 @@ pub fn megabytes(repository: &str) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below four million")]
     let megabytes = (billions.next_back().unwrap_or(3.0) * 2050.0) as u64;
     megabytes
-}
-
-/// Whether a Hugging Face repository is behind a licence click.
-pub fn is_gated(repository: &str) -> bool {
-    GATED.iter().any(|prefix| repository.starts_with(prefix))
 }
 
 impl Program for StorageInitializer {
@@ -64,26 +59,9 @@ impl Program for StorageInitializer {
                 "huggingface_hub.errors.LocalEntryNotFoundError: Connection to huggingface.co timed out.",
             );
         }
-        let token = instance.variable("HF_TOKEN", &*around.api).filter(|token| !token.trim().is_empty());
-        let gated = is_gated(repository);
-        if let Some(token) = &token
-            && token.contains(char::is_whitespace)
-        {
-            return Start::fails(
-                Duration::from_secs(3),
-                "huggingface_hub.errors.HfHubHTTPError: 401 Client Error: Unauthorized for url: \
-                 https://huggingface.co/api/models",
-            );
-        }
-        if gated && token.is_none() {
-            return Start::fails(
-                Duration::from_secs(3),
-                format!(
-                    "huggingface_hub.errors.GatedRepoError: 401 Client Error. Cannot access gated repo for url \
-                     https://huggingface.co/api/models/{repository}. Access to model {repository} is restricted. \
-                     You must have access to it and be authenticated to access it. Please log in."
-                ),
-            );
+        let token = instance.variable("HF_TOKEN", &*around.api);
+        if let Some(why) = hub::refusal(&*self.0, repository, token.as_deref()) {
+            return Start::fails(Duration::from_secs(3), why);
         }
         let size = megabytes(repository);
         // The hub's client keeps several files in memory at once; one gibibyte is too little for big shards.

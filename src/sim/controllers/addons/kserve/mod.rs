@@ -3,6 +3,7 @@
 mod admission;
 mod configs;
 pub mod download;
+pub mod hub;
 pub mod picker;
 mod presets;
 mod router;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-pub use download::{StorageInitializer, is_gated, megabytes as weights};
+pub use download::{StorageInitializer, megabytes as weights};
 pub use picker::{EndpointPicker, Plugins, negotiates_http2};
 
 use super::objects::{core, list, secret_text, text};
