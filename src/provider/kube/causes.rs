@@ -300,10 +300,11 @@ async fn container(cluster: &Cluster, pod: &Json) -> Result<Option<(Explanation,
             if let Some(found) = dying(cluster, pod, container).await? {
                 return Ok(Some((found, true)));
             }
-            if list.contains("init") && container["ready"] != true {
-                if let Some(found) = held(cluster, pod, container).await {
-                    return Ok(Some((found, false)));
-                }
+            if list.contains("init")
+                && container["ready"] != true
+                && let Some(found) = held(cluster, pod, container).await
+            {
+                return Ok(Some((found, false)));
             }
         }
     }
