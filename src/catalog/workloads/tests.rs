@@ -235,7 +235,9 @@ fn a_pool_has_room_in_each_of_its_zones() {
         let text = text.replace("nodes = 1  ", &format!("{pool}\nnodes = 1  "));
         match try_expand(&text.replace("replicas = 1", &format!("replicas = {replicas}")), &NoLoader) {
             Ok(_) => None,
-            Err(Diagnostics(found)) => Some(found.iter().map(|mistake| mistake.to_string()).collect::<String>()),
+            Err(Diagnostics(found)) => {
+                Some(found.iter().map(|mistake| format!("{mistake} {:?}", mistake.hint)).collect::<String>())
+            }
         }
     };
     let region = "location = \"europe-west4\"";
