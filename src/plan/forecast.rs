@@ -43,9 +43,11 @@ impl Forecast {
         Forecast { course, standings }
     }
 
-    /// An action on a resource began, so long after the run; what is not in the plan is passed over.
+    /// An action on a resource began, so long after the run; what is not in the plan is passed over, and so is what is
+    /// over already.
     pub fn begin(&mut self, address: &Address, action: Action, at: Duration) {
-        if let Some(number) = self.number(address, action) {
+        let Some(number) = self.number(address, action) else { return };
+        if self.standings[number] == Standing::Ahead {
             self.standings[number] = Standing::Running(at);
         }
     }

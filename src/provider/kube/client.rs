@@ -72,6 +72,11 @@ impl Connections {
         Connections { google, clock, open: Mutex::default(), given, public, held: tokio::sync::OnceCell::new() }
     }
 
+    /// The run's clock.
+    pub fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
     /// Whether this run is making nodes, for any cluster.
     pub fn awaits_nodes(&self) -> bool {
         self.google.awaits_nodes()

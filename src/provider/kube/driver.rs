@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::Value as Json;
 
 use super::client::{Cluster, Connections};
-use super::patience::Explanation;
+use super::patience::{self, Explanation, Wait};
 use super::{apply, causes, delete, find, read, settle, status};
 use crate::env::clock::{Clock, Timestamp};
 use crate::resource::driver::{Ack, ApplyRequest, Driver, Found, Mark, Ownership, Poll, Subject};
@@ -43,13 +43,16 @@ struct Explained {
 /// Does things to Kubernetes objects.
 pub struct ObjectDriver {
     connections: Arc<Connections>,
+    /// When the run began.
+    begun: Timestamp,
     explained: Mutex<BTreeMap<String, Explained>>,
 }
 
 impl ObjectDriver {
     /// A driver over these connections.
     pub fn new(connections: Arc<Connections>) -> Self {
-        ObjectDriver { connections, explained: Mutex::default() }
+        let begun = connections.clock().now();
+        ObjectDriver { connections, begun, explained: Mutex::default() }
     }
 
     pub(super) async fn cluster(&self, subject: &Subject) -> Result<Arc<Cluster>, ProviderError> {
@@ -91,7 +94,8 @@ impl ObjectDriver {
             }
         };
         let found = explained.found?;
-        let over = found.is_over(explained.met, explained.first, now);
+        let wait = Wait { begun: self.begun, met: explained.met, seen: explained.first };
+        let over = found.is_over(wait, now);
         Some((found, over))
     }
 }
@@ -242,7 +246,8 @@ impl Driver for ObjectDriver {
             // Ours is gone; somebody has made another of that name.
             return gone().await;
         }
-        let mut readiness = settle::settled(&cluster, &live).await?;
+        let readiness = settle::settled(&cluster, &live).await?;
+        let mut readiness = patience::without_old_verdicts(readiness, &live, self.begun);
         if readiness == Readiness::Current {
             show(&cluster, &mut observed).await?;
         }

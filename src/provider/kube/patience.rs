@@ -7,7 +7,10 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
+use serde_json::Value as Json;
+
 use crate::env::clock::Timestamp;
+use crate::resource::readiness::Readiness;
 
 /// What a controller has decided about what it was given: somebody has to change one or the other.
 pub const DECIDED: Duration = Duration::from_secs(60);
@@ -85,19 +88,43 @@ impl Explanation {
         (weight, Reverse(since))
     }
 
-    /// Whether the wait is over, for an object that was first looked at when it was `met`, and a cause that was first
-    /// seen then. The platform's own time counts as far as it agrees with ours: its clock may be another, and an old
-    /// trouble that a new run meets gets its time again.
-    pub fn is_over(&self, met: Timestamp, seen: Timestamp, now: Timestamp) -> bool {
+    /// Whether the wait is over. The platform's own time counts as far as it agrees with ours: its clock may be another,
+    /// and an old trouble that a new run meets gets its time again.
+    pub fn is_over(&self, wait: Wait, now: Timestamp) -> bool {
         match self.end {
             End::Open => false,
             End::Now => true,
-            End::At(happened) => happened >= before(met),
+            // Times of the platform are whole seconds: in that of its beginning, a run has met nothing yet.
+            End::At(happened) => happened >= before(wait.met) && happened > wait.begun,
             End::Lasting(patience, since) => {
-                let since = since.unwrap_or(seen).clamp(before(seen), seen);
+                let since = since.unwrap_or(wait.seen).clamp(before(wait.seen), wait.seen);
                 now.since(since) >= patience
             }
         }
+    }
+}
+
+/// The wait in which a cause is found.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// When the run began: somebody may have mended what happened before.
+    pub begun: Timestamp,
+    /// When the object was first looked at.
+    pub met: Timestamp,
+    /// When the cause was first seen.
+    pub seen: Timestamp,
+}
+
+/// What an object says of itself, without verdicts from before the run: a Deployment keeps that its pods were too slow
+/// until one of them is ready, whatever has been mended since.
+pub fn without_old_verdicts(readiness: Readiness, object: &Json, begun: Timestamp) -> Readiness {
+    let Readiness::Failed { causes } = readiness else { return readiness };
+    let conditions = object.pointer("/status/conditions").and_then(Json::as_array);
+    let slow = conditions.into_iter().flatten().find(|condition| condition["reason"] == "ProgressDeadlineExceeded");
+    let decided = slow.and_then(|slow| slow["lastUpdateTime"].as_str()).and_then(Timestamp::parse);
+    match decided {
+        Some(decided) if decided <= begun => Readiness::InProgress { waiting_for: causes.join(": ") },
+        _ => Readiness::Failed { causes },
     }
 }
 
@@ -118,7 +145,9 @@ mod tests {
     fn a_cause_counts_from_its_own_time_but_not_from_long_ago() {
         let at = |seconds: u64| Timestamp(seconds * 1000);
         let lasting = |since| Explanation::ending("x", End::Lasting(DECIDED, since));
-        let over = |explanation: Explanation, seen, now| explanation.is_over(at(100), at(seen), at(now));
+        let over = |explanation: Explanation, seen, now| {
+            explanation.is_over(Wait { begun: at(95), met: at(100), seen: at(seen) }, at(now))
+        };
         assert!(!over(Explanation::open("x"), 100, 10_000));
         assert!(over(Explanation::ending("x", End::Now), 100, 100));
         assert!(!over(lasting(None), 100, 159) && over(lasting(None), 100, 160));
@@ -126,6 +155,20 @@ mod tests {
         assert!(!over(lasting(Some(at(10))), 100, 144), "but at most a little earlier than it was seen");
         assert!(over(lasting(Some(at(900))), 100, 160), "nor later");
         assert!(over(Explanation::ending("x", End::At(at(130))), 131, 131));
+        assert!(over(Explanation::ending("x", End::At(at(96))), 100, 101), "just before the first look");
         assert!(!over(Explanation::ending("x", End::At(at(50))), 100, 200), "of an earlier run");
+        assert!(!over(Explanation::ending("x", End::At(at(95))), 100, 200), "of an earlier run that has just ended");
+    }
+
+    #[test]
+    fn a_verdict_from_before_the_run_is_a_wait() {
+        let deployment = serde_json::json!({"kind": "Deployment", "status": {"conditions": [{"type": "Progressing",
+            "reason": "ProgressDeadlineExceeded", "lastUpdateTime": "2026-01-01T00:10:00Z"}]}});
+        let decided = Timestamp::parse("2026-01-01T00:10:00Z").expect("a time");
+        let failed = Readiness::failed("too slow");
+        let seen = |begun| without_old_verdicts(failed.clone(), &deployment, begun);
+        assert_eq!(seen(Timestamp(decided.0 - 1)), failed);
+        assert_eq!(seen(decided), Readiness::waiting("too slow"));
+        assert_eq!(without_old_verdicts(Readiness::Current, &deployment, decided), Readiness::Current);
     }
 }
