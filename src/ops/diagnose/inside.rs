@@ -89,7 +89,10 @@ pub(super) async fn look(
         facts.unseen.push(unseen("Namespace kube-system", error));
     }
     let wanted = desired.resources.iter().filter(|resource| resource.kind == "k8s.object").collect::<Vec<_>>();
-    let mut namespaces = wanted.iter().map(|resource| subject(resource).namespace).collect::<BTreeSet<_>>();
+    let subjects = wanted.iter().map(|resource| subject(resource));
+    // A namespace of the stack's in which nothing of it is may be where others look for something.
+    let namespaces = subjects.map(|of| if of.kind == "Namespace" { of.name } else { of.namespace });
+    let mut namespaces = namespaces.collect::<BTreeSet<_>>();
     namespaces.extend(["kube-system".to_owned(), String::new()]);
     facts.namespaces = namespaces.iter().filter(|namespace| !namespace.is_empty()).cloned().collect();
     let kinds = kinds(&wanted);
