@@ -83,7 +83,7 @@ pub(super) fn settled(plan: &Plan, state: &State) -> Option<Transition> {
     wanted.all(had).then_some(Transition::Settled)
 }
 
-/// As [`settled`], for a plan that has nothing else to do.
+/// As `settled`, for a plan that has nothing else to do.
 ///
 /// # Errors
 /// When the state cannot be written.

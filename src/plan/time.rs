@@ -2,7 +2,7 @@
 //! [`super::forecast`]'s.
 //!
 //! All walk the very graph that is carried out ([`super::execution`]) with the durations that the plan expects
-//! ([`super::expectation`]). Pure: times are durations since the run began, and whoever has a clock brings them.
+//! (`expectation`). Pure: times are durations since the run began, and whoever has a clock brings them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};

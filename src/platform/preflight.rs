@@ -104,7 +104,7 @@ pub trait Preflight: Send + Sync {
     /// Begins a trial: what it is about, or the operation that makes the machine.
     ///
     /// # Errors
-    /// The platform's refusal; [`ErrorClass::AlreadyExists`](crate::resource::error::ErrorClass::AlreadyExists) where an
+    /// The platform's refusal; [`ErrorClass::AlreadyExists`] where an
     /// earlier run has left the machine.
     async fn begin(&self, trial: &Trial) -> Result<Begun, ProviderError> {
         Err(impossible(trial))
