@@ -37,8 +37,8 @@ pub struct Matter {
     pub removed: BTreeMap<String, usize>,
     /// The platform's handles of what the user left where it is.
     pub abandoned: BTreeSet<String>,
-    /// The stack stays: its own cluster that is there is no residue.
-    pub stays: bool,
+    /// The platform's handles of what the state still has: what is there and stays is no residue.
+    pub kept: BTreeSet<String>,
 }
 
 impl Matter {
@@ -57,7 +57,7 @@ impl Matter {
             removed,
             // One without a handle was left all the same.
             abandoned: abandoned.map(|change| change.id.clone().unwrap_or_default()).collect(),
-            stays: !plan.destroy,
+            kept: state.resources.values().filter_map(|recorded| recorded.id.clone()).collect(),
         }
     }
 }
@@ -91,17 +91,13 @@ pub async fn examine(platforms: &Platforms, matter: &Matter) -> Result<Examined,
 
 fn examined(platforms: &Platforms, matter: &Matter, audit: Audit) -> Examined {
     let on_purpose = |finding: &Finding| !finding.cluster.is_empty() && matter.abandoned.contains(&finding.cluster);
-    let is_own = |finding: &Finding| {
-        let mut living = matter.captured.iter().filter(|cluster| audit.living.contains(&cluster.id));
-        matter.stays
-            && finding.kind == "cluster"
-            && living.any(|cluster| cluster.name == finding.name && cluster.location == finding.place)
-    };
+    // A cluster that replaces another carries the stack's mark and may carry the other's name.
+    let stays = |finding: &Finding| audit.living.contains(&finding.cluster) && matter.kept.contains(&finding.cluster);
     let entry = |finding: &Finding| Entry { per_hour: cost::residual(&finding.billed), finding: finding.clone() };
     let (others, remaining): (Vec<_>, Vec<_>) = audit
         .findings
         .iter()
-        .filter(|finding| !is_own(finding))
+        .filter(|finding| !stays(finding))
         .map(entry)
         .partition(|entry| entry.finding.verdict == Verdict::Other || on_purpose(&entry.finding));
     let cluster = |cluster: &Captured| format!("{}/{} ({})", cluster.location, cluster.name, cluster.id);
@@ -119,6 +115,7 @@ fn examined(platforms: &Platforms, matter: &Matter, audit: Audit) -> Examined {
         others,
         unknown: audit.unseen.clone(),
         abandoned: !matter.abandoned.is_empty(),
+        goes_on: !matter.kept.is_empty(),
     };
     Examined { audit, receipt }
 }

@@ -126,7 +126,7 @@ pub struct Finding {
     pub place: String,
     /// How the platform is asked for it: `projects/P/zones/Z/disks/NAME`. Empty for what cannot be removed by name.
     pub path: String,
-    /// The id of the cluster that it belongs or is like to belong to; empty where it carries the stack's own mark.
+    /// The id of the cluster that it is, belongs or is like to belong to; empty for what else carries the stack's own mark.
     pub cluster: String,
     /// Whose it is.
     pub verdict: Verdict,
@@ -215,6 +215,9 @@ pub struct Receipt {
     pub price_is_complete: bool,
     /// Whether the user left something where it is.
     pub abandoned: bool,
+    /// Whether the stack goes on, and only what it had before was looked for: after a cluster was replaced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub goes_on: bool,
 }
 
 impl Receipt {

@@ -17,6 +17,11 @@ pub fn receipt(receipt: &Receipt, sweep: Option<&str>, paint: Paint) -> String {
             Some(why) => out.push_str(&format!("{} {}: {}\n", paint.red("Would not go:"), tame(&what), tame(why))),
         }
     }
+    if receipt.is_clean() && receipt.goes_on {
+        // What looks alike is mostly what the stack has now.
+        out.push_str(&paint.green("0 residual resources: nothing of what was replaced is left."));
+        return out;
+    }
     if receipt.is_clean() {
         out.push_str(&if receipt.abandoned {
             "0 residual resources besides what was left there on purpose.".to_owned()
@@ -164,6 +169,12 @@ mod tests {
         assert_eq!(
             super::receipt(&clean, Some("sweep"), PLAIN),
             "0 residual resources: nothing of this stack is left."
+        );
+        let replaced =
+            Receipt { goes_on: true, others: vec![entry("new", Verdict::Other, None)], ..Receipt::default() };
+        assert_eq!(
+            super::receipt(&replaced, None, PLAIN),
+            "0 residual resources: nothing of what was replaced is left."
         );
         let unseen = Unseen { what: "disks of p".into(), why: "no\u{1b}[31m answer".into() };
         let blind = Receipt { unknown: vec![unseen], ..Receipt::default() };

@@ -141,7 +141,8 @@ impl Site for GoogleSite {
                 if marked {
                     let delete =
                         format!("gcloud container clusters delete {name} --project {project} --location {place}");
-                    audit.findings.push(marked_thing("cluster", name.clone(), place, delete));
+                    let found = marked_thing("cluster", name.clone(), place, delete);
+                    audit.findings.push(Finding { cluster: cluster.id.clone(), ..found });
                 }
                 for pool in &cluster.node_pools {
                     let mark = pool.config.as_ref().and_then(|config| config.resource_labels.get(MARK));
