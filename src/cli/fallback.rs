@@ -3,7 +3,6 @@
 //!
 //! What is recorded when, so that a run may stop anywhere, is `ops::places`'.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,6 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::engine::dispatcher::Interrupt;
 use crate::event::timeline::Timeline;
 use crate::ops::apply::Applied;
-use crate::ops::lookup::Found;
 use crate::ops::places;
 use crate::ops::platforms::Platforms;
 use crate::ops::preflight::Report;
@@ -189,17 +187,7 @@ impl Attempt<'_> {
             ..Desired::default()
         };
         let options = Options { destroy: true, ..Options::default() };
-        let (secrets, found) = (BTreeMap::new(), Found::default());
-        let subject = Subject {
-            desired: &desired,
-            state: session.state(),
-            key: None,
-            secrets: &secrets,
-            found: &found,
-            options: &options,
-            ttl: None,
-            may_be_blind: false,
-        };
+        let subject = Subject::bare(&desired, session.state(), &options);
         let Preview { mut plan, observed, .. } = preview(self.platforms, subject).await?;
         // The stack goes on elsewhere: it is not over with this.
         plan.placement = Some(Placement::left(location));

@@ -17,7 +17,6 @@ use crate::diag::Diagnostics;
 use crate::env::vars::Vars;
 use crate::event::{Collected, Sink};
 use crate::ops::apply::Applied;
-use crate::ops::lookup::Found;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, Subject, preview};
 use crate::ops::{pause, status};
@@ -139,17 +138,7 @@ impl Turn<'_> {
         };
         let pools = pause::pools(&platforms.kinds, &desired, state)?;
         let options = Options { targets: pools.clone(), pausing: self.pausing, ..Options::default() };
-        let (secrets, found) = (Default::default(), Found::default());
-        let subject = Subject {
-            desired: &desired,
-            state,
-            secrets: &secrets,
-            found: &found,
-            options: &options,
-            ttl: None,
-            key: None,
-            may_be_blind: false,
-        };
+        let subject = Subject::bare(&desired, state, &options);
         let Preview { plan, observed, .. } = preview(platforms, subject).await?;
         Ok((pause::of_pools(plan, &pools)?, observed))
     }

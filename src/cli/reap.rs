@@ -15,7 +15,6 @@ use crate::engine::dispatcher::Interrupt;
 use crate::env::clock::Timestamp;
 use crate::env::vars::Vars;
 use crate::ops::apply::{Apply, apply};
-use crate::ops::lookup::Found;
 use crate::ops::platforms::Platforms;
 use crate::ops::preview::{Preview, Subject, preview};
 use crate::ops::receipt::{self, Matter};
@@ -168,17 +167,7 @@ async fn destroy(
     };
     let options = Options { destroy: true, no_hooks: true, ..Options::default() };
     let desired = Desired { stack: marked.stack.clone(), ..Desired::default() };
-    let nothing = std::collections::BTreeMap::new();
-    let subject = Subject {
-        desired: &desired,
-        state: session.state(),
-        key: None,
-        secrets: &nothing,
-        found: &Found::default(),
-        options: &options,
-        ttl: None,
-        may_be_blind: false,
-    };
+    let subject = Subject::bare(&desired, session.state(), &options);
     let Preview { plan, observed, .. } = preview(platforms, subject).await?;
     capture::before(platforms, &mut session, &plan, &observed).await.map_err(|error| {
         failed("what it would leave behind could not be learned, so nothing was deleted", error.to_string())
@@ -190,7 +179,7 @@ async fn destroy(
     let job = Apply {
         plan: &plan,
         observed,
-        secrets: nothing.clone(),
+        secrets: std::collections::BTreeMap::new(),
         ttl: None,
         parallelism: PARALLEL,
         sink,

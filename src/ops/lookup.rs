@@ -64,17 +64,8 @@ pub async fn place(
     let own = |address: &Address| alone.resources.iter().any(|resource| resource.address == *address);
     let mut known = state.clone();
     known.resources.retain(|_, recorded| own(&recorded.address));
-    let nothing = BTreeMap::new();
-    let subject = Subject {
-        desired: alone,
-        state: &known,
-        key: None,
-        secrets: &nothing,
-        found: &Found::default(),
-        options: &Options { replace: options.replace.clone(), ..Options::default() },
-        ttl,
-        may_be_blind: true,
-    };
+    let options = Options { replace: options.replace.clone(), ..Options::default() };
+    let subject = Subject { ttl, may_be_blind: true, ..Subject::bare(alone, &known, &options) };
     let Preview { plan, observed, .. } = preview(platforms, subject).await?;
     let stays = plan
         .change(&cluster.address)

@@ -51,6 +51,25 @@ pub struct Subject<'a> {
     pub may_be_blind: bool,
 }
 
+static NO_DIGESTS: BTreeMap<String, String> = BTreeMap::new();
+static NOTHING_FOUND: Found = Found { questions: BTreeMap::new(), secrets: BTreeMap::new() };
+
+impl<'a> Subject<'a> {
+    /// Of a stack without secrets, without charts that look something up, and without a time to live.
+    pub fn bare(desired: &'a Desired, state: &'a State, options: &'a Options) -> Self {
+        Subject {
+            desired,
+            state,
+            key: None,
+            secrets: &NO_DIGESTS,
+            found: &NOTHING_FOUND,
+            options,
+            ttl: None,
+            may_be_blind: false,
+        }
+    }
+}
+
 /// How a stack's things are marked.
 pub fn ownership(platforms: &Platforms, state: &State, stack: &str, ttl: Option<Duration>) -> Ownership {
     Ownership {

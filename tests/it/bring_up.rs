@@ -15,7 +15,6 @@ use stackwright::env::memory_disk::MemoryDisk;
 use stackwright::env::random::SeededRandom;
 use stackwright::event::{Collected, Event};
 use stackwright::ops::apply::{Apply, apply};
-use stackwright::ops::lookup::Found;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::plan::planner::Options;
 use stackwright::plan::time::estimate;
@@ -45,17 +44,8 @@ fn raise(desired: &Desired, secrets: &BTreeMap<String, String>, trusted: bool) -
             let platforms = trusting(&serving, root, &shared, Arc::new(SeededRandom::new(1)));
             let backend = LocalBackend::new(Arc::new(MemoryDisk::new()), &PathBuf::from("state"), &desired.stack);
             let mut session = backend.open("lab").expect("state");
-            let (options, nothing) = (Options::default(), BTreeMap::new());
-            let subject = Subject {
-                desired,
-                state: session.state(),
-                key: None,
-                secrets: &nothing,
-                found: &Found::default(),
-                options: &options,
-                ttl: None,
-                may_be_blind: false,
-            };
+            let options = Options::default();
+            let subject = Subject::bare(desired, session.state(), &options);
             let planned = preview(&platforms, subject).await.expect("a plan");
             let expected = estimate(&planned.plan, 16);
             let sink = Arc::new(Collected::default());

@@ -25,7 +25,6 @@ use stackwright::env::memory_disk::MemoryDisk;
 use stackwright::env::random::SeededRandom;
 use stackwright::event::Collected;
 use stackwright::ops::apply::{Applied, Apply, apply};
-use stackwright::ops::lookup::Found;
 use stackwright::ops::preview::{Preview, Subject, preview};
 use stackwright::plan::model::Plan;
 use stackwright::plan::planner::Options;
@@ -223,17 +222,7 @@ impl Machine<'_> {
         }
         let inner = self.scene.backend(&order.desired.stack).open("a run").expect("the state is free");
         let mut session = MortalSession { inner, fate };
-        let (nothing, found) = (BTreeMap::new(), Found::default());
-        let subject = Subject {
-            desired: &order.desired,
-            state: session.state(),
-            key: None,
-            secrets: &nothing,
-            found: &found,
-            options: &order.options,
-            ttl: None,
-            may_be_blind: false,
-        };
+        let subject = Subject::bare(&order.desired, session.state(), &order.options);
         let Preview { plan, observed, .. } = preview(&platforms, subject).await.expect("a plan");
         let (_sender, interrupt) = tokio::sync::watch::channel(Interrupt::None);
         let job = Apply {

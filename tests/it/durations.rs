@@ -18,7 +18,6 @@ use stackwright::env::random::SeededRandom;
 use stackwright::event::Collected;
 use stackwright::event::timeline::Timeline;
 use stackwright::ops::apply::{Apply, apply};
-use stackwright::ops::lookup::Found;
 use stackwright::ops::platforms::Platforms;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::plan::execution::half;
@@ -61,19 +60,9 @@ async fn run(
     platforms: &Platforms,
     session: &mut dyn Session,
 ) -> Run {
-    let nothing = BTreeMap::new();
     let empty = Desired { stack: desired.stack.clone(), ..Desired::default() };
     let options = Options { destroy, ..Options::default() };
-    let subject = Subject {
-        desired: if destroy { &empty } else { desired },
-        state: session.state(),
-        key: None,
-        secrets: &nothing,
-        found: &Found::default(),
-        options: &options,
-        ttl: None,
-        may_be_blind: false,
-    };
+    let subject = Subject::bare(if destroy { &empty } else { desired }, session.state(), &options);
     let planned = preview(platforms, subject).await.expect("a plan");
     let (_sender, interrupt) = tokio::sync::watch::channel(Interrupt::None);
     let timeline = Arc::new(Timeline::new(platforms.clock.clone(), Arc::new(Collected::default())));

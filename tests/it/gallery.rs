@@ -28,7 +28,6 @@ use stackwright::env::random::SeededRandom;
 use stackwright::event::Collected;
 use stackwright::ops::apply::{Apply, apply};
 use stackwright::ops::diagnose::{self, Question, collect};
-use stackwright::ops::lookup::Found;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::plan::planner::Options;
 use stackwright::resource::model::Desired;
@@ -106,18 +105,8 @@ fn play(case: &Case) -> Told {
         let platforms = platforms(&serving, &shared, Arc::new(SeededRandom::new(1)));
         let backend = LocalBackend::new(Arc::new(MemoryDisk::new()), &PathBuf::from("state"), &desired.stack);
         let mut session = backend.open("gallery").expect("state");
-        let (options, nothing) = (Options::default(), BTreeMap::new());
-        let nothing_secret = BTreeMap::new();
-        let subject = Subject {
-            desired: &desired,
-            state: session.state(),
-            key: None,
-            secrets: &nothing,
-            found: &Found::default(),
-            options: &options,
-            ttl: None,
-            may_be_blind: false,
-        };
+        let options = Options::default();
+        let subject = Subject::bare(&desired, session.state(), &options);
         let planned = preview(&platforms, subject).await.expect("a plan");
         let (_sender, interrupt) = tokio::sync::watch::channel(Interrupt::None);
         let job = Apply {
@@ -143,7 +132,7 @@ fn play(case: &Case) -> Told {
             unreadable: None,
             holder: None,
             failures: &diagnose::failures::of(&applied, shared.now()),
-            secrets: &nothing_secret,
+            secrets: &BTreeMap::new(),
             again: "stack.toml".to_owned(),
             patience: Duration::from_secs(20),
         };

@@ -18,7 +18,6 @@ use stackwright::env::memory_disk::MemoryDisk;
 use stackwright::env::random::SeededRandom;
 use stackwright::event::Collected;
 use stackwright::ops::apply::{Applied, Apply, apply};
-use stackwright::ops::lookup::Found;
 use stackwright::ops::platforms::Platforms;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::plan::planner::Options;
@@ -180,17 +179,7 @@ fn run(desired: &Desired, secrets: &BTreeMap<String, String>, conditions: &Condi
         let backend = LocalBackend::new(Arc::new(MemoryDisk::new()), &PathBuf::from("state"), &desired.stack);
         let mut session = backend.open("lab").expect("state");
         let options = Options::default();
-        let nothing = BTreeMap::new();
-        let subject = Subject {
-            desired,
-            state: session.state(),
-            key: None,
-            secrets: &nothing,
-            found: &Found::default(),
-            options: &options,
-            ttl: None,
-            may_be_blind: false,
-        };
+        let subject = Subject::bare(desired, session.state(), &options);
         let planned = preview(&platforms, subject).await.expect("a plan");
         let sink = Arc::new(Collected::default());
         let (_sender, interrupt) = tokio::sync::watch::channel(Interrupt::None);

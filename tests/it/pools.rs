@@ -21,7 +21,6 @@ use stackwright::env::memory_disk::MemoryDisk;
 use stackwright::env::random::SeededRandom;
 use stackwright::event::Collected;
 use stackwright::ops::apply::{Apply, apply};
-use stackwright::ops::lookup::Found;
 use stackwright::ops::platforms::Platforms;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::plan::model::Plan;
@@ -94,17 +93,7 @@ fn providers(url: &str, clock: &SharedClock) -> Platforms {
 async fn bring(platforms: &Platforms, session: &mut dyn Session, text: &str) -> Plan {
     let (desired, secrets) = expanded("pools", text.to_owned());
     let options = Options::default();
-    let nothing = BTreeMap::new();
-    let subject = Subject {
-        desired: &desired,
-        state: session.state(),
-        key: None,
-        secrets: &nothing,
-        found: &Found::default(),
-        options: &options,
-        ttl: None,
-        may_be_blind: false,
-    };
+    let subject = Subject::bare(&desired, session.state(), &options);
     let planned = preview(platforms, subject).await.unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"));
     let (_sender, interrupt) = tokio::sync::watch::channel(Interrupt::None);
     let job = Apply {

@@ -24,7 +24,6 @@ use stackwright::env::random::SeededRandom;
 use stackwright::event::Collected;
 use stackwright::ops::apply::{Apply, apply};
 use stackwright::ops::capture;
-use stackwright::ops::lookup::Found;
 use stackwright::ops::preview::{Subject, preview};
 use stackwright::ops::receipt;
 use stackwright::plan::planner::Options;
@@ -204,18 +203,8 @@ async fn process(disk: &MemoryDisk, desired: &Desired, destroy: bool, serving: &
     let backend = LocalBackend::new(Arc::new(disk.clone()), &PathBuf::from("state"), &desired.stack);
     let mut session = backend.open("lab").expect("state");
     let options = Options { destroy, ..Options::default() };
-    let nothing = BTreeMap::new();
     let none = Desired { stack: desired.stack.clone(), ..Desired::default() };
-    let subject = Subject {
-        desired: if destroy { &none } else { desired },
-        state: session.state(),
-        key: None,
-        secrets: &nothing,
-        found: &Found::default(),
-        options: &options,
-        ttl: None,
-        may_be_blind: false,
-    };
+    let subject = Subject::bare(if destroy { &none } else { desired }, session.state(), &options);
     let planned = match preview(&platforms, subject).await {
         Ok(planned) => planned,
         Err(diagnostics) => return End::Failed(format!("{diagnostics:?}")),

@@ -258,6 +258,11 @@ fn gpu_t4_production() {
 }
 
 #[test]
+fn tpu_v6e_production() {
+    life("tpu-v6e-production");
+}
+
+#[test]
 fn rhaii_gpu_t4() {
     life("rhaii-gpu-t4");
 }
