@@ -42,7 +42,7 @@ pub(super) async fn tell(looking: &Looking<'_>, applied: &Applied, wanted: &Want
     failures.iter_mut().flat_map(|failure| &mut failure.causes).for_each(|cause| *cause = mask.text(cause));
     keep(looking, &looking.plan.stack, &failures);
     let job = looking.job;
-    if failures.is_empty() || job.destroy || job.json {
+    if failures.is_empty() || job.destroy {
         return;
     }
     let again = format!("{}{}", job.stack.file.display(), job.stack.place.again());
@@ -61,8 +61,9 @@ pub(super) async fn tell(looking: &Looking<'_>, applied: &Applied, wanted: &Want
         Err(_) => known(looking.platforms, &question),
     };
     let terminal = looking.terminal;
-    match causes(&facts).first() {
-        Some(cause) => terminal.say(&diagnose_text::first(cause, &again, terminal.err)),
-        None => terminal.say(&format!("\nFor what else is known: stackwright diagnose {again}")),
+    match (causes(&facts).first(), &terminal.lines) {
+        (Some(cause), Some(lines)) => lines.cause(cause),
+        (Some(cause), None) => terminal.say(&diagnose_text::first(cause, &again, terminal.err)),
+        (None, _) => terminal.say(&format!("\nFor what else is known: stackwright diagnose {again}")),
     }
 }

@@ -205,6 +205,11 @@ pub enum Body {
         /// Nothing was written.
         dry_run: bool,
     },
+    /// The most likely cause of a run's failure.
+    Cause {
+        /// As in `diagnose --json`.
+        cause: Json,
+    },
     /// How the run went.
     Summary {
         /// Figures of the run; the keys that its command has.

@@ -597,12 +597,14 @@ impl Faults {
         })
     }
 
-    /// Whether a list of the Compute API leaves this place out.
-    pub fn unreachable(&self, collection: &str, place: &str) -> bool {
-        self.rules().iter().any(|(_, fault)| match fault {
-            Fault::Unreachable { place: p, collection: c } => glob(c, collection) && glob(p, place),
-            _ => false,
-        })
+    /// Which of these places a list of the Compute API leaves out.
+    pub fn unreachable<'a>(&self, collection: &str, places: impl Iterator<Item = &'a String>) -> Vec<String> {
+        let hides = |(_, fault): (String, Fault)| match fault {
+            Fault::Unreachable { place, collection: c } if glob(&c, collection) => Some(place),
+            _ => None,
+        };
+        let hidden = self.rules().into_iter().filter_map(hides).collect::<Vec<_>>();
+        places.filter(|place| hidden.iter().any(|pattern| glob(pattern, place))).cloned().collect()
     }
 
     /// Whether deleting a cluster leaves its load balancers and disks.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::diag::{Diagnostic, Severity};
+use crate::diagnosis::Cause;
 use crate::env::clock::{SharedClock, Timestamp};
 use crate::event::line::{
     Body, Complaint, Figures, Level, Line, Output, Planned, Position, Proof, Range, Resource, Step, VERSION,
@@ -222,6 +223,12 @@ impl JsonLines {
     pub fn summary(&self, complete: bool, summary: serde_json::Value) {
         let (level, message) = if complete { (Level::Info, "complete") } else { (Level::Error, "incomplete") };
         self.write(level, message, Body::Summary { summary });
+    }
+
+    /// Why a run has failed, most likely.
+    pub fn cause(&self, cause: &Cause) {
+        let message = format!("most likely cause: {} ({}: {})", cause.sentence, cause.fact.object, cause.fact.says);
+        self.write(Level::Error, message, Body::Cause { cause: serde_json::to_value(cause).unwrap_or_default() });
     }
 
     /// A resource as the lines name it.

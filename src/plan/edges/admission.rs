@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
 use crate::plan::edges::references::of_backend;
-use crate::plan::edges::{Found, Object, Objects, items, pods, text, texts};
+use crate::plan::edges::{BARRIER, Found, Object, Objects, items, pods, text, texts};
 use crate::resource::model::Resource;
 use crate::value::Value;
 
@@ -320,7 +320,7 @@ fn connect(objects: &Objects<'_>, found: &mut Found, accepted: Waits) {
         let dot = if group.is_empty() { "" } else { "." };
         let suffix = if *number == 1 { String::new() } else { format!("/{number}") };
         let barrier = objects.all.len() + found.barriers.len();
-        found.barriers.push(Address::new(format!("barrier/{kind}{dot}{group}{suffix}")));
+        found.barriers.push(Address::new(format!("{BARRIER}/{kind}{dot}{group}{suffix}")));
         for (target, reason) in &targets {
             found.add(barrier, Some(*target), *reason);
         }

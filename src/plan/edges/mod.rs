@@ -42,6 +42,14 @@ pub struct Inferred {
     pub barriers: Vec<Address>,
 }
 
+/// What the addresses of barriers begin with, in place of a component.
+const BARRIER: &str = "barrier";
+
+/// Whether an address is one of [`Inferred::barriers`].
+pub fn is_barrier(address: &Address) -> bool {
+    address.component() == BARRIER
+}
+
 /// Infers edges between the Kubernetes objects among `resources`; those that are run as hooks need others, and
 /// nothing needs them.
 pub fn infer(resources: &[Resource]) -> Inferred {

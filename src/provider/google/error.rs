@@ -164,12 +164,16 @@ fn retry_after(error: &Error) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// The error and its sources, each once.
+/// The error and its sources, each once. Where rustls points programmers to its manual is left out.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut texts = vec![error.to_string()];
+    let said = |error: &dyn std::error::Error| match error.to_string().split_once(": https://docs.rs/") {
+        Some((words, manual)) if !manual.contains(char::is_whitespace) => words.to_owned(),
+        _ => error.to_string(),
+    };
+    let mut texts = vec![said(error)];
     let mut source = error.source();
     while let Some(inner) = source {
-        let text = inner.to_string();
+        let text = said(inner);
         if !texts.iter().any(|outer| outer.contains(&text)) {
             texts.push(text);
         }
@@ -229,6 +233,19 @@ pub fn class_of_text(text: &str) -> ErrorClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chain_says_each_thing_once_and_no_manual_for_programmers() {
+        let inner = std::io::Error::other("peer closed connection: https://docs.rs/rustls/latest/rustls/manual/#eof");
+        let outer = std::io::Error::other(Outer(inner));
+        assert_eq!(chain(&outer), "SendRequest: peer closed connection");
+        let about = std::io::Error::other("see: https://docs.rs/ for more");
+        assert_eq!(chain(&about), "see: https://docs.rs/ for more");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("SendRequest")]
+    struct Outer(#[source] std::io::Error);
 
     /// Which class each recorded error body is.
     const EXPECTED: &[(&str, ErrorClass)] = &[

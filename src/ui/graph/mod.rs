@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::Address;
 use crate::graph::Graph;
+use crate::plan::edges::is_barrier;
 use crate::plan::model::{Action, Plan};
 use crate::ui::paint::{Paint, count, tame};
 
@@ -86,8 +87,10 @@ impl Drawing {
             true => address.component().to_owned(),
             false => address.to_string(),
         };
+        let edges = edges.collect::<Vec<_>>();
+        let edges = if components { without_barriers(edges) } else { edges };
         let mut boxes: BTreeMap<String, Node> = BTreeMap::new();
-        for (address, action) in actions {
+        for (address, action) in actions.iter().filter(|(address, _)| !components || !is_barrier(address)) {
             let node = boxes.entry(name(address)).or_insert_with(|| Node {
                 name: name(address),
                 component: address.component().to_owned(),
@@ -118,6 +121,25 @@ impl Drawing {
         boxes.values_mut().for_each(|node| node.resources = node.resources.max(1));
         Drawing { stack: stack.to_owned(), lines: lines.collect(), boxes: boxes.into_values().collect() }
     }
+}
+
+/// The edges with each barrier's dependents needing themselves what it stands for: it is in no component.
+fn without_barriers<'a>(
+    edges: Vec<(&'a Address, &'a Address, &'a [String])>,
+) -> Vec<(&'a Address, &'a Address, &'a [String])> {
+    // A barrier needs many resources of few components, and one of each draws the line.
+    let mut behind: BTreeMap<&Address, BTreeMap<&str, &Address>> = BTreeMap::new();
+    for (dependent, dependency, _) in edges.iter().filter(|(dependent, ..)| is_barrier(dependent)) {
+        behind.entry(dependent).or_default().insert(dependency.component(), dependency);
+    }
+    let direct = |(dependent, dependency, reasons): (&'a Address, &'a Address, &'a [String])| {
+        let targets = match behind.get(dependency) {
+            Some(targets) => targets.values().copied().collect(),
+            None => vec![dependency],
+        };
+        targets.into_iter().map(move |target| (dependent, target, reasons))
+    };
+    edges.into_iter().filter(|(dependent, ..)| !is_barrier(dependent)).flat_map(direct).collect()
 }
 
 /// Which of two actions a component is coloured by.
@@ -256,4 +278,38 @@ pub fn why(chain: &[(Address, Address, Vec<String>)], paint: Paint) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_need_each_other_and_no_barrier() {
+        let mut graph = Graph::new();
+        let address = |text: &str| Address::new(text);
+        let barrier = address("barrier/Thing.x.io");
+        graph.depend(address("addons.a/Thing.x.io/n/one"), barrier.clone(), "things can be made");
+        graph.depend(address("addons.b/Thing.x.io/n/two"), barrier.clone(), "things can be made");
+        graph.depend(barrier.clone(), address("addons.b/Service/n/hook"), "it admits things");
+        graph.depend(barrier, address("addons.c/CustomResourceDefinition.k/things"), "it defines things");
+        let drawing = Drawing::of_stack("s", &graph, true);
+        let name = |at: usize| drawing.boxes[at].name.as_str();
+        let lines =
+            drawing.lines.iter().map(|line| format!("{} {}: {:?}", name(line.from), name(line.to), line.reasons));
+        assert_eq!(
+            drawing.boxes.iter().map(|node| &node.name).collect::<Vec<_>>(),
+            ["addons.a", "addons.b", "addons.c"]
+        );
+        assert_eq!(
+            lines.collect::<Vec<_>>(),
+            [
+                r#"addons.a addons.b: ["things can be made"]"#,
+                r#"addons.a addons.c: ["things can be made"]"#,
+                r#"addons.b addons.c: ["things can be made"]"#,
+            ]
+        );
+        let whole = Drawing::of_stack("s", &graph, false);
+        assert_eq!((whole.boxes.len(), whole.lines.len()), (5, 4));
+    }
 }

@@ -339,8 +339,7 @@ fn aggregated(google: &Google, call: &Call, project: &str, collection: &str) -> 
     for zone in offers::regions().flat_map(offers::zones_of) {
         items.insert(format!("zones/{zone}"), empty(&format!("zones/{zone}")));
     }
-    let hidden: Vec<String> =
-        items.keys().filter(|place| google.faults.unreachable(collection, place)).cloned().collect();
+    let hidden = google.faults.unreachable(collection, items.keys());
     found.retain(|(scope, _)| !hidden.contains(scope));
     let (found, next) = page(call, found);
     for (scope, item) in found {
