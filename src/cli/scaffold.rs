@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use clap::ValueEnum;
+
 use crate::cli::args::{InitArgs, NewArgs};
 use crate::cli::terminal::Terminal;
 use crate::diag::{Diagnostic, Diagnostics};
@@ -74,6 +76,9 @@ pub(super) fn new(args: &NewArgs, terminal: &Terminal) -> Result<ExitCode, Diagn
     // The schema of the shipped stacks is found relative to this repository only.
     let text = args.template.text().lines().filter(|line| !line.starts_with("#:schema"));
     let text = text.collect::<Vec<_>>().join("\n").trim_start().to_owned() + "\n";
+    // Its comments name it where it is shipped.
+    let name = args.template.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    let text = text.replace(&format!("stacks/{name}.toml"), &args.file.display().to_string());
     write_document(&args.file, text.as_bytes()).map_err(|error| unwritable(&args.file, &error))?;
     terminal.say(&format!("Wrote {0}. Try it without a cloud: stackwright apply {0} --sim", args.file.display()));
     Ok(ExitCode::SUCCESS)

@@ -121,6 +121,8 @@ pub struct Missing {
     pub address: String,
     /// What it would be.
     pub subject: Subject,
+    /// The state says that it was made.
+    pub made: bool,
 }
 
 /// What the state says beside what is there.

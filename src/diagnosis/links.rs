@@ -13,7 +13,7 @@ use super::look::{View, label, list, text};
 pub struct Links(BTreeMap<Subject, BTreeSet<Subject>>);
 
 /// Things outside of clusters: nothing inside of one carries them.
-const OUTSIDE: [&str; 8] = ["cluster", "node pool", "project", "state", "pause", "lease", "account", "part"];
+const OUTSIDE: [&str; 9] = ["cluster", "node pool", "project", "state", "pause", "lease", "account", "part", "run"];
 
 impl Links {
     /// Everything that can be told from what was seen.

@@ -83,6 +83,7 @@ pub fn causes(facts: &Facts) -> Vec<Cause> {
     for (subject, words) in symptoms(&view) {
         let below = links.below([&subject]);
         let whose = groups.iter().position(|group| group.subjects.iter().any(|below_it| reaches(&below, below_it)));
+        let whose = whose.or_else(|| groups.iter().position(|group| leaves_out(group, facts, &subject)));
         if let Some(whose) = whose
             && !groups[whose].subjects.contains(&subject)
         {
@@ -101,7 +102,8 @@ pub fn unexplained(facts: &Facts) -> Vec<String> {
     let links = Links::of(&view);
     let explained = |subject: &Subject| {
         let below = links.below([subject]);
-        groups.iter().any(|group| group.subjects.iter().any(|below_it| reaches(&below, below_it)))
+        let stands = |group: &Group<'_>| group.subjects.iter().any(|below_it| reaches(&below, below_it));
+        groups.iter().any(|group| stands(group) || leaves_out(group, facts, subject))
     };
     symptoms(&view).into_iter().filter(|(subject, _)| !explained(subject)).map(|(_, words)| words).collect()
 }
@@ -109,6 +111,13 @@ pub fn unexplained(facts: &Facts) -> Vec<String> {
 /// Whether something is among what another stands on; of clusters, whichever.
 fn reaches(below: &BTreeSet<Subject>, subject: &Subject) -> bool {
     below.contains(subject) || (subject.kind == "cluster" && below.iter().any(|below| below.kind == "cluster"))
+}
+
+/// Whether something is not there because a run did not come to it. What keeps it from being made all the same says more,
+/// so that this is no link.
+fn leaves_out(group: &Group<'_>, facts: &Facts, subject: &Subject) -> bool {
+    group.subjects.iter().any(|it| it.kind == "run")
+        && facts.missing.iter().any(|missing| !missing.made && missing.subject == *subject)
 }
 
 fn groups<'s>(view: &View<'_>, signs: &'s [Sign]) -> Vec<Group<'s>> {

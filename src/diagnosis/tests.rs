@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::facts::{Facts, Missing, Reach, Recorded, Refused, Subject, Tried};
+use super::facts::{Facts, Missing, Reach, Recorded, Refused, Subject, Tried, Unfinished};
 use super::{causes, unexplained};
 use crate::env::clock::Timestamp;
 use crate::platform::preflight::{Check, Topic, Verdict};
@@ -529,6 +529,8 @@ fn cases() -> Vec<(&'static str, Facts)> {
                 ..facts(vec![unscheduled(tpu("2x2"))])
             },
         ),
+        ("partly-made", Facts { recorded: cut_off("create"), ..facts(vec![]) }),
+        ("partly-deleted", Facts { recorded: cut_off("delete"), ..facts(vec![]) }),
         (
             "lease-held",
             Facts { recorded: Recorded { holder: Some("process 7".into()), ..Recorded::default() }, ..facts(vec![]) },
@@ -678,8 +680,11 @@ fn what_stands_on_a_cause_is_folded_under_it() {
         text: "failed calling webhook \"w\": failed to call webhook: Post \"https://cert-manager-webhook.cert-manager.svc:443/v\": no endpoints available for service \"cert-manager-webhook\"".into(),
         class: Some(ErrorClass::Unavailable),
     }];
-    seen.missing =
-        vec![Missing { address: "gateway/Gateway/app/g".into(), subject: Subject::new("Gateway", "app", "g") }];
+    seen.missing = vec![Missing {
+        address: "gateway/Gateway/app/g".into(),
+        subject: Subject::new("Gateway", "app", "g"),
+        made: true,
+    }];
     seen.needs = vec![
         (Subject::new("Gateway", "app", "g"), Subject::new("Certificate", "app", "tls")),
         (Subject::new("Certificate", "app", "tls"), Subject::of("ValidatingWebhookConfiguration", "v")),
@@ -695,4 +700,49 @@ fn what_stands_on_a_cause_is_folded_under_it() {
         assert!(explains.contains(words), "{words} is missing:\n{explains}");
     }
     assert_eq!(unexplained(&seen), Vec::<String>::new());
+}
+
+/// A state with one intent whose run is gone.
+fn cut_off(action: &str) -> Recorded {
+    let address = "node_pools.gpu".to_owned();
+    let begun =
+        Unfinished { address, action: action.into(), since: Timestamp(1_000), operation: Some("operation-7".into()) };
+    Recorded { resources: 3, pending: vec![begun], ..Recorded::default() }
+}
+
+#[test]
+fn a_run_that_was_cut_off_explains_what_it_did_not_come_to_and_nothing_else() {
+    let missing = |name: &str, made| Missing {
+        address: format!("app/Secret/app/{name}"),
+        subject: Subject::new("Secret", "app", name),
+        made,
+    };
+    let mut seen = Facts {
+        recorded: cut_off("create"),
+        missing: vec![missing("late", false), missing("stopped", false), missing("lost", true)],
+        reach: Reach::There,
+        ..facts(vec![])
+    };
+    let found = causes(&seen);
+    assert_eq!(found.iter().map(|cause| cause.id).collect::<Vec<_>>(), ["partly-made"], "{found:#?}");
+    assert_eq!(
+        found[0].fact.says,
+        "the create of node_pools.gpu was begun at 1970-01-01T00:00:01Z (operation-7), and its end is not known; \
+         2 resources were not begun"
+    );
+    assert_eq!(found[0].explains, ["app/Secret/app/late is not there", "app/Secret/app/stopped is not there"]);
+    assert_eq!(unexplained(&seen), ["app/Secret/app/lost is not there"]);
+    // What would stop the next run too is said first.
+    seen.refused.push(Refused {
+        subject: Subject::new("Secret", "app", "stopped"),
+        address: "app/Secret/app/stopped".into(),
+        tried: Tried::Rehearsal,
+        text: "secrets \"stopped\" is forbidden: User \"me\" cannot create resource \"secrets\"".into(),
+        class: Some(ErrorClass::Denied),
+    });
+    let found = causes(&seen);
+    assert_eq!(found.iter().map(|cause| cause.id).collect::<Vec<_>>(), ["forbidden", "partly-made"], "{found:#?}");
+    // A run that is under way has cut nothing off, and one that has failed has said why.
+    seen.recorded.holder = Some("process 7".into());
+    assert!(causes(&seen).iter().all(|cause| cause.id != "partly-made"));
 }

@@ -140,7 +140,10 @@ fn every_command_that_runs_or_reports_writes_lines_that_fit() {
         {"kind": "http", "method": "POST", "path": "*/clusters", "nth": 1, "times": 1, "status": 503},
         {"kind": "http", "method": "POST", "path": "*/nodePools", "nth": 1, "times": 1, "status": 403}]}"#;
     std::fs::write(at.join("state/.sim/faults.json"), faults).expect("written");
-    told("apply --sim --auto-approve --json", "apply", 1, &["apply_retry", "apply_errored", "summary"]);
+    let failed =
+        told("apply --sim --auto-approve --json", "apply", 1, &["apply_retry", "apply_errored", "summary", "cause"]);
+    let cause = failed.iter().find(|line| line["type"] == "cause").expect("a cause")["cause"].clone();
+    assert_eq!(cause["id"], "forbidden", "{cause}");
 }
 
 /// Spans of one track: name, begin, end, depth.

@@ -2,7 +2,7 @@
 //! not answer.
 
 use super::{Sign, Source};
-use crate::diagnosis::facts::{Reach, Subject};
+use crate::diagnosis::facts::{Facts, Reach, Recorded, Subject, Tried};
 use crate::diagnosis::look::View;
 use crate::platform::preflight::{Topic, Verdict};
 use crate::resource::error::ErrorClass;
@@ -52,10 +52,41 @@ pub(super) fn read(view: &View<'_>, signs: &mut Vec<Sign>) {
     if let Some(why) = &facts.recorded.unreadable {
         signs.push(Sign::new(Source::State, of("state"), "snapshot and journal", "Unreadable", why));
     }
+    signs.extend(cut_off(facts));
     for unseen in &facts.unseen {
         let subject = Subject::of("account", "");
         signs.push(Sign::new(Source::Refusal, subject, unseen.what.clone(), &class(Some(unseen.class)), &unseen.why));
     }
+}
+
+/// What a run has begun or left to be done, where it did not say why: it was killed, or the file has grown since.
+fn cut_off(facts: &Facts) -> Option<Sign> {
+    let Recorded { resources, pending, holder, unreadable, .. } = &facts.recorded;
+    let told = facts.refused.iter().any(|refused| refused.tried == Tried::LastRun);
+    if *resources == 0 || told || holder.is_some() || unreadable.is_some() {
+        return None;
+    }
+    let left =
+        facts.missing.iter().filter(|missing| !missing.made && pending.iter().all(|p| p.address != missing.address));
+    let left = left.count();
+    let begun = pending.first().map(|first| {
+        let operation = first.operation.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        let more = if pending.len() > 1 { format!(", like {} more", pending.len() - 1) } else { String::new() };
+        let since = first.since.rfc3339();
+        format!(
+            "the {} of {} was begun at {since}{operation}{more}, and its end is not known",
+            first.action, first.address
+        )
+    });
+    let left = (left > 0).then(|| match left {
+        1 => "1 resource was not begun".to_owned(),
+        many => format!("{many} resources were not begun"),
+    });
+    let words = begun.into_iter().chain(left).collect::<Vec<_>>();
+    let reason = if pending.iter().any(|one| one.action == "delete") { "PartlyDeleted" } else { "PartlyMade" };
+    let subject = Subject::of("run", &facts.stack);
+    let sign = Sign::new(Source::State, subject, "what was begun", reason, &words.join("; "));
+    (!words.is_empty()).then(|| sign.at(pending.first().map(|first| first.since)))
 }
 
 /// A class as rules name it.

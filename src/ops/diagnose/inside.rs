@@ -197,7 +197,11 @@ fn missing<'d>(
     let names = missing.iter().map(|resource| subject(resource)).collect::<BTreeSet<_>>();
     facts.missing = missing
         .iter()
-        .map(|resource| Missing { address: resource.address.to_string(), subject: subject(resource) })
+        .map(|resource| Missing {
+            address: resource.address.to_string(),
+            subject: subject(resource),
+            made: done(resource),
+        })
         .collect();
     // Barriers of whole components stand for their members.
     let mut below: BTreeMap<&Subject, Vec<&Subject>> = BTreeMap::new();
