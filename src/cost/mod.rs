@@ -6,6 +6,7 @@
 mod prices;
 
 use crate::address::Address;
+use crate::openapi::quantity::Quantity;
 use crate::platform::audit::Billed;
 use crate::resource::model::Resource;
 use crate::value::Value;
@@ -290,16 +291,10 @@ fn volume(manifest: &Value) -> Vec<(String, Price)> {
     vec![(format!("volume of class {class}"), price)]
 }
 
-/// A quantity of storage in GB as disks are billed.
+/// A quantity of storage in GB as disks are billed: whole ones, of 2^30 bytes.
 fn gigabytes(quantity: &str) -> Option<f64> {
-    let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &quantity[digits.len()..] {
-        "Gi" | "G" => 1.0,
-        "Ti" | "T" => 1024.0,
-        "Mi" | "M" => 1.0 / 1024.0,
-        _ => return None,
-    };
-    Some(digits.parse::<f64>().ok()? * unit)
+    let bytes = u64::try_from(Quantity::parse(quantity)?.units()).ok()?;
+    Some(factor(i64::try_from(bytes.div_ceil(1 << 30)).ok()?))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use serde_json::Value as Json;
 
+use super::quantity::is_quantity;
 use super::schema::{Additional, Schema, Type};
 use super::validate;
 
@@ -56,7 +57,7 @@ fn walk(schema: &Schema, value: &Json, holder: &str, path: &str) -> Option<Strin
     match (schema.kind, value) {
         (_, Json::Null) => None,
         (Type::Any, Json::String(text)) if schema.format.as_deref() == Some("quantity") => {
-            (!validate::is_quantity(text)).then(|| {
+            (!is_quantity(text)).then(|| {
                 "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'".to_owned()
             })
         }

@@ -29,35 +29,66 @@ const DECIMAL: [(&str, i32); 10] =
     [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
-impl Quantity {
-    /// Reads a quantity; `None` when it is none or too large to hold.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (negative, unsigned) = match text.as_bytes().first()? {
-            b'-' => (true, &text[1..]),
-            b'+' => (false, &text[1..]),
-            _ => (false, text),
-        };
+/// What stands behind the number.
+enum Suffix<'a> {
+    /// A power of ten.
+    Decimal(i32),
+    /// So many times 1024.
+    Binary(usize),
+    /// A power of ten in digits.
+    Exponent(&'a str),
+}
+
+/// A quantity's text, taken apart.
+struct Parts<'a> {
+    negative: bool,
+    whole: &'a str,
+    fraction: &'a str,
+    suffix: Suffix<'a>,
+}
+
+impl Parts<'_> {
+    fn of(text: &str) -> Option<Parts<'_>> {
+        let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
         let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(end);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
             return None;
         }
+        let suffix = if let Some((_, exponent)) = DECIMAL.iter().find(|(s, _)| *s == suffix) {
+            Suffix::Decimal(*exponent)
+        } else if let Some(power) = BINARY.iter().position(|s| *s == suffix) {
+            Suffix::Binary(power)
+        } else {
+            let exponent = suffix.strip_prefix(['e', 'E'])?;
+            let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+            (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())).then_some(Suffix::Exponent(exponent))?
+        };
+        Some(Parts { negative: text.starts_with('-'), whole, fraction, suffix })
+    }
+}
+
+/// Whether a text is a quantity, however large.
+pub fn is_quantity(text: &str) -> bool {
+    Parts::of(text).is_some()
+}
+
+impl Quantity {
+    /// None of it.
+    pub const ZERO: Quantity = Quantity { nanos: 0, form: Form::Decimal };
+
+    /// Reads a quantity; `None` when it is none or too large to hold.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Parts { negative, whole, fraction, suffix } = Parts::of(text)?;
         let digits: i128 = match format!("{whole}{fraction}").trim_start_matches('0') {
             "" => 0,
             digits => digits.parse().ok()?,
         };
-        let (form, exponent, factor) = if let Some((_, exponent)) = DECIMAL.iter().find(|(s, _)| *s == suffix) {
-            (Form::Decimal, *exponent, 1)
-        } else if let Some(power) = BINARY.iter().position(|s| *s == suffix) {
-            (Form::Binary, 0, 1_i128.checked_shl(10 * u32::try_from(power).ok()?)?)
-        } else {
-            let exponent = suffix.strip_prefix(['e', 'E'])?;
-            let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-                return None;
-            }
-            (Form::Exponent, exponent.parse().ok()?, 1)
+        let (form, exponent, factor) = match suffix {
+            Suffix::Decimal(exponent) => (Form::Decimal, exponent, 1),
+            Suffix::Binary(power) => (Form::Binary, 0, 1_i128.checked_shl(10 * u32::try_from(power).ok()?)?),
+            Suffix::Exponent(exponent) => (Form::Exponent, exponent.parse().ok()?, 1),
         };
         let shift = i32::try_from(fraction.len()).ok()?;
         let magnitude = digits.checked_mul(factor)?;
@@ -105,6 +136,16 @@ fn scale(digits: i128, exponent: i32) -> Option<i128> {
 fn up(amount: i128, part: i128) -> i128 {
     let rest = amount % part;
     amount / part + rest.signum()
+}
+
+/// Written as the first that is any.
+impl std::ops::Add for Quantity {
+    type Output = Quantity;
+
+    fn add(self, other: Quantity) -> Quantity {
+        let form = if self.nanos == 0 { other.form } else { self.form };
+        Quantity { nanos: self.nanos.saturating_add(other.nanos), form }
+    }
 }
 
 impl PartialEq for Quantity {
@@ -197,6 +238,10 @@ mod tests {
         assert_eq!(Quantity::parse("1.5").map(|q| q.millis()), Some(1500));
         assert_eq!(Quantity::parse("1Ki").map(|q| q.units()), Some(1024));
         assert!(Quantity::parse("1Gi") > Quantity::parse("1G"));
+        let sum = ["1Gi", "512Mi"].into_iter().filter_map(Quantity::parse).fold(Quantity::ZERO, |a, b| a + b);
+        assert_eq!(sum.to_string(), "1536Mi");
+        // Too large to hold is a quantity all the same.
+        assert!(is_quantity("99999999999999999999999999999999999999999E") && !is_quantity("1.2.3"));
     }
 
     proptest! {

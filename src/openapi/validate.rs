@@ -14,7 +14,7 @@ use super::schema::{Additional, Limits, ListType, Schema, Type};
 
 mod format;
 
-pub use format::{is_date_time, is_quantity};
+pub use format::is_date_time;
 
 /// Why a field is refused; `Status.details.causes[].reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

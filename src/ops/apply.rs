@@ -19,6 +19,7 @@ use crate::ops::prove::prove;
 use crate::plan::model::{Drift, Pause, Plan};
 use crate::platform::Completion;
 use crate::resource::kind::Observed;
+use crate::state::model::Intent;
 use crate::state::transition::Transition;
 use crate::value::{Reference, Scope, Value};
 
@@ -172,8 +173,14 @@ pub async fn apply(
         session.commit(vec![settled]).await?;
     }
     let mut applied = Applied { summary, ..Applied::default() };
-    if !applied.summary.took.is_empty() {
-        session.commit(vec![Transition::Took(applied.summary.took.clone())]).await?;
+    let mut took = applied.summary.took.clone();
+    if matches!(plan.pause, Pause::Pauses | Pause::Resumes) {
+        // How long nodes take to go or to come says nothing of other changes.
+        took.values_mut().for_each(|times| times.retain(|intent, _| *intent != Intent::Update));
+        took.retain(|_, times| !times.is_empty());
+    }
+    if !took.is_empty() {
+        session.commit(vec![Transition::Took(took)]).await?;
     }
     let over = plan.pause == Pause::Resumes || (plan.destroy && !plan.partial);
     if applied.summary.is_complete() && over && session.state().paused.is_some() {

@@ -38,6 +38,7 @@ impl Experience<'_> {
     ) -> Expected {
         let intent = match action {
             Action::Create | Action::Replace | Action::Run => Intent::Create,
+            Action::Delete => Intent::Delete,
             _ => Intent::Update,
         };
         let (estimate, measured) = self.seconds(identity, intent, usually);

@@ -390,8 +390,14 @@ impl<'a> Planner<'a> {
         let acts = action.acts() || resume;
         // What is taken up where it was left is still being made.
         let doing = if resume && recorded.is_some_and(is_being_made) { Action::Create } else { action };
+        // The nodes that a pause takes away go as when their pool is deleted, and come back as when it is made.
+        let (doing, usually) = match (doing, self.request.options.pausing, observed) {
+            (Action::Update, Pausing::Pause, Some(observed)) => (Action::Delete, kind.removal(&observed.attrs)),
+            (Action::Update, Pausing::Resume, _) => (Action::Create, resource.estimate),
+            _ => (doing, resource.estimate),
+        };
         let old = observed.map(|observed| (kind, &observed.attrs)).filter(|_| goes_with.is_none());
-        let expected = self.experience().of_desired(&recorded_identity, doing, resource.estimate, old);
+        let expected = self.experience().of_desired(&recorded_identity, doing, usually, old);
         let contested = self.request.options.force_conflicts && changes.iter().any(|change| !change.held_by.is_empty());
         let take = contested || reason == Reason::Wanted;
         self.changes.push(ResourceChange {

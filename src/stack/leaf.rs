@@ -9,6 +9,7 @@ use std::time::Duration;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::diag::Diagnostic;
+use crate::openapi::quantity;
 use crate::stack::decode::{Decode, Decoder, Entry, Words, quoted};
 use crate::stack::model::InputType;
 use crate::stack::names;
@@ -373,11 +374,8 @@ impl Decode for Quantity {
             return Some(Quantity(number.to_string()));
         }
         let text = decoder.known_text(tree, "a quantity such as \"16Gi\"", "0")?;
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = &text[digits.len()..];
-        let known =
-            matches!(unit, "" | "m" | "k" | "M" | "G" | "T" | "P" | "E" | "Ki" | "Mi" | "Gi" | "Ti" | "Pi" | "Ei");
-        if known && digits.starts_with(|c: char| c.is_ascii_digit()) && digits.parse::<f64>().is_ok() {
+        // Neither a sign nor what is too large to hold means anything in a stack.
+        if text.starts_with(|c: char| c.is_ascii_digit()) && quantity::Quantity::parse(&text).is_some() {
             return Some(Quantity(text));
         }
         decoder.mistake(

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::{Sign, Source};
 use crate::diagnosis::facts::Subject;
 use crate::diagnosis::look::{View, condition, list, text, time};
+use crate::openapi::quantity::Quantity;
 
 const TOPOLOGY: &str = "cloud.google.com/gke-tpu-topology";
 
@@ -64,8 +65,8 @@ fn why(pod: &Json, nodes: &[&Json]) -> Option<(&'static str, String, String)> {
     }
     for (resource, wanted) in requests(pod) {
         let have = |node: &&&Json| quantity(&node["status"]["allocatable"][&resource]);
-        let most = tolerated.iter().map(|node| have(&node)).fold(0.0, f64::max);
-        if most == 0.0 && resource.contains('/') {
+        let most = tolerated.iter().map(|node| have(&node)).max().unwrap_or(Quantity::ZERO);
+        if most == Quantity::ZERO && resource.contains('/') {
             let text = format!("the nodes that it fits offer no {resource}: no device plugin has registered it");
             return Some(("NoDevice", text, resource));
         }
@@ -136,8 +137,8 @@ fn untolerated<'n>(pod: &Json, node: &'n Json) -> Option<&'n Json> {
 }
 
 /// What the pod's containers ask for together, devices first.
-fn requests(pod: &Json) -> Vec<(String, f64)> {
-    let mut sum: BTreeMap<String, f64> = BTreeMap::new();
+fn requests(pod: &Json) -> Vec<(String, Quantity)> {
+    let mut sum: BTreeMap<String, Quantity> = BTreeMap::new();
     for container in list(pod, "/spec/containers") {
         let mut asked: BTreeMap<&String, &Json> = BTreeMap::new();
         for part in ["limits", "requests"] {
@@ -149,35 +150,17 @@ fn requests(pod: &Json) -> Vec<(String, f64)> {
         for (resource, amount) in asked {
             let is_limit_alone = container.pointer("/resources/requests").is_none_or(|r| r.get(resource).is_none());
             if !is_limit_alone || resource.contains('/') {
-                *sum.entry(resource.clone()).or_default() += quantity(amount);
+                let sum = sum.entry(resource.clone()).or_insert(Quantity::ZERO);
+                *sum = *sum + quantity(amount);
             }
         }
     }
-    let mut sum = sum.into_iter().filter(|(_, amount)| *amount > 0.0).collect::<Vec<_>>();
+    let mut sum = sum.into_iter().filter(|(_, amount)| *amount > Quantity::ZERO).collect::<Vec<_>>();
     sum.sort_by_key(|(resource, _)| !resource.contains('/'));
     sum
 }
 
 /// An amount as Kubernetes writes it.
-fn quantity(value: &Json) -> f64 {
-    let text = match value {
-        Json::String(text) => text.clone(),
-        Json::Number(number) => number.to_string(),
-        _ => return 0.0,
-    };
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (figure, unit) = text.split_at(digits);
-    let factor = match unit {
-        "m" => 0.001,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "Ki" => 1024.0,
-        "Mi" => 1024.0 * 1024.0,
-        "Gi" => 1024.0 * 1024.0 * 1024.0,
-        "Ti" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-        _ => 1.0,
-    };
-    figure.parse::<f64>().unwrap_or_default() * factor
+fn quantity(value: &Json) -> Quantity {
+    Quantity::of(value).unwrap_or(Quantity::ZERO)
 }

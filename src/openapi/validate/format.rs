@@ -1,8 +1,10 @@
-//! The `format`s that the API server checks, and quantities.
+//! The `format`s that the API server checks.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value as Json;
+
+use crate::openapi::quantity::is_quantity;
 
 /// Whether `value` has the format; unknown formats always hold, as in the API server.
 pub fn holds(format: &str, value: &Json) -> bool {
@@ -45,23 +47,6 @@ fn text_holds(format: &str, text: &str) -> bool {
         "quantity" => is_quantity(text),
         _ => true,
     }
-}
-
-/// A Kubernetes quantity: a decimal number with an optional suffix or exponent.
-pub fn is_quantity(text: &str) -> bool {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let digits = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
-    let (number, suffix) = unsigned.split_at(digits);
-    let plain = number.bytes().any(|b| b.is_ascii_digit()) && number.bytes().filter(|b| *b == b'.').count() <= 1;
-    let exponent = |rest: &str| {
-        let rest = rest.strip_prefix(['+', '-']).unwrap_or(rest);
-        !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit())
-    };
-    plain
-        && (matches!(
-            suffix,
-            "" | "n" | "u" | "m" | "k" | "M" | "G" | "T" | "P" | "E" | "Ki" | "Mi" | "Gi" | "Ti" | "Pi" | "Ei"
-        ) || suffix.strip_prefix(['e', 'E']).is_some_and(exponent))
 }
 
 fn is_date(text: &str) -> bool {

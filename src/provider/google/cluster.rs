@@ -138,12 +138,11 @@ impl Kind for ClusterKind {
     }
 
     fn drift(&self, _: &[Ceded], prior: Prior<'_>) -> Vec<Change> {
-        let applied = prior.recorded.and_then(|recorded| recorded.get("attrs")).unwrap_or(&Value::Null);
-        without_scaled_size(difference::drift(FIELDS, prior), applied)
+        without_scaled_size(difference::drift(FIELDS, prior), difference::applied(prior))
     }
 
     fn record(&self, sent: &Value, _: &[Ceded], _: &Observed) -> Value {
-        Value::Map(Map::from([("attrs".to_owned(), sent.clone())]))
+        difference::record(sent.clone())
     }
 
     fn seen(&self, recorded: &Value, ceded: &[Ceded], observed: &Observed) -> Value {
@@ -157,17 +156,14 @@ impl Kind for ClusterKind {
 
     fn outputs(&self, observed: &Observed) -> Value {
         let keys = ["name", "project", "location", "endpoint", "ca_certificate", "self_link", "node_tag"];
-        let mut outputs =
-            keys.iter().filter_map(|key| Some(((*key).to_owned(), observed.attrs.get(key)?.clone()))).collect::<Map>();
+        let mut outputs = difference::part(&observed.attrs, &keys);
         outputs.insert("version".into(), observed.attrs.get("version").cloned().unwrap_or_default());
         outputs.insert("id".into(), observed.id.as_str().into());
         Value::Map(outputs)
     }
 
     fn known_outputs(&self, desired: &Value) -> Value {
-        let keys = ["name", "project", "location"];
-        let known = keys.iter().filter_map(|key| Some(((*key).to_owned(), desired.get(key)?.clone())));
-        Value::Map(known.filter(|(_, value)| value.is_known()).collect())
+        difference::known_part(desired, &["name", "project", "location"])
     }
 
     /// 2:44, 3:09, 3:40 and 8:15 in four public logs.

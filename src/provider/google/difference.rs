@@ -107,6 +107,28 @@ pub fn drift(fields: &[Field], prior: Prior<'_>) -> Vec<Change> {
     changes
 }
 
+/// The record of attributes that were sent, or found.
+pub fn record(attrs: Value) -> Value {
+    Value::Map(Map::from([("attrs".to_owned(), attrs)]))
+}
+
+/// The attributes that were applied last; null where there is no record.
+pub fn applied<'a>(prior: Prior<'a>) -> &'a Value {
+    prior.recorded.and_then(|recorded| recorded.get("attrs")).unwrap_or(&Value::Null)
+}
+
+/// Those of a map's values that these keys name.
+pub fn part(of: &Value, keys: &[&str]) -> Map {
+    keys.iter().filter_map(|key| Some(((*key).to_owned(), of.get(key)?.clone()))).collect()
+}
+
+/// The same of what is known before an apply.
+pub fn known_part(desired: &Value, keys: &[&str]) -> Value {
+    let mut part = part(desired, keys);
+    part.retain(|_, value| value.is_known());
+    Value::Map(part)
+}
+
 /// The record with what `drift` says of each attribute.
 pub fn seen(recorded: &Value, drift: &[Change]) -> Value {
     let mut seen = recorded.clone();
@@ -144,13 +166,9 @@ pub fn found(desired: Option<&Value>, observed: &Value) -> Value {
     }
     let attrs = match desired {
         Some(desired) => common(desired, observed),
-        None => {
-            let place = ["name", "cluster", "project", "location"];
-            let place = place.iter().filter_map(|key| Some(((*key).to_owned(), observed.get(key)?.clone())));
-            Value::Map(place.collect())
-        }
+        None => Value::Map(part(observed, &["name", "cluster", "project", "location"])),
     };
-    Value::Map(Map::from([("attrs".to_owned(), attrs)]))
+    record(attrs)
 }
 
 /// A resource in the state ERROR is unusable and is made anew; so is one that has never been more than half there,

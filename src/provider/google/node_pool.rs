@@ -50,7 +50,7 @@ use crate::resource::error::{ErrorClass, ProviderError};
 use crate::resource::kind::{Attribute, Change, Demise, Kind, Observed, Prior};
 use crate::resource::model::{Ceded, Resource};
 use crate::resource::readiness::Readiness;
-use crate::value::{Map, Value};
+use crate::value::Value;
 
 /// How each attribute is compared and changed.
 pub(super) const FIELDS: &[Field] = &[
@@ -145,12 +145,11 @@ impl Kind for NodePoolKind {
     }
 
     fn drift(&self, _: &[Ceded], prior: Prior<'_>) -> Vec<Change> {
-        let applied = prior.recorded.and_then(|recorded| recorded.get("attrs")).unwrap_or(&Value::Null);
-        sized(difference::drift(FIELDS, prior), applied)
+        sized(difference::drift(FIELDS, prior), difference::applied(prior))
     }
 
     fn record(&self, sent: &Value, _: &[Ceded], _: &Observed) -> Value {
-        Value::Map(Map::from([("attrs".to_owned(), sent.clone())]))
+        difference::record(sent.clone())
     }
 
     fn seen(&self, recorded: &Value, ceded: &[Ceded], observed: &Observed) -> Value {
@@ -164,16 +163,13 @@ impl Kind for NodePoolKind {
 
     fn outputs(&self, observed: &Observed) -> Value {
         let keys = ["name", "cluster", "project", "location", "machine_type", "nodes", "self_link", "instance_groups"];
-        let mut outputs =
-            keys.iter().filter_map(|key| Some(((*key).to_owned(), observed.attrs.get(key)?.clone()))).collect::<Map>();
+        let mut outputs = difference::part(&observed.attrs, &keys);
         outputs.insert("version".into(), observed.attrs.get("node_version").cloned().unwrap_or_default());
         Value::Map(outputs)
     }
 
     fn known_outputs(&self, desired: &Value) -> Value {
-        let keys = ["name", "cluster", "project", "location", "machine_type"];
-        let known = keys.iter().filter_map(|key| Some(((*key).to_owned(), desired.get(key)?.clone())));
-        Value::Map(known.filter(|(_, value)| value.is_known()).collect())
+        difference::known_part(desired, &["name", "cluster", "project", "location", "machine_type"])
     }
 
     /// Accelerators cost most by far: a pool of them is deleted at once, by a call of its own, while everything else

@@ -4,6 +4,7 @@
 //! named things are matched by name, quantities by amount, and what the manifest does not name never differs.
 
 use super::fields::{Path, Step};
+use crate::openapi::quantity::Quantity;
 use crate::resource::kind::Change;
 use crate::value::Value;
 
@@ -87,36 +88,13 @@ pub fn same(desired: &Value, live: Option<&Value>, path: &[String]) -> bool {
         matches!(key.as_str(), "limits" | "requests" | "capacity" | "hard" | "sizeLimit" | "allocatable" | "divisor")
     });
     match (desired.scalar_text(), live.scalar_text()) {
-        (Some(a), Some(b)) if in_amounts => amount(&a).is_some() && amount(&a) == amount(&b),
+        (Some(a), Some(b)) if in_amounts => {
+            Quantity::parse(&a).is_some_and(|amount| Quantity::parse(&b) == Some(amount))
+        }
         // 8080 and "8080" are one int-or-string; 1.0 and 1 one number.
         (Some(a), Some(b)) => a == b,
         _ => false,
     }
-}
-
-/// A quantity in thousandths: `500m`, `1`, `2Gi`, `1e3`.
-fn amount(text: &str) -> Option<f64> {
-    let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-' || c == '+'));
-    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
-    let factor = match unit {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1024.0 * 1024.0,
-        "Gi" => 1024.0 * 1024.0 * 1024.0,
-        "Ti" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-        exponent if exponent.starts_with(['e', 'E']) => return text.parse::<f64>().ok().map(|n| n * 1000.0),
-        _ => return None,
-    };
-    number.parse::<f64>().ok().map(|number| number * factor * 1000.0)
 }
 
 /// The fields that name an item of a list, most telling first.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Key;
 use crate::env::clock::Timestamp;
+use crate::openapi::quantity::Quantity;
 use crate::sim::kube::api::Gvk;
 
 /// The text at a JSON pointer; empty when there is none.
@@ -207,45 +208,10 @@ pub fn labels(object: &Json) -> &Json {
     object.pointer("/metadata/labels").unwrap_or(&Json::Null)
 }
 
-/// A Kubernetes quantity in thousandths of its unit: `500m` is 500, `2` is 2000, `1Gi` is 2^30 × 1000.
+/// A Kubernetes quantity in thousandths of its unit: `500m` is 500, `2` is 2000, `1Gi` is 2^30 × 1000; 0 for what is
+/// none.
 pub fn quantity(value: &Json) -> i128 {
-    let owned;
-    let text = match value {
-        Json::String(text) => text.as_str(),
-        Json::Number(number) => {
-            owned = number.to_string();
-            &owned
-        }
-        _ => return 0,
-    };
-    let split = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
-    // `e3` is an exponent, `E` alone is exa.
-    let (digits, suffix) = text.split_at(split);
-    let factor: f64 = match suffix {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1_048_576.0,
-        "Gi" => 1_073_741_824.0,
-        "Ti" => 1_099_511_627_776.0,
-        "Pi" => 1_125_899_906_842_624.0,
-        exponent => match exponent.strip_prefix(['e', 'E']).and_then(|e| e.parse::<i32>().ok()) {
-            Some(e) => 10_f64.powi(e),
-            None => return 0,
-        },
-    };
-    let number: f64 = digits.parse().unwrap_or_default();
-    #[expect(clippy::cast_possible_truncation, reason = "quantities of clusters are far below 2^127")]
-    let milli = (number * factor * 1000.0).ceil() as i128;
-    milli
+    Quantity::of(value).map_or(0, |quantity| i128::from(quantity.millis()))
 }
 
 /// The 32-bit FNV-1a hash in Kubernetes' alphabet of safe characters: suffixes of generated names.

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::pods::containers;
 use super::{Attributes, Cluster, Operation, Plugin};
+use crate::openapi::quantity::Quantity;
 use crate::sim::kube::api::Status;
 
 const TPU: &str = "google.com/tpu";
@@ -163,7 +164,9 @@ impl Plugin for CriticalPods {
             return Err(attributes.forbid(&why));
         }
         for quota in matching {
-            let Some(limit) = amount(&quota["spec"]["hard"]["pods"]) else { continue };
+            let Some(limit) = Quantity::of(&quota["spec"]["hard"]["pods"]).map(|quantity| quantity.units()) else {
+                continue;
+            };
             let pods = cluster.list("", "pods", Some(namespace));
             let in_scope = |p: &Json| counts(p) && covers(quota, p["spec"]["priorityClassName"].as_str().unwrap_or(""));
             let used = i64::try_from(pods.iter().filter(|p| in_scope(p)).count()).unwrap_or(i64::MAX);
@@ -178,22 +181,6 @@ impl Plugin for CriticalPods {
     }
 }
 
-/// A count such as `15`, `"1G"` or `"10k"`.
-fn amount(value: &Json) -> Option<i64> {
-    if let Some(number) = value.as_i64() {
-        return Some(number);
-    }
-    let text = value.as_str()?;
-    let factors =
-        [("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30)];
-    for (suffix, factor) in factors.iter().rev() {
-        if let Some(number) = text.strip_suffix(suffix) {
-            return number.parse::<i64>().ok().map(|n| n.saturating_mul(*factor));
-        }
-    }
-    text.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +193,5 @@ mod tests {
         assert!(covers(&quota, "system-node-critical"));
         assert!(!covers(&quota, "system-cluster-critical"));
         assert!(!covers(&json!({"spec": {"hard": {"pods": 1}}}), "system-node-critical"));
-        assert_eq!(amount(&json!("1G")), Some(1_000_000_000));
     }
 }
