@@ -121,7 +121,7 @@ pub struct Missing {
     pub address: String,
     /// What it would be.
     pub subject: Subject,
-    /// The state says that it was made.
+    /// The state says that it was made, or that this was begun.
     pub made: bool,
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::facts::{Facts, Reach, Subject};
+use super::facts::{Facts, Missing, Reach, Subject};
 use super::links::Links;
 use super::look::{View, trouble};
 use super::rules::{self, Known, Rule};
@@ -113,11 +113,13 @@ fn reaches(below: &BTreeSet<Subject>, subject: &Subject) -> bool {
     below.contains(subject) || (subject.kind == "cluster" && below.iter().any(|below| below.kind == "cluster"))
 }
 
-/// Whether something is not there because a run did not come to it. What keeps it from being made all the same says more,
+/// Whether something is not there because a run did not come to it, or not to its end. What keeps it from being made all the same says more,
 /// so that this is no link.
 fn leaves_out(group: &Group<'_>, facts: &Facts, subject: &Subject) -> bool {
+    let begun = |address: &str| facts.recorded.pending.iter().any(|pending| pending.address == address);
+    let left = |missing: &&Missing| !missing.made || begun(&missing.address);
     group.subjects.iter().any(|it| it.kind == "run")
-        && facts.missing.iter().any(|missing| !missing.made && missing.subject == *subject)
+        && facts.missing.iter().filter(left).any(|missing| missing.subject == *subject)
 }
 
 fn groups<'s>(view: &View<'_>, signs: &'s [Sign]) -> Vec<Group<'s>> {

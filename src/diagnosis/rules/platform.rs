@@ -460,15 +460,16 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "partly-made",
         title: "The stack is only partly made",
-        seen: "things of the stack are not there, and no error says why: the last run was killed, or the file has grown since",
+        seen: "things of the stack are not there, and no error says why: the last run was killed, only a part was applied \
+               (`--target`), or the file has grown since",
         weight: 12,
         looks: &[Look { sources: &[State], reasons: &["PartlyMade"], ..ANY }],
         known_by: Known::Subject,
         names: &[],
-        sentence: "{stack} is only partly made: a run was cut off, or the file has grown since",
+        sentence: "{stack} is only partly made: a run was cut off, only a part was applied, or the file has grown since",
         story: "Nothing is lost: whatever a run begins is in the state before it begins, and the platform's operation goes on without \
                 it.",
-        mend: "run `apply` again: it asks what became of what was begun, and goes on from there",
+        mend: "run the same command again, or `apply` for all of it: it asks what became of what was begun, and goes on from there",
         command: "stackwright apply {again}",
     },
     Rule {
